@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every mode (physics, network, baseline) takes and gives for one frame."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class TrackedFrame:
+    """The tracked surfaces of one frame, in world space, metres (paper: H_tra, L_tra, R_tra).
+
+    head: (n_head, 3) float32, the character's own head vertices, in the order of the template's first vertices.
+    left, right: (n, 3) float32 hand vertices, or None where there is no such hand.
+    cranium, jaw: (4, 4) float64 rigid transforms T_C, T_J from the neutral frame to this one, or None where no bone
+    was given (the simulation then fits them to the surface).
+    frame: the scene's frame number, for messages only. time: seconds.
+    """
+
+    head: NDArray[np.float32]
+    left: NDArray[np.float32] | None
+    right: NDArray[np.float32] | None
+    cranium: NDArray[np.float64] | None = None
+    jaw: NDArray[np.float64] | None = None
+    frame: int = 0
+    time: float = 0.0
+
+
+@dataclass(frozen=True)
+class SimulatedFrame:
+    """The result of one `step(frame)`.
+
+    skin: (n_skin, 3) float32 world positions of the simulation surface (paper: H_phy); the first n_head rows are the
+    character's own vertices. tracked: the same vertices undisturbed (H_tra). contacts: indices of the skin vertices
+    in contact. statistics: numbers of this frame by name (ms, iterations, penetration …).
+    """
+
+    skin: NDArray[np.float32]
+    tracked: NDArray[np.float32]
+    contacts: NDArray[np.int32]
+    statistics: dict[str, float] = field(default_factory=dict)
