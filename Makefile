@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# make demo   the whole job on the demo character, into build/demo/
+# make test   linters, then the tests with the bpy module, then the same tests in the real Blender
+# make setup  only the environment in .venv; make lint only the linters
+#
+# PYTHON         the Python 3.11 that makes .venv
+# NEPHIM_BLENDER a real Blender to test in; without it tests/real_blender.sh says what it does
+
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+RUN := $(VENV)/bin/python
+# 4.5 LTS: the newest long-term Blender whose module runs on Python 3.11.
+BPY := bpy>=4.5.15,<4.6
+# Tests and demo never see the user's own preferences and add-ons.
+export BLENDER_USER_RESOURCES := $(CURDIR)/build/resources
+
+.PHONY: demo test lint setup clean
+
+demo: setup
+	@$(RUN) -m nephim demo --out build/demo
+
+test: lint
+	@$(RUN) -m pytest
+	@tests/real_blender.sh
+
+lint: setup build/package/nephim
+	@$(RUN) -m ruff check .
+	@cd build/package && ../../$(RUN) -m mypy --config-file ../../pyproject.toml --package nephim
+
+setup: $(VENV)/.ready
+
+# The stamp is written last, so an interrupted set-up starts again.
+$(VENV)/.ready: pyproject.toml
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up $(VENV) (once, about 600 MB)"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]' '$(BPY)'
+	@touch $@
+
+# The repository root is the package, whatever the folder of the checkout is called.
+build/package/nephim:
+	@mkdir -p build/package
+	@ln -sfn ../.. $@
+
+clean:
+	rm -rf build
