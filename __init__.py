@@ -1,2 +1,37 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""NePHIM: hands that really touch faces, for Blender."""
+"""NePHIM: hands that really touch faces, for Blender.
+
+Outside Blender (`sim`, `nn`) the package imports nothing of it; `register` and `unregister` are what Blender calls.
+"""
+
+from typing import Any
+
+_command: Any = None
+
+
+def register() -> None:
+    """Tells Blender the settings, operators, panels and, where it has a command line, `--command nephim`."""
+    global _command
+    import bpy
+
+    from . import cli, operators, panels, properties
+
+    properties.register()
+    operators.register()
+    panels.register()
+    if not bpy.app.module:  # the bpy module has no command line of its own
+        _command = bpy.utils.register_cli_command("nephim", cli.command)
+
+
+def unregister() -> None:
+    global _command
+    import bpy
+
+    from . import operators, panels, properties
+
+    if _command is not None:
+        bpy.utils.unregister_cli_command(_command)
+        _command = None
+    panels.unregister()
+    operators.unregister()
+    properties.unregister()

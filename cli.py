@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: one grammar in `python -m nephim VERB …` and `blender FILE.blend --command nephim VERB …`."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import NephimError, RigError
+from .progress import drive
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+class _UsageError(Exception):
+    """The arguments do not fit the grammar; `str` is the message."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse ends the process on a wrong argument; inside Blender that is not ours to do."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise _UsageError(f"{message}. {self.format_usage().strip()}")
+
+
+def frame_range(text: str) -> tuple[int, int]:
+    """`A-B` as (A, B), both included; either may be negative. Raises ArgumentTypeError."""
+    match = re.fullmatch(r"\s*(-?\d+)\s*-\s*(-?\d+)\s*", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a frame range such as 1-150")
+    first, last = int(match[1]), int(match[2])
+    if last < first:
+        raise argparse.ArgumentTypeError(f"the frame range {text} ends before it begins")
+    return first, last
+
+
+def _millimetres(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of millimetres") from None
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} mm is not a tolerance above 0")
+    return value
+
+
+def build_parser(file_needed: bool) -> argparse.ArgumentParser:
+    """The grammar. `file_needed`: FILE.blend must be given, because no file is open (outside Blender)."""
+    parser = _Parser(prog="nephim", description="Hands that really touch faces.")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=text, description=text)
+        made.add_argument("file", metavar="FILE.blend", type=Path, nargs=None if file_needed else "?")
+        return made
+
+    setup = verb("setup", "Say who is head and who are the hands; saved in the .blend.")
+    setup.add_argument("--head", required=True, metavar="OBJECT[:VERTEX_GROUP]")
+    setup.add_argument("--left", metavar="OBJECT[:VERTEX_GROUP]", help="left hand")
+    setup.add_argument("--right", metavar="OBJECT[:VERTEX_GROUP]", help="right hand")
+    setup.add_argument("--jaw", metavar="OBJECT", help="the character's own jaw bone surface")
+    setup.add_argument("--cranium", metavar="OBJECT", help="the character's own skull surface without jaw")
+    setup.add_argument("--head-bone", metavar="ARMATURE:BONE", help="the bone that carries the cranium")
+    setup.add_argument("--jaw-bone", metavar="ARMATURE:BONE", help="the bone that carries the jaw")
+    setup.add_argument("--neutral-frame", type=int, metavar="N", help="frame of the rest face without contact")
+    setup.add_argument("-o", "--output", type=Path, metavar="OUT.blend", help="save here instead of FILE.blend")
+
+    verb("volume", "Build the tetrahedral volume of the head.")
+
+    simulate = verb("simulate", "Simulate all frames into the point cache; goes on where it was interrupted.")
+    simulate.add_argument("--frames", type=frame_range, metavar="A-B", help="default: the scene's range")
+    simulate.add_argument("--preset", metavar="NAME", help="tissue preset")
+
+    bake = verb("bake", "Write the simulation into the character.")
+    bake.add_argument("--to", choices=("shape-keys", "point-cache"), required=True)
+    bake.add_argument(
+        "--tolerance", type=_millimetres, metavar="MM", help="largest error of the shape keys, default 0.1"
+    )
+    bake.add_argument("--per-frame", action="store_true", help="one shape key a frame instead of few keys with weights")
+
+    report = verb("report", "Measure the simulation and the bake.")
+    report.add_argument("--json", type=Path, required=True, metavar="PATH")
+
+    demo = verbs.add_parser("demo", help="The whole job on the demo character.")
+    demo.add_argument("--out", type=Path, default=Path("build/demo"), metavar="DIR")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`python -m nephim …`, with the bpy module. Returns the exit code."""
+    try:
+        import bpy  # noqa: F401
+    except ModuleNotFoundError:
+        advice = "Install nephim[bpy], or use: blender FILE.blend --command nephim …"
+        print(f"nephim: This Python has no bpy module. {advice}", file=sys.stderr)
+        return EXIT_FAILED
+    from . import register
+
+    # No parsing errors after seconds of loading: the grammar is checked first.
+    code, parsed = _parse(arguments, file_needed=True)
+    if parsed is None:
+        return code
+    register()
+    return _run(parsed)
+
+
+def command(arguments: list[str]) -> int:
+    """`blender FILE.blend --command nephim …`; FILE may be named again or left out. Returns the exit code."""
+    code, parsed = _parse(arguments, file_needed=False)
+    return code if parsed is None else _run(parsed)
+
+
+def _parse(arguments: Sequence[str], file_needed: bool) -> tuple[int, argparse.Namespace | None]:
+    try:
+        return EXIT_OK, build_parser(file_needed).parse_args(list(arguments))
+    except _UsageError as error:
+        print(f"nephim: {error}", file=sys.stderr)
+        return EXIT_USAGE, None
+    except SystemExit:  # --help has printed
+        return EXIT_OK, None
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    try:
+        if parsed.verb != "demo":
+            _open(parsed.file)
+        print(_VERBS[parsed.verb](parsed))
+        return EXIT_OK
+    except NephimError as error:
+        print(f"nephim: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        print("nephim: Interrupted. What was finished is kept; the same command goes on from there.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _open(path: Path | None) -> None:
+    import bpy
+
+    if path is None:
+        if not bpy.data.filepath:
+            raise RigError("No file is open.", advice="Name it: blender FILE.blend --command nephim …")
+        return
+    path = path.absolute()
+    if not path.is_file():
+        raise RigError(f"There is no file {path}.", advice="Check the path.")
+    if bpy.data.filepath and Path(bpy.data.filepath) == path:
+        return
+    try:
+        bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False)
+    except RuntimeError as error:
+        raise RigError(
+            f"Blender cannot open {path}: {error}", advice="Check that it is a .blend of this version."
+        ) from error
+
+
+def _setup(parsed: argparse.Namespace) -> str:
+    import bpy
+
+    from .operators import rig
+    from .operators.save import save_blend
+
+    found = rig.setup(
+        bpy.context.scene,
+        head=parsed.head,
+        left=parsed.left,
+        right=parsed.right,
+        jaw=parsed.jaw,
+        cranium=parsed.cranium,
+        head_bone=parsed.head_bone,
+        jaw_bone=parsed.jaw_bone,
+        neutral_frame=parsed.neutral_frame,
+    )
+    return f"{rig.summary(found)} Saved {save_blend(parsed.output)}."
+
+
+def _volume(parsed: argparse.Namespace) -> str:
+    import bpy
+
+    from .operators import volume
+
+    return volume.summary(drive(volume.volume_job(bpy.context.scene)))
+
+
+def _simulate(parsed: argparse.Namespace) -> str:
+    import bpy
+
+    from .operators import simulate
+    from .operators.save import save_blend
+
+    changed = simulate.choose(bpy.context.scene, frames=parsed.frames, preset=parsed.preset)
+    if changed:
+        save_blend()
+    return simulate.summary(drive(simulate.simulate_job(bpy.context.scene)))
+
+
+def _bake(parsed: argparse.Namespace) -> str:
+    import bpy
+
+    from .operators import bake
+    from .operators.save import save_blend
+
+    job = bake.bake_job(bpy.context.scene, to=parsed.to, tolerance_mm=parsed.tolerance, per_frame=parsed.per_frame)
+    text = bake.summary(drive(job))
+    return f"{text} Saved {save_blend()}."
+
+
+def _report(parsed: argparse.Namespace) -> str:
+    import bpy
+
+    from .operators import report
+
+    return report.summary(drive(report.report_to_job(bpy.context.scene, parsed.json.absolute())))
+
+
+def _demo(parsed: argparse.Namespace) -> str:
+    from .operators import demo
+
+    return demo.summary(drive(demo.demo_job(parsed.out.absolute())))
+
+
+_VERBS = {
+    "setup": _setup,
+    "volume": _volume,
+    "simulate": _simulate,
+    "bake": _bake,
+    "report": _report,
+    "demo": _demo,
+}

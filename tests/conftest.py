@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every test marked `bpy` starts from a fresh empty file with the add-on registered; without bpy it is skipped."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if importlib.util.find_spec("bpy") is None:
+        for item in items:
+            if item.get_closest_marker("bpy"):
+                item.add_marker(pytest.mark.skip(reason="there is no bpy module"))
+    if not os.environ.get("NEPHIM_BLENDER"):
+        for item in items:
+            if item.get_closest_marker("blender"):
+                item.add_marker(pytest.mark.skip(reason="NEPHIM_BLENDER names no Blender program"))
+
+
+@pytest.fixture(scope="session")
+def registered():
+    """The add-on registered once, as Blender does at its start."""
+    import nephim
+
+    nephim.register()
+    yield nephim
+    nephim.unregister()
+
+
+@pytest.fixture(autouse=True)
+def fresh_file(request: pytest.FixtureRequest):
+    """An empty file that was never saved, for tests marked `bpy`."""
+    if request.node.get_closest_marker("bpy") is None:
+        yield
+        return
+    import bpy
+
+    request.getfixturevalue("registered")
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    yield
+
+
+@pytest.fixture(scope="session")
+def blender_program() -> str:
+    """The real Blender program that the environment names."""
+    return os.environ["NEPHIM_BLENDER"]
