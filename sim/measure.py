@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How good a result is: penetration both ways, volume, rest, smoothness. docs/measures.md explains each measure.
+
+Lengths are metres inside and millimetres in summaries, whose keys then end on `_mm` or are documented so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .distance import TriangleGrid
+from .surface import fan_caps
+from .winding import inside
+
+MM = 1e3
+# Skin counts as stopped by bone once it used this part of the compression it may use.
+_COMPRESSION_USED = 0.95
+# Allowed compression as part of the local tissue depth (METHOD: limit of the soft tissue).
+COMPRESSION_LIMIT = 0.7
+# A hand this near the skin counts as touching, and a frame with less penetration as free of collision (Decaf's 5 mm).
+TOUCH_DISTANCE = 5e-3
+# No contact for this long, and the result must be the tracked surface again.
+REST_SECONDS = 0.5
+# Displacement from which a vertex counts as deformed.
+DEFORMED = 0.5e-3
+# A pop is a step of the skin larger than POP_RATIO × the hand's step + POP_MARGIN.
+POP_RATIO, POP_MARGIN = 3.0, 1e-3
+# Every so manieth triangle gives a first guess of the distance to the surface.
+_EVERY = 16
+
+
+@dataclass(frozen=True)
+class Penetration:
+    """Depths of one frame and one hand [m], 0 where outside.
+
+    skin_depth: (n,) of skin vertices inside the hand. hand_depth: (m,) of hand vertices inside the skin.
+    hand_triangle: (m,) the nearest outer skin triangle of a hand vertex inside the skin, else -1.
+    gap: smallest distance of a hand vertex from the outer skin, infinite beyond TOUCH_DISTANCE; 0 if they penetrate.
+    """
+
+    skin_depth: NDArray[np.float64]
+    hand_depth: NDArray[np.float64]
+    hand_triangle: NDArray[np.int32]
+    gap: float
+
+
+class PenetrationMeter:
+    """Measures penetration of one hand and one skin whose triangles stay the same over many frames.
+
+    triangles: (t, 3) of the whole skin; outer: (n,) bool, skin that a hand can reach; hand_triangles: (u, 3).
+    Open boundaries (neck, wrist) are closed by caps to tell inside from outside; caps do not count as surface.
+    """
+
+    def __init__(self, triangles: NDArray, outer: NDArray[np.bool_], hand_triangles: NDArray):
+        self.outer = np.asarray(outer, bool)
+        self.skin_closed = np.concatenate([triangles, fan_caps(triangles)]).astype(np.int32)
+        self.hand_closed = np.concatenate([hand_triangles, fan_caps(hand_triangles)]).astype(np.int32)
+        self.hand_triangles = np.asarray(hand_triangles, np.int32)
+        self.skin_surface = np.flatnonzero(self.outer[triangles].all(axis=1))
+        self.skin_triangles = np.asarray(triangles, np.int32)
+
+    def contains(self, points: NDArray, hand: NDArray) -> NDArray[np.bool_]:
+        """Which points (k, 3) lie inside the closed hand (m, 3), shape (k,)."""
+        return inside(points, hand, self.hand_closed)
+
+    def measure(self, skin: NDArray, hand: NDArray) -> Penetration:
+        """Penetration of skin (n, 3) and hand (m, 3), in the same space, metres."""
+        skin, hand = np.asarray(skin, np.float64), np.asarray(hand, np.float64)
+        skin_depth, hand_depth = np.zeros(len(skin)), np.zeros(len(hand))
+        hand_triangle = np.full(len(hand), -1, np.int32)
+        low, high = hand.min(axis=0) - TOUCH_DISTANCE, hand.max(axis=0) + TOUCH_DISTANCE
+        if np.any(skin.max(axis=0) < low) or np.any(skin.min(axis=0) > high):
+            return Penetration(skin_depth, hand_depth, hand_triangle, np.inf)
+
+        near = np.flatnonzero(self.outer)
+        near = near[self.contains(skin[near], hand)]
+        if len(near):
+            skin_depth[near] = _nearest(hand, self.hand_triangles, skin[near])[0]
+
+        within = np.flatnonzero(inside(hand, skin, self.skin_closed))
+        if len(within):
+            hand_depth[within], found = _nearest(skin, self.skin_triangles[self.skin_surface], hand[within])
+            hand_triangle[within] = self.skin_surface[found]
+        if len(near) or len(within):
+            return Penetration(skin_depth, hand_depth, hand_triangle, 0.0)
+
+        # Nothing penetrates: how near is it? Only triangles around the hand can tell.
+        corners = skin[self.skin_triangles[self.skin_surface]]
+        around = np.all((corners.max(axis=1) >= low) & (corners.min(axis=1) <= high), axis=1)
+        if not around.any():
+            return Penetration(skin_depth, hand_depth, hand_triangle, np.inf)
+        grid = TriangleGrid(skin, self.skin_triangles[self.skin_surface[around]])
+        distance = grid.closest(hand, TOUCH_DISTANCE)[0]
+        gap = float(distance.min())
+        return Penetration(skin_depth, hand_depth, hand_triangle, gap if gap <= TOUCH_DISTANCE else np.inf)
+
+
+def _nearest(vertices: NDArray, triangles: NDArray, points: NDArray) -> tuple[NDArray, NDArray]:
+    """Distance [m] and triangle index of the nearest point of the surface for each point, shapes (k,)."""
+    # The nearest point is no further than any vertex: triangles beyond that need not go into the tree.
+    reach = np.sqrt(((points[:, None] - vertices[triangles[::_EVERY, 0]]) ** 2).sum(axis=2).min(axis=1))
+    low, high = points.min(axis=0) - reach.max(), points.max(axis=0) + reach.max()
+    corners = vertices[triangles]
+    around = np.flatnonzero(np.all((corners.max(axis=1) >= low) & (corners.min(axis=1) <= high), axis=1))
+    distance, triangle = TriangleGrid(vertices, triangles[around]).closest(points, float(reach.max()) * 1.001)[:2]
+    return distance, around[triangle]
+
+
+def penetration(
+    skin: NDArray, triangles: NDArray, outer: NDArray[np.bool_], hand: NDArray, hand_triangles: NDArray
+) -> Penetration:
+    """Two-way penetration of one frame; for many frames keep a `PenetrationMeter`."""
+    return PenetrationMeter(triangles, outer, hand_triangles).measure(skin, hand)
+
+
+def rigid_rotation(before: NDArray, after: NDArray) -> NDArray[np.float64]:
+    """Rotation (3, 3) that best takes `before` (n, 3) to `after` (n, 3) (Kabsch)."""
+    covariance = (before - before.mean(axis=0)).T @ (after - after.mean(axis=0))
+    u, _, vt = np.linalg.svd(np.asarray(covariance, np.float64))
+    sign = np.sign(np.linalg.det(u @ vt))
+    return (vt.T * [1.0, 1.0, sign]) @ u.T
+
+
+def bone_limited(
+    tracked: NDArray,
+    skin: NDArray,
+    direction: NDArray,
+    depth: NDArray,
+    meter: PenetrationMeter | None = None,
+    hand: NDArray | None = None,
+    limit: float = COMPRESSION_LIMIT,
+) -> NDArray[np.bool_]:
+    """Skin vertices that bone keeps from yielding further, shape (n,).
+
+    tracked, skin: (n, 3) undisturbed and simulated [m]; direction: (n, 3) unit, towards bone, in this frame's
+    orientation; depth: (n,) tissue depth [m]. True where the skin has used 95 % of the allowed compression
+    limit × depth, or where even the place at full compression lies inside the hand: then no inward yielding helps.
+    """
+    allowed = limit * np.asarray(depth, np.float64)
+    used = np.einsum("ij,ij->i", np.asarray(skin, np.float64) - tracked, direction)
+    stopped = used >= _COMPRESSION_USED * allowed
+    if meter is not None and hand is not None:
+        near = np.flatnonzero(meter.outer & ~stopped & (allowed < _size(hand)))
+        stopped[near] = meter.contains(tracked[near] + allowed[near, None] * direction[near], hand)
+    return stopped
+
+
+def _size(points: NDArray) -> float:
+    return float(np.linalg.norm(np.ptp(points, axis=0)))
+
+
+def percentiles(values: NDArray, names: Sequence[float] = (1, 50, 99)) -> dict[str, float]:
+    """{'p1': …, 'p50': …, …} with linear interpolation; zeros for an empty set."""
+    if len(values) == 0:
+        return {f"p{name:g}": 0.0 for name in names}
+    return {f"p{n:g}": float(v) for n, v in zip(names, np.percentile(values, names), strict=True)}
+
+
+def _spread(depths: NDArray) -> dict[str, float]:
+    """Mean, p95 and max in mm of depths in metres; zeros for an empty set."""
+    if len(depths) == 0:
+        return {"mean": 0.0, "p95": 0.0, "max": 0.0, "samples": 0}
+    return {
+        "mean": float(depths.mean()) * MM,
+        "p95": float(np.percentile(depths, 95)) * MM,
+        "max": float(depths.max()) * MM,
+        "samples": len(depths),
+    }
+
+
+@dataclass
+class PenetrationRecord:
+    """Collects penetration over a sequence; before = tracked input, after = simulated.
+
+    The set over which mean, p95 and max are taken is the same before and after: every (vertex, frame, hand) of either
+    direction that penetrates in the tracked input or in the result. `avoidable` and `bone_limited` split that set by
+    whether bone stops the skin there.
+    """
+
+    _before: list[NDArray] = field(default_factory=list)
+    _after: list[NDArray] = field(default_factory=list)
+    _limited: list[NDArray] = field(default_factory=list)
+    # Of each frame: deepest penetration [m], mean depth over all hand vertices [m], whether a hand touches.
+    _before_frames: list[tuple[float, float, bool]] = field(default_factory=list)
+    _after_frames: list[tuple[float, float, bool]] = field(default_factory=list)
+
+    def add(
+        self,
+        hands: Sequence[tuple[Penetration, Penetration]],
+        limited: Sequence[NDArray[np.bool_]],
+        triangles: NDArray,
+    ) -> None:
+        """Adds one frame: for each hand (tracked, simulated) penetration and the bone-limited skin vertices (n,).
+
+        A hand vertex is bone-limited where a corner of its nearest skin triangle is.
+        """
+        for (before, after), stopped in zip(hands, limited, strict=True):
+            either = (before.skin_depth > 0) | (after.skin_depth > 0)
+            self._store(before.skin_depth[either], after.skin_depth[either], stopped[either])
+            either = (before.hand_depth > 0) | (after.hand_depth > 0)
+            nearest = np.where(after.hand_triangle >= 0, after.hand_triangle, before.hand_triangle)[either]
+            self._store(before.hand_depth[either], after.hand_depth[either], stopped[triangles[nearest]].any(axis=1))
+        for k, frames in enumerate((self._before_frames, self._after_frames)):
+            depths = [p[k].hand_depth for p in hands]
+            deepest = max((max(p[k].skin_depth.max(), p[k].hand_depth.max()) for p in hands), default=0.0)
+            mean = np.concatenate(depths).mean() if depths else 0.0
+            frames.append((float(deepest), float(mean), any(np.isfinite(p[k].gap) for p in hands)))
+
+    def _store(self, before: NDArray, after: NDArray, limited: NDArray) -> None:
+        if len(before):
+            self._before.append(before)
+            self._after.append(after)
+            self._limited.append(limited)
+
+    def summary(self) -> dict[str, dict]:
+        """{'before': {mean, p95, max, samples}, 'after': {…, avoidable: {…}, bone_limited: {…}}}, depths in mm."""
+        if not self._before:
+            empty = _spread(np.zeros(0))
+            return {"before": empty, "after": empty | {"avoidable": empty, "bone_limited": empty}}
+        before, after, limited = (np.concatenate(parts) for parts in (self._before, self._after, self._limited))
+        return {
+            "before": _spread(before),
+            "after": _spread(after) | {"avoidable": _spread(after[~limited]), "bone_limited": _spread(after[limited])},
+        }
+
+    def decaf(self) -> dict[str, dict[str, float]]:
+        """Measures after Decaf (Shimada et al. 2023), before and after.
+
+        collision_distance_mm: penetration depth averaged over all hand vertices and frames. non_collision: share of
+        frames without penetration deeper than 5 mm. touchness: share of the frames in which the tracked hands touch
+        (nearer than 5 mm) where they do so in the result too.
+        """
+        none = {"collision_distance_mm": 0.0, "non_collision": 1.0, "touchness": 1.0}
+        if not self._before_frames:
+            return {"before": none, "after": dict(none)}
+        result = {}
+        touched = np.array([touch for *_, touch in self._before_frames])
+        for name, frames in (("before", self._before_frames), ("after", self._after_frames)):
+            deepest, mean, touch = (np.array(column) for column in zip(*frames, strict=True))
+            result[name] = {
+                "collision_distance_mm": float(mean.mean()) * MM,
+                "non_collision": float((deepest <= TOUCH_DISTANCE).mean()),
+                "touchness": float(touch[touched].mean()) if touched.any() else 1.0,
+            }
+        return result
+
+
+def volume_ratios(vertices: NDArray, tracked: NDArray, tets: NDArray) -> NDArray[np.float64]:
+    """det(F)/det(F_tra) of each tet, shape (t,): volume now over volume in the undisturbed volume of the same frame."""
+    return _tet_volumes(vertices, tets) / _tet_volumes(tracked, tets)
+
+
+def _tet_volumes(vertices: NDArray, tets: NDArray) -> NDArray[np.float64]:
+    a, b, c, d = (np.asarray(vertices, np.float64)[tets[:, k]] for k in range(4))
+    return np.einsum("ij,ij->i", np.cross(b - a, c - a), d - a) / 6
+
+
+def resting_frames(contact: NDArray[np.bool_], frame_rate: float, seconds: float = REST_SECONDS) -> NDArray[np.bool_]:
+    """Frames without contact and at least `seconds` after the last one, shape (f,); frames before any contact count."""
+    wait = int(np.ceil(seconds * frame_rate - 1e-9))
+    touched = np.asarray(contact, bool)
+    last = np.maximum.accumulate(np.where(touched, np.arange(len(touched)), -len(touched) - wait))
+    return ~touched & (np.arange(len(touched)) - last >= wait)
+
+
+def pops(displacement: NDArray, hand_step: NDArray) -> NDArray[np.intp]:
+    """Frames k (> 0) in which the skin jumps: its largest step exceeds 3 × the hand's step + 1 mm, shape (p,).
+
+    displacement: (f, n, 3) ΔH in the cranium's frame [m]; hand_step: (f - 1,) largest step of a hand vertex
+    between frames k - 1 and k [m], relative to the cranium.
+    """
+    if len(displacement) < 2:
+        return np.zeros(0, np.intp)
+    step = np.sqrt((np.diff(np.asarray(displacement, np.float64), axis=0) ** 2).sum(axis=2)).max(axis=1, initial=0.0)
+    return np.flatnonzero(step > POP_RATIO * np.asarray(hand_step) + POP_MARGIN) + 1
+
+
+def roughness(displacement: NDArray, hand: NDArray, frame_rate: float) -> dict[str, float]:
+    """Acceleration and jerk of the skin's displacement, and their ratio to the hand's, over the same frames.
+
+    displacement: (f, n, 3) ΔH [m]; hand: (f, m, 3) hand vertices [m]; both in the cranium's frame. Derivatives are
+    finite differences; each value is the 95th percentile over the vertices deformed by more than 0.5 mm (skin) and
+    over all hand vertices, of the frames with such skin. m/s² and m/s³; ratios are 0 where the hand stands still.
+    """
+    result: dict[str, float] = {}
+    deformed = np.linalg.norm(displacement, axis=2) > DEFORMED if len(displacement) else np.zeros((0, 0), bool)
+    for name, order in (("acceleration", 2), ("jerk", 3)):
+        if len(displacement) <= order or not deformed.any():
+            result |= {name: 0.0, f"hand_{name}": 0.0, f"{name}_ratio": 0.0}
+            continue
+        # A vertex counts where it is deformed in one of the frames of the difference.
+        window = np.stack([deformed[k : len(deformed) - order + k] for k in range(order + 1)]).any(axis=0)
+        skin = np.linalg.norm(np.diff(displacement, order, axis=0), axis=2)[window]
+        moved = np.linalg.norm(np.diff(hand, order, axis=0), axis=2)[window.any(axis=1)]
+        scale = frame_rate**order
+        own = float(np.percentile(skin, 95)) * scale
+        other = float(np.percentile(moved, 95)) * scale if moved.size else 0.0
+        result |= {name: own, f"hand_{name}": other, f"{name}_ratio": own / other if other > 1e-9 else 0.0}
+    return result
