@@ -134,20 +134,26 @@ def _fit(vertices, triangles, order, leaves):
 
 @njit(cache=True)
 def _pseudonormals(vertices, triangles):
+    """Unit face normals and angle-weighted vertex normals; in plain scalars, as it runs each frame."""
     face = np.zeros((len(triangles), 3))
     vertex = np.zeros((len(vertices), 3))
     for t in range(len(triangles)):
-        p = vertices[triangles[t]]
-        n = np.cross(p[1] - p[0], p[2] - p[0])
-        length = np.sqrt(np.dot(n, n))
+        a, b, c = triangles[t]
+        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
+        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+        wx, wy, wz = vx - ux, vy - uy, vz - uz
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        length = np.sqrt(nx * nx + ny * ny + nz * nz)  # the same at every corner: |a × b| = sin × lengths
         if length == 0.0:
             continue
-        n /= length
-        face[t] = n
-        for c in range(3):
-            a, b = p[(c + 1) % 3] - p[c], p[(c + 2) % 3] - p[c]
-            cross = np.cross(a, b)
-            vertex[triangles[t, c]] += np.arctan2(np.sqrt(np.dot(cross, cross)), np.dot(a, b)) * n
+        nx, ny, nz = nx / length, ny / length, nz / length
+        face[t, 0], face[t, 1], face[t, 2] = nx, ny, nz
+        angle_a = np.arctan2(length, ux * vx + uy * vy + uz * vz)
+        angle_b = np.arctan2(length, -(ux * wx + uy * wy + uz * wz))
+        for corner, angle in ((a, angle_a), (b, angle_b), (c, np.pi - angle_a - angle_b)):
+            vertex[corner, 0] += angle * nx
+            vertex[corner, 1] += angle * ny
+            vertex[corner, 2] += angle * nz
     return face, vertex
 
 

