@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is head and who are the hands: the scene's settings, checked."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import RigError
+from ..properties import frame_range
+from .stack import check_stack
+
+GROUP_THRESHOLD = 0.5  # a vertex belongs to a part where its weight in the part's group is above this
+
+
+@dataclass(frozen=True)
+class Part:
+    """A surface: a whole mesh object, or a vertex group of one.
+
+    indices: (k,) int32 into the object's vertices, ascending; vertices without a face are left out.
+    triangles: (m, 3) int32 into `indices`, outward winding also where the object is mirrored by a negative scale.
+    n_vertices: of the whole object.
+    """
+
+    object_name: str
+    group: str
+    indices: NDArray[np.int32]
+    triangles: NDArray[np.int32]
+    n_vertices: int
+
+    @property
+    def label(self) -> str:
+        """For messages: the object, with its group."""
+        return f"{self.object_name}:{self.group}" if self.group else self.object_name
+
+
+@dataclass(frozen=True)
+class Rig:
+    """All roles. Bones are (armature object, bone). scale: metres per Blender unit. frames: what to simulate."""
+
+    head: Part
+    left: Part | None
+    right: Part | None
+    jaw: Part | None
+    cranium: Part | None
+    head_bone: tuple[str, str] | None
+    jaw_bone: tuple[str, str] | None
+    neutral_frame: int
+    scale: float
+    frames: range
+
+    @property
+    def moving(self) -> list[Part]:
+        """The parts that are read in every frame."""
+        return [part for part in (self.head, self.left, self.right) if part is not None]
+
+
+def unit_scale(scene: Any) -> float:
+    """Metres per Blender unit; Blender ignores the unit scale where the unit system is 'None'."""
+    units = scene.unit_settings
+    return 1.0 if units.system == "NONE" else float(units.scale_length)
+
+
+def read_rig(scene: Any) -> Rig:
+    """Reads and checks `scene.nephim`. Raises RigError naming the object and the next step."""
+    settings = scene.nephim
+    head = _part(scene, settings.head, settings.head_group, "head")
+    if head is None:
+        raise RigError("No head is given.", advice="Choose the head's mesh (setup --head OBJECT[:GROUP]).")
+    _check_writable(settings.head)
+    left = _part(scene, settings.left, settings.left_group, "left hand")
+    right = _part(scene, settings.right, settings.right_group, "right hand")
+    if left is None and right is None:
+        raise RigError(
+            "No hand is given.",
+            object=head.object_name,
+            advice="Choose at least one hand (setup --left OBJECT[:GROUP] or --right OBJECT[:GROUP]).",
+        )
+    for one, other in ((head, left), (head, right), (left, right)):
+        if one is not None and other is not None:
+            _check_disjoint(one, other)
+    frames = frame_range(scene)
+    if not frames:
+        raise RigError(
+            f"The frame range {frames.start}-{frames.stop - 1} is empty.", advice="Let the last frame follow the first."
+        )
+    _check_neutral_frame(scene, settings.neutral_frame, frames)
+    return Rig(
+        head=head,
+        left=left,
+        right=right,
+        jaw=_part(scene, settings.jaw, "", "jaw"),
+        cranium=_part(scene, settings.cranium, "", "cranium"),
+        head_bone=_bone(scene, settings.head_armature, settings.head_bone, "head"),
+        jaw_bone=_bone(scene, settings.jaw_armature, settings.jaw_bone, "jaw"),
+        neutral_frame=settings.neutral_frame,
+        scale=unit_scale(scene),
+        frames=frames,
+    )
+
+
+def _check_neutral_frame(scene: Any, neutral: int, frames: range) -> None:
+    if not (scene.frame_start <= neutral <= scene.frame_end or neutral in frames):
+        raise RigError(
+            f"The neutral frame {neutral} is outside the scene's frames {scene.frame_start}-{scene.frame_end}.",
+            advice="Choose a frame with a relaxed face and no hand near it (setup --neutral-frame N).",
+        )
+
+
+def _check_writable(obj: Any) -> None:
+    """The head will carry the result."""
+    advice = "Make it local first (Object > Relations > Make Local > Selected Objects and Data)."
+    for data, what in ((obj, "The head's object"), (obj.data, "The head's mesh")):
+        if data.library is not None:
+            raise RigError(f"{what} is linked from {data.library.filepath}.", object=obj.name, advice=advice)
+        if data.override_library is not None:
+            raise RigError(f"{what} is a library override.", object=obj.name, advice=advice)
+
+
+def _check_disjoint(one: Part, other: Part) -> None:
+    if one.object_name != other.object_name:
+        return
+    shared = np.intersect1d(one.indices, other.indices)
+    if len(shared):
+        raise RigError(
+            f"'{one.label}' and '{other.label}' share {len(shared)} vertices.",
+            object=one.object_name,
+            vertices=shared,
+            advice="Give each part an object or a vertex group of its own.",
+        )
+
+
+def _part(scene: Any, obj: Any, group: str, role: str) -> Part | None:
+    if obj is None:
+        return None
+    if obj.name not in scene.objects:
+        raise RigError(
+            f"The {role} is not in the scene '{scene.name}' any more.",
+            object=obj.name,
+            advice="Choose an object of this scene.",
+        )
+    if obj.type != "MESH":
+        raise RigError(
+            f"The {role} must be a mesh, but this is a {obj.type.lower()}.",
+            object=obj.name,
+            advice="Choose a mesh, or convert it (Object > Convert > Mesh).",
+        )
+    if obj.mode == "EDIT":
+        raise RigError("It is being edited.", object=obj.name, advice="Leave Edit Mode.")
+    keys = obj.data.shape_keys
+    if keys is not None and not keys.use_relative:
+        raise RigError(
+            "Its shape keys are absolute.",
+            object=obj.name,
+            advice="Switch 'Relative' on in Object Data > Shape Keys.",
+        )
+    check_stack(obj)
+    triangles = _triangles(obj)
+    if group:
+        inside = _in_group(obj, group, role)
+        triangles = triangles[inside[triangles].all(axis=1)]
+    if not len(triangles):
+        where = f"The vertex group '{group}' encloses no face." if group else "The mesh has no face."
+        raise RigError(
+            where,
+            object=obj.name,
+            advice=f"Give the {role} faces whose vertices have weights above {GROUP_THRESHOLD}."
+            if group
+            else f"Choose another mesh for the {role}.",
+        )
+    indices, local = np.unique(triangles, return_inverse=True)
+    return Part(
+        object_name=obj.name,
+        group=group,
+        indices=indices.astype(np.int32),
+        triangles=local.reshape(-1, 3).astype(np.int32),
+        n_vertices=len(obj.data.vertices),
+    )
+
+
+def _triangles(obj: Any) -> NDArray[np.int32]:
+    mesh = obj.data
+    mesh.calc_loop_triangles()
+    triangles = np.empty(3 * len(mesh.loop_triangles), np.int32)
+    mesh.loop_triangles.foreach_get("vertices", triangles)
+    triangles = triangles.reshape(-1, 3)
+    # A mirrored object turns its faces inside out.
+    return triangles[:, ::-1] if obj.matrix_world.determinant() < 0 else triangles
+
+
+def _in_group(obj: Any, group: str, role: str) -> NDArray[np.bool_]:
+    found = obj.vertex_groups.get(group)
+    if found is None:
+        raise RigError(
+            f"There is no vertex group '{group}' for the {role}.",
+            object=obj.name,
+            advice=f"Its groups are: {', '.join(g.name for g in obj.vertex_groups) or 'none'}.",
+        )
+    number = found.index
+    inside = np.fromiter(
+        (any(g.group == number and g.weight > GROUP_THRESHOLD for g in v.groups) for v in obj.data.vertices),
+        bool,
+        len(obj.data.vertices),
+    )
+    if not inside.any():
+        raise RigError(
+            f"The vertex group '{group}' of the {role} is empty.",
+            object=obj.name,
+            advice=f"Assign the {role}'s vertices to it with weights above {GROUP_THRESHOLD}.",
+        )
+    return inside
+
+
+def _bone(scene: Any, armature: Any, bone: str, role: str) -> tuple[str, str] | None:
+    if armature is None and not bone:
+        return None
+    if armature is None:
+        raise RigError(
+            f"The {role}'s bone '{bone}' has no armature.", advice=f"Choose its armature (setup --{role}-bone A:B)."
+        )
+    if armature.name not in scene.objects:
+        raise RigError(
+            f"The {role}'s armature is not in the scene '{scene.name}' any more.",
+            object=armature.name,
+            advice="Choose an armature of this scene.",
+        )
+    if not bone:
+        raise RigError(f"No bone is given for the {role}.", object=armature.name, advice="Choose one, or no armature.")
+    if armature.type != "ARMATURE" or bone not in armature.pose.bones:
+        raise RigError(
+            f"There is no bone '{bone}' for the {role}.",
+            object=armature.name,
+            advice="Choose a bone of this armature.",
+        )
+    return armature.name, bone
+
+
+def scene_object(name: str) -> Any:
+    """The object of this name. Raises RigError where it is gone."""
+    obj = bpy.data.objects.get(name)
+    if obj is None:
+        raise RigError("It is gone.", object=name, advice="Run the setup again.")
+    return obj

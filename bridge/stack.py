@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Modifier stacks: what can be read, and the state in which it is read."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import RigError
+
+BAKED = "NePHIM"  # our modifier and NLA track have this name, our shape keys begin with it
+
+SUBDIVISION = {"SUBSURF", "MULTIRES"}
+# Modifiers that carry the mesh along with a rig: after a subdivision they see vertices that the object does not have.
+_RIGGING = {
+    "ARMATURE",
+    "CURVE",
+    "HOOK",
+    "LATTICE",
+    "MESH_CACHE",
+    "MESH_DEFORM",
+    "MESH_SEQUENCE_CACHE",
+    "SURFACE_DEFORM",
+}
+# Modifiers that change the number or the order of the vertices.
+_GENERATIVE = {
+    "ARRAY", "BEVEL", "BOOLEAN", "BUILD", "DECIMATE", "EDGE_SPLIT", "EXPLODE", "MASK", "MESH_TO_VOLUME", "MIRROR",
+    "OCEAN", "PARTICLE_INSTANCE", "REMESH", "SCREW", "SKIN", "SOLIDIFY", "VOLUME_TO_MESH", "WELD", "WIREFRAME",
+}  # fmt: skip
+
+
+def is_baked_name(name: str) -> bool:
+    """Whether a shape key of this name is ours: 'NePHIM 001' …"""
+    return name == BAKED or name.startswith(BAKED + " ")
+
+
+def check_stack(obj: Any) -> None:
+    """Raises RigError where the evaluated mesh cannot have the object's own vertices, naming the modifier."""
+    subdivided = None
+    for modifier in obj.modifiers:
+        if not modifier.show_viewport or modifier.name == BAKED:
+            continue
+        kind = modifier.bl_rna.name.removesuffix(" Modifier")
+        if modifier.type in _GENERATIVE:
+            raise RigError(
+                f"its modifier '{modifier.name}' ({kind}) changes the number or the order of the vertices, so the "
+                "skin cannot be followed.",
+                object=obj.name,
+                advice="Apply it, or switch it off in the viewport.",
+            )
+        if modifier.type in SUBDIVISION:
+            subdivided = modifier
+        elif subdivided is not None and modifier.type in _RIGGING:
+            raise RigError(
+                f"its modifier '{modifier.name}' ({kind}) comes after '{subdivided.name}', which subdivides the mesh.",
+                object=obj.name,
+                advice=f"Move '{subdivided.name}' below '{modifier.name}', or apply it.",
+            )
+
+
+def after_rig(obj: Any) -> list[Any]:
+    """The modifiers from the first subdivision on: they refine what is seen and are no part of the tracked surface."""
+    for position, modifier in enumerate(obj.modifiers):
+        if modifier.type in SUBDIVISION and modifier.show_viewport:
+            return [m for m in obj.modifiers[position:] if m.name != BAKED]
+    return []
+
+
+class Changes:
+    """Temporary changes of attributes, undone in reverse order."""
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], None]] = []
+
+    def set(self, owner: Any, name: str, value: Any) -> None:
+        """Sets `owner.name` unless it already has the value."""
+        before = getattr(owner, name)
+        if before != value:
+            setattr(owner, name, value)
+            self._undo.append(lambda: setattr(owner, name, before))
+
+    def undo(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+
+
+def _unhide(changes: Changes, obj: Any, view_layer: Any) -> None:
+    # Blender does not evaluate the mesh of an object that nobody sees.
+    changes.set(obj, "hide_viewport", False)
+    if view_layer.objects.get(obj.name) is None:
+        raise RigError(
+            f"it is not in the view layer '{view_layer.name}', so it is not evaluated.",
+            object=obj.name,
+            advice="Switch its collection on in the outliner.",
+        )
+    if obj.hide_get(view_layer=view_layer):
+        obj.hide_set(False, view_layer=view_layer)
+        changes._undo.append(lambda: obj.hide_set(True, view_layer=view_layer))
+
+
+@contextmanager
+def tracked_state(scene: Any, view_layer: Any, objects: Iterable[Any], shown: Iterable[str] = ()) -> Iterator[None]:
+    """The objects as tracked: subdivision off, our own earlier results muted, nothing hidden or pinned.
+
+    `shown`: names of our shape keys that stay in action, to measure them. Everything is restored at the end, the
+    scene's frame too. Shape keys and modifiers must not be removed inside.
+    Raises RigError for an object that the view layer cannot evaluate.
+    """
+    changes, shown = Changes(), set(shown)
+    frame, subframe = scene.frame_current, scene.frame_subframe
+    try:
+        for obj in objects:
+            _unhide(changes, obj, view_layer)
+            for modifier in after_rig(obj):
+                changes.set(modifier, "show_viewport", False)
+            ours = obj.modifiers.get(BAKED)
+            if ours is not None:
+                changes.set(ours, "show_viewport", False)
+            if obj.data.shape_keys is not None:
+                changes.set(obj, "show_only_shape_key", False)
+                for key in obj.data.shape_keys.key_blocks:
+                    if is_baked_name(key.name) and key.name not in shown:
+                        changes.set(key, "mute", True)
+        view_layer.update()
+        yield
+    finally:
+        changes.undo()
+        if (scene.frame_current, scene.frame_subframe) != (frame, subframe):
+            scene.frame_set(frame, subframe=subframe)
+        else:
+            view_layer.update()

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads the tracked surfaces of a frame from the dependency graph, as arrays in world space and metres."""
+
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import SurfaceError
+from ..sim.frame import TrackedFrame
+from ..sim.surface import Surface
+from .rig import Part, Rig, scene_object
+from .stack import tracked_state
+
+
+class NeutralSurfaces(NamedTuple):
+    """The surfaces at the neutral frame: world space, metres, float64. None where there is no such part."""
+
+    head: Surface
+    left: Surface | None
+    right: Surface | None
+    jaw: Surface | None
+    cranium: Surface | None
+
+
+class ObjectState(NamedTuple):
+    """One evaluated object: positions (n_vertices, 3) float32 in its local space, Blender units; matrix (4, 4)
+    float64 from there to the world in metres."""
+
+    positions: NDArray[np.float32]
+    matrix: NDArray[np.float64]
+
+
+def view_layer_of(scene: Any) -> Any:
+    """The view layer to evaluate: the window's where it shows this scene, else the scene's first."""
+    return bpy.context.view_layer if bpy.context.scene == scene else scene.view_layers[0]
+
+
+def evaluated_object(obj: Any, depsgraph: Any, scale: float, n_vertices: int, frame: int | None) -> ObjectState:
+    """Reads one object from an evaluated dependency graph. `scale`: metres per unit.
+
+    Raises SurfaceError where the evaluated mesh does not have `n_vertices` vertices.
+    """
+    evaluated = obj.evaluated_get(depsgraph)
+    mesh = evaluated.data
+    count = len(mesh.vertices)
+    if count != n_vertices:
+        nodes = [m.name for m in obj.modifiers if m.type == "NODES" and m.show_viewport]
+        cause = f" Its geometry nodes '{nodes[0]}' may do that." if nodes else ""
+        raise SurfaceError(
+            f"It has {count} vertices instead of {n_vertices}: the topology changes.{cause}",
+            object=obj.name,
+            frame=frame,
+            advice="Switch off in the viewport what changes the number of vertices, or apply it.",
+        )
+    positions = np.empty(3 * n_vertices, np.float32)
+    mesh.attributes["position"].data.foreach_get("vector", positions)
+    matrix = np.array(evaluated.matrix_world, np.float64)
+    matrix[:3] *= scale
+    return ObjectState(positions.reshape(-1, 3), matrix)
+
+
+def to_world(state: ObjectState, part: Part) -> NDArray[np.float64]:
+    """World positions of a part's vertices, shape (k, 3) [m]."""
+    whole = len(part.indices) == len(state.positions)
+    local = state.positions if whole else state.positions[part.indices]
+    return local @ state.matrix[:3, :3].T + state.matrix[:3, 3]
+
+
+class SurfaceReader:
+    """Reads frames of a scene: subdivision off, our own earlier results muted.
+
+    Use it as a context manager around many reads; a read outside of `with` prepares and restores the scene by itself.
+    The scene's frame is restored at the end.
+    """
+
+    def __init__(self, scene: Any, rig: Rig):
+        self.scene = scene
+        self.rig = rig
+        self.view_layer = view_layer_of(scene)
+        self._open: ExitStack | None = None
+        self._objects: dict[str, Any] = {}
+        self._neutral_bones: dict[tuple[str, str], NDArray[np.float64]] = {}
+        self.head: ObjectState | None = None  # of the last read
+        self.last: TrackedFrame | None = None
+
+    def __enter__(self) -> "SurfaceReader":
+        parts = [*self.rig.moving, self.rig.jaw, self.rig.cranium]
+        self._objects = {part.object_name: scene_object(part.object_name) for part in parts if part is not None}
+        with ExitStack() as stack:
+            stack.enter_context(tracked_state(self.scene, self.view_layer, self._objects.values()))
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def neutral(self) -> NeutralSurfaces:
+        """The surfaces at the neutral frame. Raises SurfaceError."""
+        if self._open is None:
+            with self:
+                return self.neutral()
+        self._set_frame(self.rig.neutral_frame)
+        states: dict[str, ObjectState] = {}
+
+        def surface(part: Part | None) -> Surface | None:
+            if part is None:
+                return None
+            vertices = self._world(part, states, self.view_layer.depsgraph, self.rig.neutral_frame)
+            return Surface(vertices, part.triangles, part.label)
+
+        rig = self.rig
+        head = surface(rig.head)
+        assert head is not None
+        return NeutralSurfaces(head, surface(rig.left), surface(rig.right), surface(rig.jaw), surface(rig.cranium))
+
+    def read(self, frame: int) -> TrackedFrame:
+        """Sets the scene's frame and reads it. Raises SurfaceError."""
+        if self._open is None:
+            with self:
+                return self.read(frame)
+        self._read_neutral_bones()
+        self._set_frame(frame)
+        return self.current(self.view_layer.depsgraph)
+
+    def current(self, depsgraph: Any) -> TrackedFrame:
+        """Reads the frame the dependency graph stands at, without changing anything; only inside `with`.
+
+        Raises SurfaceError.
+        """
+        frame = self.scene.frame_current
+        states: dict[str, ObjectState] = {}
+
+        def world(part: Part | None) -> NDArray[np.float32] | None:
+            return None if part is None else self._world(part, states, depsgraph, frame).astype(np.float32)
+
+        rig = self.rig
+        head = world(rig.head)
+        assert head is not None
+        render = self.scene.render
+        tracked = TrackedFrame(
+            head=head,
+            left=world(rig.left),
+            right=world(rig.right),
+            cranium=self._bone_motion(rig.head_bone, depsgraph, frame),
+            jaw=self._bone_motion(rig.jaw_bone, depsgraph, frame),
+            frame=frame,
+            time=(frame + self.scene.frame_subframe) * render.fps_base / render.fps,
+        )
+        self.head, self.last = states[rig.head.object_name], tracked
+        return tracked
+
+    def _set_frame(self, frame: int) -> None:
+        self.scene.frame_set(frame)
+
+    def _world(self, part: Part, states: dict[str, ObjectState], depsgraph: Any, frame: int) -> NDArray[np.float64]:
+        if part.object_name not in states:
+            states[part.object_name] = evaluated_object(
+                self._objects[part.object_name], depsgraph, self.rig.scale, part.n_vertices, frame
+            )
+        positions = to_world(states[part.object_name], part)
+        if not np.isfinite(positions.sum()):  # one NaN or infinity spoils the sum
+            bad = part.indices[~np.isfinite(positions).all(axis=1)]
+            raise SurfaceError(
+                "Its vertices have no finite position.",
+                object=part.object_name,
+                frame=frame,
+                vertices=bad,
+                advice="Look at the modifiers, shape keys and constraints of this frame.",
+            )
+        return positions
+
+    def _read_neutral_bones(self) -> None:
+        bones = {bone for bone in (self.rig.head_bone, self.rig.jaw_bone) if bone is not None}
+        if bones <= self._neutral_bones.keys():
+            return
+        self._set_frame(self.rig.neutral_frame)
+        for bone in bones:
+            self._neutral_bones[bone] = self._bone_matrix(bone, self.view_layer.depsgraph)
+
+    def _bone_matrix(self, bone: tuple[str, str], depsgraph: Any) -> NDArray[np.float64]:
+        armature = scene_object(bone[0]).evaluated_get(depsgraph)
+        matrix = np.array(armature.matrix_world @ armature.pose.bones[bone[1]].matrix, np.float64)
+        matrix[:3] *= self.rig.scale
+        return matrix
+
+    def _bone_motion(self, bone: tuple[str, str] | None, depsgraph: Any, frame: int) -> NDArray[np.float64] | None:
+        if bone is None:
+            return None
+        if bone not in self._neutral_bones:  # `current` before any `read`: no frame may be set there
+            raise SurfaceError("The neutral pose has not been read yet.", object=bone[0], frame=frame)
+        return rigid_motion(self._neutral_bones[bone], self._bone_matrix(bone, depsgraph), bone, frame)
+
+
+def rigid_motion(
+    before: NDArray[np.float64], after: NDArray[np.float64], bone: tuple[str, str], frame: int
+) -> NDArray[np.float64]:
+    """The rotation and translation that carry a bone from one pose to another, shape (4, 4).
+
+    Scale and shear are removed by the polar decomposition; the bone's head is carried exactly. Raises SurfaceError
+    where the bone is scaled to nothing.
+    """
+    degenerate = SurfaceError(
+        f"The bone '{bone[1]}' is scaled to nothing.",
+        object=bone[0],
+        frame=frame,
+        advice="Give it a scale, or choose another bone.",
+    )
+    if abs(np.linalg.det(before[:3, :3])) <= np.finfo(np.float64).tiny or not np.isfinite(after).all():
+        raise degenerate
+    u, stretch, v = np.linalg.svd(after[:3, :3] @ np.linalg.inv(before[:3, :3]))
+    if stretch[-1] <= np.finfo(np.float32).eps * stretch[0]:
+        raise degenerate
+    rotation = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ v))]) @ v
+    motion = np.eye(4)
+    motion[:3, :3] = rotation
+    motion[:3, 3] = after[:3, 3] - rotation @ before[:3, 3]
+    return motion

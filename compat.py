@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only place that asks for Blender's version, by asking for the feature and not for the number."""
+
+from typing import Any
+
+import bpy
+
+
+def new_fcurves(action: Any, id_type: str) -> tuple[Any, Any]:
+    """The F-curve collection of a new, empty action for an ID of `id_type` ('KEY', 'OBJECT' …), and its slot.
+
+    Since Blender 4.4 actions have slots, and since 5.0 `Action.fcurves` is gone; before 4.4 the slot is None.
+    """
+    if not hasattr(action, "slots"):
+        return action.fcurves, None
+    slot = action.slots.new(id_type=id_type, name="NePHIM")
+    strip = action.layers.new("NePHIM").strips.new(type="KEYFRAME")
+    return strip.channelbag(slot, ensure=True).fcurves, slot
+
+
+def fcurves(animation_data: Any) -> list[Any]:
+    """The F-curves that the active action of this animation data plays for its ID; empty without an action."""
+    action = animation_data.action if animation_data else None
+    if action is None:
+        return []
+    if not hasattr(action, "slots"):
+        return list(action.fcurves)
+    slot = animation_data.action_slot
+    bags = [strip.channelbag(slot) for layer in action.layers for strip in layer.strips] if slot else []
+    return [curve for bag in bags if bag for curve in bag.fcurves]
+
+
+def assign_slot(strip: Any, slot: Any) -> None:
+    """Lets an NLA strip play `slot` of its action; nothing to do before Blender 4.4."""
+    if slot is not None:
+        strip.action_slot = slot
+
+
+def eevee_engine() -> str:
+    """EEVEE's identifier: `BLENDER_EEVEE_NEXT` in Blender 4.2 to 4.5, `BLENDER_EEVEE` before and after."""
+    return "BLENDER_EEVEE_NEXT" if (4, 2) <= bpy.app.version < (5, 0) else "BLENDER_EEVEE"

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`scene.nephim`: who is head and who are the hands, and every setting that lives in the .blend."""
+
+import bpy
+from bpy.props import BoolProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.types import PropertyGroup
+
+
+def _is_mesh(_settings, obj) -> bool:
+    return obj.type == "MESH"
+
+
+def _is_armature(_settings, obj) -> bool:
+    return obj.type == "ARMATURE"
+
+
+def _object(name: str, description: str, poll=_is_mesh):
+    return PointerProperty(type=bpy.types.Object, name=name, description=description, poll=poll)
+
+
+def _group(of: str):
+    return StringProperty(
+        name="Vertex Group",
+        description=f"Vertex group that is the {of}, where the object is more than that; empty: the whole object",
+    )
+
+
+def _bone(of: str):
+    return StringProperty(name="Bone", description=f"Bone that carries the {of}; empty: fitted to the surface")
+
+
+class SceneSettings(PropertyGroup):
+    """Roles, frames and tolerances of one scene."""
+
+    head: _object("Head", "Mesh of the head, or of the body the head is a vertex group of")  # type: ignore[valid-type]
+    head_group: _group("head")  # type: ignore[valid-type]
+    left: _object("Left Hand", "Mesh of the left hand, or of the body it is a vertex group of")  # type: ignore[valid-type]
+    left_group: _group("left hand")  # type: ignore[valid-type]
+    right: _object("Right Hand", "Mesh of the right hand, or of the body it is a vertex group of")  # type: ignore[valid-type]
+    right_group: _group("right hand")  # type: ignore[valid-type]
+    jaw: _object("Jaw", "Closed mesh of the jaw bone at the neutral frame; empty: placed by tissue thickness")  # type: ignore[valid-type]
+    cranium: _object("Cranium", "Closed mesh of the skull at the neutral frame; empty: placed by tissue thickness")  # type: ignore[valid-type]
+    head_armature: _object("Armature", "Armature of the bone that carries the head", _is_armature)  # type: ignore[valid-type]
+    head_bone: _bone("head")  # type: ignore[valid-type]
+    jaw_armature: _object("Armature", "Armature of the bone that carries the jaw", _is_armature)  # type: ignore[valid-type]
+    jaw_bone: _bone("jaw")  # type: ignore[valid-type]
+    neutral_frame: IntProperty(  # type: ignore[valid-type]
+        name="Neutral Frame",
+        description="Frame with a relaxed face, parted lips and no hand near it; the volume is built there",
+        default=1,
+    )
+    use_scene_range: BoolProperty(  # type: ignore[valid-type]
+        name="Scene Range", description="Simulate the frame range of the scene", default=True
+    )
+    frame_start: IntProperty(name="Start", description="First frame to simulate", default=1)  # type: ignore[valid-type]
+    frame_end: IntProperty(name="End", description="Last frame to simulate", default=250)  # type: ignore[valid-type]
+    target_edge_mm: FloatProperty(  # type: ignore[valid-type]
+        name="Edge Length",
+        description="Edge length of the simulated skin of the face, in millimetres; the mesh itself is not changed",
+        default=4.0,
+        min=1.0,
+        soft_max=10.0,
+        max=50.0,
+    )
+    tissue: StringProperty(name="Tissue", description="Name of the tissue preset", default="default")  # type: ignore[valid-type]
+    tolerance_mm: FloatProperty(  # type: ignore[valid-type]
+        name="Tolerance",
+        description="Largest distance of the baked from the simulated surface, in millimetres",
+        default=0.1,
+        min=0.001,
+        soft_max=1.0,
+        precision=3,
+    )
+    bake_keys: IntProperty(name="Baked Keys", description="Number of shape keys of the last bake")  # type: ignore[valid-type]
+    bake_error_max_mm: FloatProperty(  # type: ignore[valid-type]
+        name="Largest Bake Error", description="Measured by evaluating every frame after the last bake, in millimetres"
+    )
+    bake_error_rms_mm: FloatProperty(  # type: ignore[valid-type]
+        name="RMS Bake Error", description="Measured by evaluating every frame after the last bake, in millimetres"
+    )
+
+
+def frame_range(scene) -> range:
+    """The frames to simulate, both ends included."""
+    settings = scene.nephim
+    if settings.use_scene_range:
+        return range(scene.frame_start, scene.frame_end + 1)
+    return range(settings.frame_start, settings.frame_end + 1)
+
+
+def register() -> None:
+    """Adds `scene.nephim`."""
+    bpy.utils.register_class(SceneSettings)
+    bpy.types.Scene.nephim = PointerProperty(type=SceneSettings)
+
+
+def unregister() -> None:
+    """Removes `scene.nephim`; what is stored in .blend files stays there."""
+    del bpy.types.Scene.nephim
+    bpy.utils.unregister_class(SceneSettings)
