@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Contact forces with dry friction, by projected Gauss-Seidel on the condensed compliance."""
+
+import numpy as np
+from numba import njit
+
+# Added to the diagonal: keeps two contacts on the same spot from fighting.
+_REGULARISATION = 1e-3
+
+
+@njit(cache=True)
+def solve_contacts(compliance, gap, normals, friction, force, sweeps, tolerance):
+    """Solves for the contact forces in place.
+
+    compliance: (m, m) response of contact a to a force on contact b [m/N] (the same for x, y, z); gap: (m, 3) offset of each
+    contact point from its target with the present forces [m], updated; normals: (m, 3); force: (m, 3) [N], warm start and result.
+    A contact pushes only (force · normal >= 0) and holds tangentially while |tangential| <= friction * normal (Coulomb's cone;
+    the projection is that of the proximal form, e.g. Jean, "The non-smooth contact dynamics method", 1999).
+    """
+    m = force.shape[0]
+    for _ in range(sweeps):
+        largest = 0.0
+        for a in range(m):
+            scale = 1.0 / (compliance[a, a] * (1.0 + _REGULARISATION))
+            rx = force[a, 0] - gap[a, 0] * scale
+            ry = force[a, 1] - gap[a, 1] * scale
+            rz = force[a, 2] - gap[a, 2] * scale
+            nx, ny, nz = normals[a, 0], normals[a, 1], normals[a, 2]
+            rn = rx * nx + ry * ny + rz * nz
+            if rn <= 0.0:
+                rx = ry = rz = 0.0
+            else:
+                tx, ty, tz = rx - rn * nx, ry - rn * ny, rz - rn * nz
+                t = np.sqrt(tx * tx + ty * ty + tz * tz)
+                limit = friction * rn
+                if t > limit:
+                    s = limit / t
+                    tx, ty, tz = tx * s, ty * s, tz * s
+                rx, ry, rz = rn * nx + tx, rn * ny + ty, rn * nz + tz
+            dx, dy, dz = rx - force[a, 0], ry - force[a, 1], rz - force[a, 2]
+            step = max(abs(dx), abs(dy), abs(dz))
+            if step == 0.0:
+                continue
+            largest = max(largest, step * compliance[a, a])
+            force[a, 0], force[a, 1], force[a, 2] = rx, ry, rz
+            for b in range(m):
+                c = compliance[a, b]
+                gap[b, 0] += c * dx
+                gap[b, 1] += c * dy
+                gap[b, 2] += c * dz
+        if largest < tolerance:
+            break

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Contacts between skin and hands that live on across frames.
+
+A contact ties a point of the skin to an anchor on a hand; both are three vertices with weights, so that a skin vertex on a
+hand triangle and a hand vertex on a skin triangle are the same thing. The skin handed in is the *simulated* one, carried
+along by the tracked motion: a hand that moves by less than its own thickness between two updates can then never reach
+the far side, and where the skin came from decides on which side of a finger it stays.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .distance import TriangleTree
+from .facing import closest_facing
+
+_NEAR = 0.001  # [m] skin so close to a hand becomes a candidate; the forces decide
+_DEEPEST = 0.01  # [m] a hand vertex deeper in the skin than this is not found by looking from the hand
+_SEARCH = 0.02  # [m] how far from the skin the anchored side of a hand is looked for
+_FACING = 0.1  # least -cos between skin normal and the normal of a hand triangle that may push it
+_SAME_SIDE = 0.2  # least cos between the old and the new hand normal of a sliding anchor
+
+
+@njit(cache=True)
+def unit_normals(vertices, triangles, out):
+    """Unit vertex normals, area weighted, written to out (n, 3)."""
+    out[:] = 0.0
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
+        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        for k in range(3):
+            v = triangles[t, k]
+            out[v, 0] += nx
+            out[v, 1] += ny
+            out[v, 2] += nz
+    for v in range(out.shape[0]):
+        length = np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2)
+        if length > 0.0:
+            out[v] /= length
+
+
+def interpolate(values: NDArray, ids: NDArray, weights: NDArray) -> NDArray[np.float64]:
+    """Σ_k weights[:, k] values[ids[:, k]], (m, 3)."""
+    return np.einsum("mk,mkd->md", weights, values[ids])
+
+
+@dataclass
+class Contacts:
+    """m contacts as arrays. `key` tells them apart: a skin vertex, or n_skin + hand vertex."""
+
+    key: NDArray[np.int64]  # (m,)
+    skin: NDArray[np.int64]  # (m, 3)
+    skin_weights: NDArray[np.float64]  # (m, 3)
+    hand: NDArray[np.int64]  # (m, 3)
+    hand_weights: NDArray[np.float64]  # (m, 3)
+    force: NDArray[np.float64]  # (m, 3) [N], by skin on nothing but itself: what pushes the skin
+
+    @classmethod
+    def none(cls) -> "Contacts":
+        ids, weights = np.zeros((0, 3), np.int64), np.zeros((0, 3))
+        return cls(np.zeros(0, np.int64), ids, weights, ids.copy(), weights.copy(), weights.copy())
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def select(self, which: NDArray) -> "Contacts":
+        return Contacts(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+    def join(self, other: "Contacts") -> "Contacts":
+        return Contacts(
+            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in self.__dataclass_fields__)
+        )
+
+
+class ContactTracker:
+    """Finds, keeps, slides and releases the contacts of all hands with the skin."""
+
+    def __init__(self, outer: NDArray[np.bool_], skin_triangles: NDArray, hand_triangles: NDArray, n_hand: int):
+        self.outer = outer
+        self.n_skin = len(outer)
+        self.skin_triangles = np.ascontiguousarray(skin_triangles, np.int32)
+        self._outer_triangles = np.ascontiguousarray(self.skin_triangles[outer[skin_triangles].all(axis=1)])
+        self.hand_triangles = np.ascontiguousarray(hand_triangles, np.int32)
+        self.contacts = Contacts.none()
+        self.skin_normals = np.zeros((self.n_skin, 3))
+        self.hand_normals = np.zeros((n_hand, 3))
+        self._hand_tree = TriangleTree(np.zeros((n_hand, 3)), self.hand_triangles)
+
+    def reset(self) -> None:
+        self.contacts = Contacts.none()
+
+    def update(self, skin: NDArray, hands: NDArray) -> None:
+        """Finds new contacts of the skin (n_skin, 3) with hands (n_hand, 3); those that pushed until now stay."""
+        low, high = hands.min(axis=0) - _NEAR, hands.max(axis=0) + _NEAR
+        near_skin = np.flatnonzero(self.outer & ((skin > low) & (skin < high)).all(axis=1))
+        if len(near_skin) == 0:
+            self.contacts = Contacts.none()
+            return
+        low, high = skin[near_skin].min(axis=0) - _SEARCH, skin[near_skin].max(axis=0) + _SEARCH
+        near_hand = ((hands > low) & (hands < high)).all(axis=1)
+        unit_normals(skin, self.skin_triangles, self.skin_normals)
+        unit_normals(hands, self.hand_triangles, self.hand_normals)
+        self._hand_tree.refit(hands)
+        kept = self.contacts
+        new = self._skin_on_hand(skin, np.setdiff1d(near_skin, kept.key, assume_unique=True))
+        self.contacts = kept.join(new).join(self._hand_on_skin(skin, hands, np.flatnonzero(near_hand), kept))
+
+    def _skin_on_hand(self, skin: NDArray, candidates: NDArray) -> Contacts:
+        distance, _, _, sign = self._hand_tree.closest(skin[candidates], _SEARCH)
+        inside = np.isfinite(distance) & (sign < 0)
+        chosen = candidates[inside | (distance < _NEAR)]
+        distance, triangle, weights = closest_facing(
+            self._hand_tree, skin[chosen], -self.skin_normals[chosen], _FACING, _SEARCH
+        )
+        found = np.isfinite(distance)
+        chosen, triangle, weights = chosen[found], triangle[found], weights[found]
+        m = len(chosen)
+        return Contacts(
+            chosen.astype(np.int64),
+            np.column_stack([chosen] * 3).astype(np.int64),
+            np.tile([1.0, 0.0, 0.0], (m, 1)),
+            self.hand_triangles[triangle].astype(np.int64),
+            weights,
+            np.zeros((m, 3)),
+        )
+
+    def _hand_on_skin(self, skin: NDArray, hands: NDArray, candidates: NDArray, kept: Contacts) -> Contacts:
+        chosen, ids, weights = self._closest_skin(skin, hands, np.setdiff1d(candidates, kept.key - self.n_skin))
+        m = len(chosen)
+        return Contacts(
+            chosen.astype(np.int64) + self.n_skin,
+            ids,
+            weights,
+            np.column_stack([chosen] * 3).astype(np.int64),
+            np.tile([1.0, 0.0, 0.0], (m, 1)),
+            np.zeros((m, 3)),
+        )
+
+    def _closest_skin(self, skin: NDArray, hands: NDArray, candidates: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+        """Those hand vertices that touch or pierce the outer skin facing them, with skin triangle (k, 3) and weights (k, 3)."""
+        nothing = np.zeros(0, np.int64), np.zeros((0, 3), np.int64), np.zeros((0, 3))
+        if len(candidates) == 0:
+            return nothing
+        low, high = hands[candidates].min(axis=0) - _DEEPEST, hands[candidates].max(axis=0) + _DEEPEST
+        close = ((skin > low) & (skin < high)).all(axis=1)
+        part = self._outer_triangles[close[self._outer_triangles].any(axis=1)]
+        if len(part) == 0:
+            return nothing
+        tree = TriangleTree(skin, part)
+        distance, triangle, weights, sign = tree.closest(hands[candidates], _DEEPEST)
+        touching = np.isfinite(distance) & ((sign < 0) | (distance < _NEAR))
+        candidates, ids, weights = candidates[touching], part[triangle[touching]].astype(np.int64), weights[touching]
+        facing = np.einsum("ij,ij->i", self.hand_normals[candidates], interpolate(self.skin_normals, ids, weights))
+        against = facing < -_FACING
+        return candidates[against], ids[against], weights[against]
+
+    def normals(self) -> NDArray[np.float64]:
+        """Unit normals of the hands at the anchors, (m, 3): the direction in which the skin is pushed."""
+        normals = interpolate(self.hand_normals, self.contacts.hand, self.contacts.hand_weights)
+        return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+    def settle(self, skin: NDArray, hands: NDArray, friction: float) -> None:
+        """After a solve: drops contacts that no longer push, and moves the anchors of those that slid."""
+        contacts = self.contacts
+        normals = self.normals()
+        along = np.einsum("ij,ij->i", contacts.force, normals)
+        self.contacts = contacts = contacts.select(along > 0)
+        normals, along = normals[along > 0], along[along > 0]
+        tangential = np.linalg.norm(contacts.force - along[:, None] * normals, axis=1)
+        slid = tangential > 0.999 * friction * along
+        self._slide_on_hand(skin, normals, np.flatnonzero(slid & (contacts.key < self.n_skin)))
+        self._slide_on_skin(skin, hands, np.flatnonzero(slid & (contacts.key >= self.n_skin)))
+
+    def _slide_on_hand(self, skin: NDArray, normals: NDArray, which: NDArray) -> None:
+        contacts = self.contacts
+        distance, triangle, weights = closest_facing(
+            self._hand_tree, skin[contacts.key[which]], normals[which], _SAME_SIDE, _SEARCH
+        )
+        found = np.isfinite(distance)
+        contacts.hand[which[found]] = self.hand_triangles[triangle[found]]
+        contacts.hand_weights[which[found]] = weights[found]
+
+    def _slide_on_skin(self, skin: NDArray, hands: NDArray, which: NDArray) -> None:
+        contacts = self.contacts
+        found, ids, weights = self._closest_skin(skin, hands, contacts.key[which] - self.n_skin)
+        which = which[np.isin(contacts.key[which] - self.n_skin, found)]
+        contacts.skin[which], contacts.skin_weights[which] = ids, weights

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The local step of projective dynamics on tetrahedra, fused and compiled.
+
+Everything is written in the displacement u = x - S_tra from the undisturbed volume, so that an undisturbed tetrahedron
+contributes exactly zero. Energies per tetrahedron of volume V (rest), with F = F_tra + grad u:
+
+    E_str = 1/2 V m w_str |F - R F_tra|²     R the rotation of F F_tra^T
+    E_vol = 1/2 V w_vol |F - D|²             D nearest to F with det D within ± tolerance of det F_tra
+"""
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+# A displacement below this [m] leaves a tetrahedron at rest: a tenth of the 0.001 mm that counts as no change.
+REST = 1e-7
+_ROTATION_STEPS = 4
+_VOLUME_STEPS = 4
+
+
+def shape_gradients(vertices: NDArray, tets: NDArray) -> tuple[NDArray, NDArray]:
+    """Gradients of the four linear shape functions, (t, 4, 3) [1/m], and rest volumes (t,) [m³]."""
+    edges = np.stack([vertices[tets[:, k]] - vertices[tets[:, 0]] for k in (1, 2, 3)], axis=2)
+    inverse = np.linalg.inv(edges)  # rows are the gradients of shape functions 1..3
+    gradients = np.concatenate([-inverse.sum(axis=1, keepdims=True), inverse], axis=1)
+    return np.ascontiguousarray(gradients), np.linalg.det(edges) / 6.0
+
+
+@njit(cache=True, parallel=True)
+def deformation_gradients(displacement, tets, gradients, out):
+    """F = I + grad d for a displacement d (n, 3) from rest; writes out (t, 3, 3)."""
+    for t in prange(tets.shape[0]):
+        for i in range(3):
+            for j in range(3):
+                value = 1.0 if i == j else 0.0
+                for k in range(4):
+                    value += displacement[tets[t, k], i] * gradients[t, k, j]
+                out[t, i, j] = value
+
+
+@njit(cache=True, inline="always")
+def _det(m):
+    return (
+        m[0, 0] * (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1])
+        - m[0, 1] * (m[1, 0] * m[2, 2] - m[1, 2] * m[2, 0])
+        + m[0, 2] * (m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0])
+    )
+
+
+@njit(cache=True, inline="always")
+def _cofactor(m, c):
+    c[0, 0] = m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1]
+    c[0, 1] = m[1, 2] * m[2, 0] - m[1, 0] * m[2, 2]
+    c[0, 2] = m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0]
+    c[1, 0] = m[0, 2] * m[2, 1] - m[0, 1] * m[2, 2]
+    c[1, 1] = m[0, 0] * m[2, 2] - m[0, 2] * m[2, 0]
+    c[1, 2] = m[0, 1] * m[2, 0] - m[0, 0] * m[2, 1]
+    c[2, 0] = m[0, 1] * m[1, 2] - m[0, 2] * m[1, 1]
+    c[2, 1] = m[0, 2] * m[1, 0] - m[0, 0] * m[1, 2]
+    c[2, 2] = m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0]
+
+
+@njit(cache=True, inline="always")
+def _rotate(q, r):
+    """Rotation matrix of the unit quaternion q = (w, x, y, z)."""
+    w, x, y, z = q[0], q[1], q[2], q[3]
+    r[0, 0] = 1 - 2 * (y * y + z * z)
+    r[0, 1] = 2 * (x * y - w * z)
+    r[0, 2] = 2 * (x * z + w * y)
+    r[1, 0] = 2 * (x * y + w * z)
+    r[1, 1] = 1 - 2 * (x * x + z * z)
+    r[1, 2] = 2 * (y * z - w * x)
+    r[2, 0] = 2 * (x * z - w * y)
+    r[2, 1] = 2 * (y * z + w * x)
+    r[2, 2] = 1 - 2 * (x * x + y * y)
+
+
+@njit(cache=True, inline="always")
+def _follow_rotation(m, q, r):
+    """Turns the warm-started quaternion q to the rotation of m (polar decomposition), and writes its matrix r.
+
+    Newton-like iteration on the axis-angle step, after Müller et al., "A robust method to extract the rotational part
+    of deformations", MIG 2016.
+    """
+    _rotate(q, r)
+    for _ in range(_ROTATION_STEPS):
+        ox = oy = oz = dot = 0.0
+        for k in range(3):
+            ox += r[1, k] * m[2, k] - r[2, k] * m[1, k]
+            oy += r[2, k] * m[0, k] - r[0, k] * m[2, k]
+            oz += r[0, k] * m[1, k] - r[1, k] * m[0, k]
+            dot += r[0, k] * m[0, k] + r[1, k] * m[1, k] + r[2, k] * m[2, k]
+        scale = 1.0 / (abs(dot) + 1e-9)
+        ox *= scale
+        oy *= scale
+        oz *= scale
+        angle = np.sqrt(ox * ox + oy * oy + oz * oz)
+        if angle < 1e-9:
+            break
+        s = np.sin(0.5 * angle) / angle
+        cw, cx, cy, cz = np.cos(0.5 * angle), ox * s, oy * s, oz * s
+        w, x, y, z = q[0], q[1], q[2], q[3]
+        q[0] = cw * w - cx * x - cy * y - cz * z
+        q[1] = cw * x + cx * w + cy * z - cz * y
+        q[2] = cw * y - cx * z + cy * w + cz * x
+        q[3] = cw * z + cx * y - cy * x + cz * w
+        norm = 1.0 / np.sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3])
+        for k in range(4):
+            q[k] *= norm
+        _rotate(q, r)
+
+
+@njit(cache=True, inline="always")
+def _nearest_volume(f, d, c, low, high):
+    """Writes to d the matrix nearest to f with determinant within [low, high].
+
+    Stationary points satisfy d = f + λ cof(d), det d = target; λ is found by Newton steps with the cofactor updated.
+    """
+    for i in range(3):
+        for j in range(3):
+            d[i, j] = f[i, j]
+    value = _det(f)
+    if low <= value <= high:
+        return
+    target = low if value < low else high
+    multiplier = 0.0
+    for _ in range(_VOLUME_STEPS):
+        _cofactor(d, c)
+        square = 1e-12
+        for i in range(3):
+            for j in range(3):
+                square += c[i, j] * c[i, j]
+        multiplier -= (value - target) / square
+        for i in range(3):
+            for j in range(3):
+                d[i, j] = f[i, j] + multiplier * c[i, j]
+        value = _det(d)
+
+
+@njit(cache=True, parallel=True)
+def tet_forces(u, tets, gradients, f_tra, det_tra, v_str, v_vol, tolerance, quaternions, out):
+    """Right-hand side of the global step per tetrahedron and corner, written to out (t, 4, 3) [N].
+
+    u: (n, 3) displacement [m]; v_str = V m w_str, v_vol = V w_vol (t,) [N m]; quaternions: (t, 4) warm start, updated.
+    """
+    for t in prange(tets.shape[0]):
+        largest = 0.0
+        for k in range(4):
+            for i in range(3):
+                largest = max(largest, abs(u[tets[t, k], i]))
+        if largest < REST:
+            quaternions[t, 0] = 1.0
+            for k in range(1, 4):
+                quaternions[t, k] = 0.0
+            for k in range(4):
+                for i in range(3):
+                    out[t, k, i] = 0.0
+            continue
+        f = np.empty((3, 3))
+        m = np.empty((3, 3))
+        r = np.empty((3, 3))
+        d = np.empty((3, 3))
+        for i in range(3):
+            for j in range(3):
+                value = f_tra[t, i, j]
+                for k in range(4):
+                    value += u[tets[t, k], i] * gradients[t, k, j]
+                f[i, j] = value
+        for i in range(3):
+            for j in range(3):
+                m[i, j] = f[i, 0] * f_tra[t, j, 0] + f[i, 1] * f_tra[t, j, 1] + f[i, 2] * f_tra[t, j, 2]
+        _follow_rotation(m, quaternions[t], r)
+        slack = tolerance * det_tra[t]
+        _nearest_volume(f, d, m, det_tra[t] - slack, det_tra[t] + slack)
+        for i in range(3):
+            for j in range(3):
+                rotated = r[i, 0] * f_tra[t, 0, j] + r[i, 1] * f_tra[t, 1, j] + r[i, 2] * f_tra[t, 2, j]
+                m[i, j] = v_str[t] * (rotated - f_tra[t, i, j]) + v_vol[t] * (d[i, j] - f_tra[t, i, j])
+        for k in range(4):
+            for i in range(3):
+                out[t, k, i] = (
+                    m[i, 0] * gradients[t, k, 0] + m[i, 1] * gradients[t, k, 1] + m[i, 2] * gradients[t, k, 2]
+                )
+
+
+@njit(cache=True, parallel=True)
+def gather(forces, start, corners, out):
+    """Sums element forces (e, k, 3), seen as rows (e k, 3), into the vertices: out (n, 3) += rows of `corners`.
+
+    start: (n + 1,) and corners: element-corner rows per vertex, as in a CSR matrix. Deterministic whatever the threads.
+    """
+    for v in prange(out.shape[0]):
+        x = y = z = 0.0
+        for c in range(start[v], start[v + 1]):
+            x += forces[corners[c], 0]
+            y += forces[corners[c], 1]
+            z += forces[corners[c], 2]
+        out[v, 0] += x
+        out[v, 1] += y
+        out[v, 2] += z
+
+
+def corner_lists(elements: NDArray, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each of n vertices the rows of the flattened (e, k) elements that name it: (start (n + 1,), corners)."""
+    flat = elements.ravel()
+    order = np.argsort(flat, kind="stable")
+    start = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(flat, minlength=n), out=start[1:])
+    return start, order
+
+
+@njit(cache=True, parallel=True)
+def determinant_ratios(u, tets, gradients, f_tra, det_tra, out):
+    """det(F) / det(F_tra) per tetrahedron, written to out (t,)."""
+    for t in prange(tets.shape[0]):
+        f = np.empty((3, 3))
+        for i in range(3):
+            for j in range(3):
+                value = f_tra[t, i, j]
+                for k in range(4):
+                    value += u[tets[t, k], i] * gradients[t, k, j]
+                f[i, j] = value
+        out[t] = _det(f) / det_tra[t]

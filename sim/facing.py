@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Closest points among those triangles of a surface that face a given way."""
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from .distance import TriangleTree, closest_on_triangle
+
+_STACK = 64
+
+
+def closest_facing(
+    tree: TriangleTree, points: NDArray, directions: NDArray, least_cosine: float, max_distance: float
+) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.float64]]:
+    """Closest point to each of `points` (k, 3) on triangles whose normal has at least `least_cosine` to `directions` (k, 3).
+
+    Returns distance (k,) [m], triangle (k,) and barycentric (k, 3); inf, -1 and 0 where none lies within `max_distance`.
+    """
+    return _closest_facing(
+        np.ascontiguousarray(points), np.ascontiguousarray(directions), least_cosine, max_distance**2, tree.vertices,
+        tree.triangles, tree.order, tree.low, tree.high, len(tree.low) // 2 + 1, tree._face_normal,
+    )  # fmt: skip
+
+
+@njit(cache=True, parallel=True)
+def _closest_facing(
+    points, directions, least_cosine, limit, vertices, triangles, order, low, high, leaves, face_normal
+):  # fmt: skip
+    count, total = len(points), len(order)
+    distance = np.full(count, np.inf)
+    triangle = np.full(count, -1, np.int32)
+    barycentric = np.zeros((count, 3))
+    for i in prange(count):
+        p = points[i]
+        best = limit
+        stack = np.empty(_STACK, np.int64)
+        stack[0] = 0
+        top = 1
+        while top > 0:
+            top -= 1
+            node = stack[top]
+            box = 0.0
+            for d in range(3):
+                outside = max(low[node, d] - p[d], 0.0, p[d] - high[node, d])
+                box += outside * outside
+            if box > best:
+                continue
+            if node < leaves - 1:
+                stack[top], stack[top + 1] = 2 * node + 1, 2 * node + 2
+                top += 2
+                continue
+            leaf = node - leaves + 1
+            for k in range(leaf * total // leaves, (leaf + 1) * total // leaves):
+                t = order[k]
+                cosine = 0.0
+                for d in range(3):
+                    cosine += face_normal[t, d] * directions[i, d]
+                if cosine < least_cosine:
+                    continue
+                a, b, c = vertices[triangles[t, 0]], vertices[triangles[t, 1]], vertices[triangles[t, 2]]
+                u, v, w = closest_on_triangle(p, a, b, c)
+                squared = 0.0
+                for d in range(3):
+                    difference = u * a[d] + v * b[d] + w * c[d] - p[d]
+                    squared += difference * difference
+                if squared < best or (squared == best and triangle[i] < 0):
+                    best = squared
+                    triangle[i] = t
+                    barycentric[i, 0], barycentric[i, 1], barycentric[i, 2] = u, v, w
+        if triangle[i] >= 0:
+            distance[i] = np.sqrt(best)
+    return distance, triangle, barycentric

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The constant matrix of the global step: assembled and factored once per volume and settings."""
+
+import numpy as np
+from cholespy import CholeskySolverD, MatrixType
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, diags
+
+from ..errors import VolumeError
+from .elasticity import corner_lists, shape_gradients
+from .membrane import triangle_frames
+from .settings import PhysicsSettings
+from .surface import triangle_normals
+from .template import TISSUE, Template
+
+
+def stiffness(elements: NDArray, gradients: NDArray, weights: NDArray, n: int) -> csr_matrix:
+    """Scalar stiffness Σ w_e grad φ_a · grad φ_b over elements of k corners; gradients (e, k, d), weights (e,), (n, n)."""
+    k = elements.shape[1]
+    blocks = np.einsum("e,eai,ebi->eab", weights, gradients, gradients)
+    rows = np.repeat(elements, k, axis=1).ravel()
+    columns = np.tile(elements, (1, k)).ravel()
+    return csr_matrix((blocks.ravel(), (rows, columns)), shape=(n, n))
+
+
+def vertex_areas(vertices: NDArray, triangles: NDArray) -> NDArray[np.float64]:
+    """A third of the adjacent triangles' areas per vertex, (n,) [m²]."""
+    areas = np.linalg.norm(triangle_normals(vertices, triangles), axis=1) / 2
+    return np.bincount(triangles.ravel(), weights=np.repeat(areas / 3, 3), minlength=len(vertices))
+
+
+class Factor:
+    """Sparse Cholesky factor of a symmetric positive definite matrix (n, n)."""
+
+    def __init__(self, matrix: csr_matrix):
+        coo = matrix.tocoo()
+        self.n = matrix.shape[0]
+        self._solver = CholeskySolverD(
+            self.n, coo.row.astype(np.int32), coo.col.astype(np.int32), coo.data.astype(np.float64), MatrixType.COO
+        )
+
+    def solve(self, b: NDArray[np.float64], x: NDArray[np.float64]) -> None:
+        """Solves for the columns of b (n, k), C-contiguous float64, into x."""
+        self._solver.solve(b, x)
+
+
+class ElasticSystem:
+    """Soft tissue of a template with its rest quantities, constant matrix A and compliance columns.
+
+    The unknown is the displacement u of the volume's vertices from the undisturbed volume; bone and rim have u = 0.
+    A = Σ_t V (m w_str + w_vol) Gᵀ G + Σ_skin w_skin area Gᵀ G + Σ_i w_tra area_i, a scalar matrix acting on x, y, z alike.
+    """
+
+    def __init__(self, template: Template, settings: PhysicsSettings):
+        self.template = template
+        n = len(template.vertices)
+        tissue = template.tet_region == TISSUE
+        self.tets = np.ascontiguousarray(template.tets[tissue])
+        self.gradients, volumes = shape_gradients(template.vertices, self.tets)
+        if not (volumes > 0).all():
+            raise VolumeError(
+                f"The volume has {int((volumes <= 0).sum())} tetrahedra without volume.", advice="Build the volume again."
+            )
+        self.volumes = volumes
+        self.v_str = volumes * template.tet_stiffness[tissue] * settings.w_str
+        self.v_vol = volumes * settings.w_vol
+        self.triangles = np.ascontiguousarray(template.skin_triangles)
+        self.skin_gradients, areas = triangle_frames(template.skin_vertices, self.triangles)
+        self.w_skin = settings.w_skin * areas
+        attachment = settings.w_tra * vertex_areas(template.skin_vertices, self.triangles)
+        self.embedding = template.embedding.tocsr()
+
+        skin = stiffness(self.triangles, self.skin_gradients, self.w_skin, template.n_skin) + diags(attachment)
+        matrix = stiffness(self.tets, self.gradients, self.v_str + self.v_vol, n)
+        matrix = (matrix + self.embedding.T @ skin @ self.embedding).tocsr()
+
+        held = template.vertex_region != TISSUE
+        rim_rows = self.embedding[np.flatnonzero(template.rim)]
+        held[np.unique(rim_rows.indices[rim_rows.data > 1e-6])] = True
+        loose = np.zeros(n, bool)
+        loose[self.tets] = True  # vertices of bone alone never enter the tissue
+        self.free = np.flatnonzero(loose & ~held).astype(np.int64)
+        self.matrix = matrix[self.free][:, self.free].tocsr()
+        self.factor = Factor(self.matrix)
+        strain = stiffness(self.tets, self.gradients, self.v_str, n).diagonal()[self.free]
+        # Part of A that resists a shear; the rest of it only answers to volume and stretch.
+        self.strain_share = float(strain.sum() / self.matrix.diagonal().sum())
+        self.tet_start, self.tet_corners = corner_lists(self.tets, n)
+        self.skin_start, self.skin_corners = corner_lists(self.triangles, template.n_skin)
+        self._free_embedding = self.embedding[:, self.free].tocsr()
+        self._columns: dict[int, int] = {}
+        self._rows = np.zeros((0, template.n_skin), np.float32)
+
+    def compliance(self, skin: NDArray[np.int64]) -> NDArray[np.float32]:
+        """E A⁻¹ Eᵀ for the given skin vertices (k,): response of all skin to a unit force on each, (k, n_skin) [m/N].
+
+        Columns are computed when first asked for and kept.
+        """
+        missing = [int(v) for v in skin if int(v) not in self._columns]
+        if missing:
+            known = len(self._columns)
+            if known + len(missing) > len(self._rows):
+                grown = np.zeros((max(2 * len(self._rows), known + len(missing), 256), self._rows.shape[1]), np.float32)
+                grown[:known] = self._rows[:known]
+                self._rows = grown
+            for first in range(0, len(missing), 32):
+                batch = missing[first : first + 32]
+                b = np.ascontiguousarray(self._free_embedding[batch].T.toarray())
+                x = np.empty_like(b)
+                self.factor.solve(b, x)
+                rows = slice(known + first, known + first + len(batch))
+                self._rows[rows] = (self._free_embedding @ x).T
+            for offset, v in enumerate(missing):
+                self._columns[v] = known + offset
+        return self._rows[[self._columns[int(v)] for v in skin]]

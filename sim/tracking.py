@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rigid motion of cranium and jaw, and the tracked skin seen from the cranium."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from . import rigid
+from .frame import TrackedFrame
+from .template import CRANIUM, JAW, Template
+
+_THIN_TISSUE = 0.010  # [m] skin closer to bone than this moves with the bone
+
+
+@dataclass(frozen=True)
+class Pose:
+    """cranium: (4, 4) T_C, rest to world; jaw: (4, 4) T_C⁻¹ T_J; skin: (n_skin, 3) displacement in the cranium's frame [m]."""
+
+    cranium: NDArray[np.float64]
+    jaw: NDArray[np.float64]
+    skin: NDArray[np.float64]
+
+
+class HeadTracking:
+    """Takes the tracked head into the cranium's frame. Bones give T_C and T_J; without them they are fitted to thin skin."""
+
+    def __init__(self, template: Template):
+        self.template = template
+        region = template.vertex_region
+        bone = np.flatnonzero(region != 0)
+        thin = np.flatnonzero(template.outer & ~template.rim & (template.tissue_depth < _THIN_TISSUE))
+        on_jaw = np.zeros(len(thin), bool)
+        if len(bone) and len(thin):
+            _, nearest = cKDTree(template.vertices[bone]).query(template.skin_vertices[thin])
+            on_jaw = region[bone[nearest]] == JAW
+        self._cranium_skin, self._jaw_skin = thin[~on_jaw], thin[on_jaw]
+        self.has_jaw = bool((region == JAW).any())
+        self.has_cranium = bool((region == CRANIUM).any())
+
+    def pose(self, frame: TrackedFrame) -> Pose:
+        """The frame's rigid motion and the skin's displacement without it."""
+        template = self.template
+        head = frame.head.astype(np.float64)
+        cranium = frame.cranium
+        if cranium is None:
+            fitted = self._cranium_skin[self._cranium_skin < template.n_head]
+            fitted = fitted if len(fitted) >= 3 else np.arange(template.n_head)
+            cranium = rigid.fit_rigid(template.head_vertices[fitted], head[fitted])
+        head = rigid.apply(rigid.inverse(cranium), head)
+        skin = template.refinement @ (head - template.head_vertices)
+        if frame.jaw is not None:
+            jaw = rigid.inverse(cranium) @ frame.jaw
+        elif self.has_jaw and len(self._jaw_skin) >= 3:
+            rest = template.skin_vertices[self._jaw_skin]
+            jaw = rigid.fit_rigid(rest, rest + skin[self._jaw_skin])
+        else:
+            jaw = np.eye(4)
+        return Pose(cranium, jaw, skin)
