@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Closest points, signs, rays and winding numbers on a triangle surface, by a bounding volume hierarchy.
+"""Closest points, signs and rays on a triangle surface, by a bounding volume hierarchy.
 
 The triangles are sorted along a space-filling curve and put into a complete binary tree, so that the tree is plain
 arrays, is built in milliseconds and can be refitted when the surface moves.
@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 _LEAF = 4  # triangles a leaf: below that, visiting boxes costs more than testing triangles
 _STACK = 64  # a complete tree of 2³⁰ leaves needs 31 entries
-_FAR = 2.0  # node radii beyond which a node's triangles count as one dipole; Barill et al. 2018, Section 4.3
 _ON_FEATURE = 1e-9  # barycentric coordinate that counts as zero when asking for the closest feature
 
 
@@ -28,16 +27,15 @@ class TriangleTree:
             raise ValueError("a distance needs at least one triangle")
         vertices = np.ascontiguousarray(vertices, dtype=np.float64)
         self.order = _curve_order(vertices[self.triangles].mean(1))
-        self._leaves = 1 << max(0, int(np.ceil(np.log2(len(self.triangles) / _LEAF))))
+        self.leaves = 1 << max(0, int(np.ceil(np.log2(len(self.triangles) / _LEAF))))
         self._neighbours = edge_neighbours(self.triangles)
         self.refit(vertices)
 
     def refit(self, vertices: ArrayLike) -> None:
         """Moves the surface to `vertices` (n, 3) [m], keeping its topology and the shape of the tree."""
         self.vertices = np.ascontiguousarray(vertices, dtype=np.float64)
-        self.low, self.high = _fit(self.vertices, self.triangles, self.order, self._leaves)
+        self.low, self.high = _fit(self.vertices, self.triangles, self.order, self.leaves)
         self._face_normal, self._vertex_normal = _pseudonormals(self.vertices, self.triangles)
-        self._dipoles: tuple[NDArray, ...] | None = None
 
     def closest(
         self, points: ArrayLike, max_distance: float = np.inf
@@ -51,7 +49,7 @@ class TriangleTree:
         points = np.ascontiguousarray(points, dtype=np.float64).reshape(-1, 3)
         return _closest(
             points, float(max_distance) ** 2, self.vertices, self.triangles, self.order, self.low, self.high,
-            self._leaves, self._neighbours, self._face_normal, self._vertex_normal,
+            self.leaves, self._neighbours, self._face_normal, self._vertex_normal,
         )  # fmt: skip
 
     def points_at(self, triangle: NDArray, barycentric: NDArray) -> NDArray[np.float64]:
@@ -67,18 +65,8 @@ class TriangleTree:
         directions = np.ascontiguousarray(np.broadcast_to(directions, origins.shape), dtype=np.float64)
         return _first_hit(
             origins, directions, float(max_distance), self.vertices, self.triangles, self.order, self.low, self.high,
-            self._leaves,
+            self.leaves,
         )  # fmt: skip
-
-    def winding(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Generalised winding number (k,) of the surface around `points` (k, 3): about 1 inside, 0 outside.
-
-        Robust on holes and self-intersections. Far nodes count as dipoles (Barill et al. 2018, first order).
-        """
-        points = np.ascontiguousarray(points, dtype=np.float64).reshape(-1, 3)
-        if self._dipoles is None:
-            self._dipoles = _fit_dipoles(self.vertices, self.triangles, self.order, self._leaves)
-        return _winding(points, self.vertices, self.triangles, self.order, self._leaves, *self._dipoles)
 
 
 TriangleGrid = TriangleTree  # the name the physics and the measures use
@@ -329,78 +317,4 @@ def _first_hit(origins, directions, limit, vertices, triangles, order, low, high
                 if u >= 0.0 and v >= 0.0 and u + v <= 1.0 and 0.0 <= along < best:
                     best = along
                     result[i] = along
-    return result
-
-
-@njit(cache=True)
-def _fit_dipoles(vertices, triangles, order, leaves):
-    count = len(order)
-    nodes = 2 * leaves - 1
-    area = np.zeros(nodes)
-    centre = np.zeros((nodes, 3))
-    dipole = np.zeros((nodes, 3))
-    radius = np.zeros(nodes)
-    for node in range(nodes - 1, -1, -1):
-        if node >= leaves - 1:
-            leaf = node - leaves + 1
-            first, last = leaf * count // leaves, (leaf + 1) * count // leaves
-            for k in range(first, last):
-                p = vertices[triangles[order[k]]]
-                n = 0.5 * np.cross(p[1] - p[0], p[2] - p[0])
-                size = np.sqrt(np.dot(n, n))
-                area[node] += size
-                dipole[node] += n
-                centre[node] += size * (p[0] + p[1] + p[2]) / 3.0
-            if area[node] > 0.0:
-                centre[node] /= area[node]
-            for k in range(first, last):
-                for c in range(3):
-                    difference = vertices[triangles[order[k], c]] - centre[node]
-                    radius[node] = max(radius[node], np.sqrt(np.dot(difference, difference)))
-        else:
-            for child in (2 * node + 1, 2 * node + 2):
-                area[node] += area[child]
-                dipole[node] += dipole[child]
-                centre[node] += area[child] * centre[child]
-            if area[node] > 0.0:
-                centre[node] /= area[node]
-            for child in (2 * node + 1, 2 * node + 2):
-                if area[child] > 0.0:
-                    difference = centre[child] - centre[node]
-                    radius[node] = max(radius[node], np.sqrt(np.dot(difference, difference)) + radius[child])
-    return area, centre, dipole, radius
-
-
-@njit(cache=True, parallel=True)
-def _winding(points, vertices, triangles, order, leaves, area, centre, dipole, radius):
-    result = np.zeros(len(points))
-    total = len(order)
-    for i in prange(len(points)):
-        p = points[i]
-        angle = 0.0
-        stack = np.empty(_STACK, np.int64)
-        stack[0] = 0
-        top = 1
-        while top > 0:
-            top -= 1
-            node = stack[top]
-            if area[node] == 0.0:
-                continue
-            offset = centre[node] - p
-            away = np.sqrt(np.dot(offset, offset))
-            if away > _FAR * radius[node]:
-                angle += np.dot(dipole[node], offset) / away**3
-            elif node < leaves - 1:
-                stack[top], stack[top + 1] = 2 * node + 1, 2 * node + 2
-                top += 2
-            else:
-                leaf = node - leaves + 1
-                for k in range(leaf * total // leaves, (leaf + 1) * total // leaves):
-                    t = order[k]
-                    a, b, c = vertices[triangles[t, 0]] - p, vertices[triangles[t, 1]] - p, vertices[triangles[t, 2]] - p
-                    la, lb, lc = np.sqrt(np.dot(a, a)), np.sqrt(np.dot(b, b)), np.sqrt(np.dot(c, c))
-                    # Solid angle of a triangle: van Oosterom and Strackee 1983.
-                    bottom = la * lb * lc + np.dot(a, b) * lc + np.dot(b, c) * la + np.dot(c, a) * lb
-                    angle += 2.0 * np.arctan2(np.dot(a, np.cross(b, c)), bottom)
-        result[i] = angle / (4.0 * np.pi)
     return result

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A jaw and a cranium placed under a head's skin by published soft-tissue thickness.
+
+The bone is the set of points that lie deeper under the skin than the tissue is thick there, keep away from the mouth,
+the nostrils and the eyes, and lie within the regions of the cranium or the mandible. Both sets are fields on a regular
+grid; their surfaces are isosurfaces.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import RBFInterpolator
+from scipy.ndimage import gaussian_filter
+from scipy.spatial import cKDTree
+
+from .distance import TriangleTree
+from .isosurface import Grid, isosurface, largest_part, smooth_surface
+from .landmarks import Landmarks
+from .surface import vertex_normals
+from .solid_angle import winding_number
+
+MIN_TISSUE = 0.002  # between any bone and any skin [m]
+_EYE_RADIUS = 0.0145  # eyeball (12 mm) and the tissue around it [m]
+_MANDIBLE_HALF = 0.007  # half of the mandible's thickness seen from above [m]
+_SMOOTHING = 0.8  # of the field, in grid cells
+_SPACING = 0.0045  # of the grid, for an adult head [m]: triangles of about 4-5 mm
+
+# Soft-tissue depths [mm] at landmarks, adult means pooled over sexes, rounded (Stephan and Simpson 2008, "Facial soft
+# tissue depths in craniofacial identification, part I"); where that table has no entry (ear, temple, side of the
+# scalp) usual anatomical values. Position: a found landmark and an offset from it [mm of an adult head] (lateral, up,
+# front); it is then moved to the closest point of the skin.
+_DEPTHS: list[tuple[str, str, tuple[float, float, float], float]] = [
+    ("vertex", "vertex", (0, 0, 0), 5.0),
+    ("parietal", "vertex", (45, -15, -20), 5.5),
+    ("euryon", "ear_left", (0, 55, -10), 6.5),
+    ("opisthocranion", "opisthocranion", (0, 0, 0), 6.5),
+    ("occiput side", "opisthocranion", (45, -5, 15), 7.5),
+    ("mid forehead", "sellion", (0, 50, 5), 4.5),
+    ("side forehead", "sellion", (38, 45, -10), 5.0),
+    ("glabella", "sellion", (0, 14, 4), 5.5),
+    ("mid supraorbital", "sellion", (30, 18, -5), 6.0),
+    ("temple", "sellion", (62, 18, -40), 11.0),
+    ("nasion", "sellion", (0, 0, 0), 6.5),
+    ("side of the nasal root", "sellion", (9, -6, -6), 6.0),
+    ("rhinion", "sellion", (0, -14, 8), 3.5),
+    ("pronasale", "pronasale", (0, 0, 0), 30.0),
+    ("ala", "pronasale", (14, -5, -14), 17.0),
+    ("alar curvature", "subnasale", (17, 3, -8), 10.0),
+    ("subnasale", "subnasale", (0, 0, 0), 13.0),
+    ("mid philtrum", "subnasale", (0, -6, 0), 11.5),
+    ("supra canine", "subnasale", (17, -6, -5), 10.0),
+    ("lower lip", "stomion", (0, -8, 0), 13.0),
+    ("labiomental fold", "pogonion", (0, 12, -4), 11.0),
+    ("infra canine", "pogonion", (17, 12, -6), 10.5),
+    ("pogonion", "pogonion", (0, 0, 0), 11.0),
+    ("menton", "menton", (0, 0, 0), 7.5),
+    ("side of the chin", "menton", (22, 4, -4), 9.0),
+    ("mid infraorbital", "sellion", (32, -28, -8), 7.0),
+    ("lateral orbit", "sellion", (48, -12, -18), 8.5),
+    ("zygoma", "sellion", (56, -24, -30), 9.0),
+    ("zygomatic arch", "ear_left", (-12, 2, 34), 7.0),
+    ("cheek", "stomion", (40, 16, -20), 18.0),
+    ("lower cheek", "stomion", (42, -2, -30), 15.0),
+    ("mid mandibular border", "pogonion", (42, 4, -34), 9.5),
+    ("mid ramus", "ear_left", (-15, -35, 22), 16.0),
+    ("gonion", "ear_left", (-20, -68, 14), 11.0),
+    ("mastoid", "ear_left", (-14, -30, -10), 9.0),
+]
+
+
+@dataclass(frozen=True)
+class Skull:
+    """jaw and cranium as closed surfaces, world space [m], and the tissue thickness wished for at the skin (n,) [m]."""
+
+    jaw_vertices: NDArray[np.float64]
+    jaw_triangles: NDArray[np.int32]
+    cranium_vertices: NDArray[np.float64]
+    cranium_triangles: NDArray[np.int32]
+
+
+def place_skull(vertices: NDArray, triangles: NDArray, outer: NDArray, landmarks: Landmarks) -> Skull:
+    """Places jaw and cranium under a closed skin.
+
+    vertices: (n, 3) [m]; triangles: (m, 3) closed, with caps; outer: (m,) whether a triangle is visible skin (not mouth
+    bag, nostril, socket or cap). Either bone may come out empty if there is no room for it.
+    """
+    local = landmarks.frame.into(vertices)
+    whole = TriangleTree(local, triangles)
+    visible = TriangleTree(local, triangles[outer])
+    hidden = TriangleTree(local, triangles[~outer]) if (~outer).any() else None
+    scale = landmarks.scale
+    low = local[triangles[outer]].min((0, 1))
+    high = local[triangles[outer]].max((0, 1))
+    low[1] = max(low[1], landmarks.points["menton"][1] - 0.01 * scale)
+    grid = Grid.around(low, high, _SPACING * scale, 2 * _SPACING * scale)
+    points = grid.points()
+
+    thickness = tissue_thickness(landmarks, visible)
+    depth = visible.closest(points)[0]
+    inside = winding_number(whole, points) > 0.5
+    depth = np.where(inside, depth, -depth)
+    cavity = hidden.closest(points)[0] if hidden else np.full(len(points), np.inf)
+    cavity = np.where(inside, cavity, -cavity)
+    buried = np.full(len(points), -1.0)
+    near = inside & (depth < 0.05 * scale)
+    buried[near] = thickness(points[near]) - depth[near]
+    buried[~inside] = np.maximum(-depth[~inside], 0) + 0.005
+    bone = np.maximum(buried, _eyes(points, landmarks))
+    bone = np.maximum(bone, 1.25 * MIN_TISSUE - cavity)
+
+    surfaces = []
+    for region in (_mandible(points, landmarks, visible), _cranium(points, landmarks)):
+        field = gaussian_filter(np.clip(np.maximum(bone, region), -0.02, 0.02).reshape(grid.shape), _SMOOTHING)
+        # Smoothing must not eat into the tissue that has to stay.
+        margin = 1.25 * MIN_TISSUE
+        field = np.maximum(field, np.maximum(margin - depth, margin - cavity).reshape(grid.shape))
+        field = np.where(largest_part(field < 0), field, np.maximum(field, 1e-4))
+        v, t = isosurface(field, grid)
+        if len(v):
+            v = _pushed_inside(smooth_surface(v, t, 3), t, whole, MIN_TISSUE)
+        surfaces += [landmarks.frame.out_of(v), t]
+    return Skull(*surfaces)
+
+
+def tissue_thickness(landmarks: Landmarks, skin: TriangleTree) -> RBFInterpolator:
+    """Wished tissue thickness [m] at points (k, 3) of the head's frame: the table, interpolated by φ(r) = r.
+
+    skin: the visible skin in the head's frame.
+    """
+    places, depths = [], []
+    for _, base, offset, depth in _DEPTHS:
+        place = landmarks.points[base] + landmarks.scale * 1e-3 * np.array(offset)
+        places.append(place)
+        depths.append(depth)
+        if place[0] != 0:
+            places.append(place * [-1, 1, 1])
+            depths.append(depth)
+    _, triangle, barycentric, _ = skin.closest(np.array(places))
+    on_skin = skin.points_at(triangle, barycentric)
+    # Depth grows with body size far less than length does; children's tissue is nearly as thick as adults'.
+    return RBFInterpolator(on_skin, 1e-3 * np.array(depths) * landmarks.scale**0.5, kernel="linear", degree=0, smoothing=1e-3)
+
+
+def joint(landmarks: Landmarks) -> NDArray[np.float64]:
+    """The left temporomandibular joint (lateral, up, front) [m]: before and a little below the middle of the ear."""
+    ear = 0.5 * (landmarks.points["ear_left"] + landmarks.points["ear_right"] * [-1, 1, 1])
+    return ear + landmarks.scale * np.array([-0.024, -0.006, 0.018])
+
+
+def _eyes(points: NDArray, landmarks: Landmarks) -> NDArray[np.float64]:
+    """Positive inside the eyeballs."""
+    eyes = np.array(landmarks.mirrored("eye"))
+    return _EYE_RADIUS * landmarks.scale - cKDTree(eyes).query(points)[0]
+
+
+def _cranium(points: NDArray, landmarks: Landmarks) -> NDArray[np.float64]:
+    """Negative above the skull's base: upper teeth in front, joint and mastoid at the side, occiput behind."""
+    p, k = landmarks.points, landmarks.scale
+    tmj = joint(landmarks)
+    back = p["opisthocranion"][2]
+    profile = np.array(
+        [
+            (back, tmj[1] + 0.000 * k),
+            (tmj[2] - 0.060 * k, tmj[1] - 0.018 * k),
+            (tmj[2] - 0.018 * k, tmj[1] - 0.026 * k),
+            (tmj[2] - 0.013 * k, tmj[1] + 0.006 * k),
+            (tmj[2] + 0.031 * k, tmj[1] + 0.006 * k),
+            (tmj[2] + 0.036 * k, p["stomion"][1] + 0.004 * k),
+            (p["stomion"][2] + 0.050 * k, p["stomion"][1] + 0.004 * k),
+        ]
+    )
+    return _below(points[:, 2], points[:, 1], profile)
+
+
+def _mandible(points: NDArray, landmarks: Landmarks, skin: TriangleTree) -> NDArray[np.float64]:
+    """Negative within the horseshoe of the mandible and its rami."""
+    p, k = landmarks.points, landmarks.scale
+    tmj = joint(landmarks)
+    gonion_up = p["stomion"][1] - 0.020 * k
+    side = skin.hit([[1.0, gonion_up, tmj[2] + 0.010 * k]], [-1.0, 0.0, 0.0])[0]
+    half_width = (1.0 - side if np.isfinite(side) else 0.058 * k) - 0.014 * k
+    front = p["pogonion"][2] - 0.011 * k - _MANDIBLE_HALF * k
+    turn = tmj[2] + 0.012 * k
+    angle = np.linspace(-0.5 * np.pi, 0.5 * np.pi, 61)
+    # A superellipse: the front of the chin is broader than an ellipse.
+    arch = np.column_stack([np.sign(angle) * np.abs(np.sin(angle)) ** 0.85 * half_width, np.cos(angle) ** 0.85])
+    arch[:, 1] = turn + arch[:, 1] * (front - turn)
+    back = np.linspace(tmj[2] - 0.002 * k, turn, 12)
+    arch = np.concatenate(
+        [np.column_stack([np.full(12, -half_width), back]), arch, np.column_stack([np.full(12, half_width), back])]
+    )
+    horseshoe = cKDTree(arch).query(points[:, [0, 2]])[0] - _MANDIBLE_HALF * k
+    alveolar = p["stomion"][1] - 0.007 * k
+    top = np.array(
+        [
+            (tmj[2] - 0.008 * k, tmj[1] - 0.001 * k),
+            (tmj[2] + 0.024 * k, tmj[1] - 0.001 * k),
+            (tmj[2] + 0.034 * k, alveolar),
+            (front + 0.05 * k, alveolar),
+        ]
+    )
+    bottom = np.array(
+        [
+            (tmj[2] - 0.012 * k, tmj[1] - 0.030 * k),
+            (tmj[2] + 0.006 * k, gonion_up - 0.012 * k),
+            (front, p["menton"][1] + 0.004 * k),
+            (front + 0.05 * k, p["menton"][1] + 0.004 * k),
+        ]
+    )
+    field = np.maximum(horseshoe, -_below(points[:, 2], points[:, 1], top))
+    field = np.maximum(field, _below(points[:, 2], points[:, 1], bottom))
+    return np.maximum(field, tmj[2] - 0.008 * k - points[:, 2])
+
+
+def _below(front: NDArray, up: NDArray, profile: NDArray) -> NDArray[np.float64]:
+    """Positive below a profile (front, up), (k, 2), seen from the side; a distance to it near it."""
+    height = np.interp(front, profile[:, 0], profile[:, 1]) - up
+    dense = np.concatenate([np.linspace(a, b, 20) for a, b in zip(profile[:-1], profile[1:], strict=True)])
+    distance = cKDTree(dense).query(np.column_stack([front, up]))[0]
+    return np.sign(height) * np.minimum(distance, np.abs(height))
+
+
+def _pushed_inside(vertices: NDArray, triangles: NDArray, skin: TriangleTree, margin: float) -> NDArray[np.float64]:
+    """Moves vertices (n, 3) that come closer to the skin than `margin` [m] away from it."""
+    for _ in range(10):
+        distance, triangle, barycentric, sign = skin.closest(vertices)
+        signed = -sign * distance
+        close = signed < margin
+        if not close.any():
+            break
+        away = vertices - skin.points_at(triangle, barycentric)
+        length = np.linalg.norm(away, axis=1, keepdims=True)
+        inward = np.where(length > 1e-9, -sign[:, None] * away / np.maximum(length, 1e-9), -vertex_normals(vertices, triangles))
+        vertices = vertices + np.where(close[:, None], 1.05 * (margin - signed)[:, None] * inward, 0.0)
+    return vertices
