@@ -17,14 +17,14 @@ from scipy.spatial import cKDTree
 from .distance import TriangleTree
 from .isosurface import Grid, isosurface, largest_part, smooth_surface
 from .landmarks import Landmarks
-from .surface import vertex_normals
 from .solid_angle import winding_number
+from .surface import vertex_normals
 
 MIN_TISSUE = 0.002  # between any bone and any skin [m]
 _EYE_RADIUS = 0.0145  # eyeball (12 mm) and the tissue around it [m]
 _MANDIBLE_HALF = 0.007  # half of the mandible's thickness seen from above [m]
 _SMOOTHING = 0.8  # of the field, in grid cells
-_SPACING = 0.0045  # of the grid, for an adult head [m]: triangles of about 4-5 mm
+_SPACING = 0.006  # of the grid, for an adult head [m]: triangles of about 6 mm
 
 # Soft-tissue depths [mm] at landmarks, adult means pooled over sexes, rounded (Stephan and Simpson 2008, "Facial soft
 # tissue depths in craniofacial identification, part I"); where that table has no entry (ear, temple, side of the
@@ -139,7 +139,7 @@ def tissue_thickness(landmarks: Landmarks, skin: TriangleTree) -> RBFInterpolato
     _, triangle, barycentric, _ = skin.closest(np.array(places))
     on_skin = skin.points_at(triangle, barycentric)
     # Depth grows with body size far less than length does; children's tissue is nearly as thick as adults'.
-    return RBFInterpolator(on_skin, 1e-3 * np.array(depths) * landmarks.scale**0.5, kernel="linear", degree=0, smoothing=1e-3)
+    return RBFInterpolator(on_skin, 1e-3 * np.array(depths) * landmarks.scale**0.5, kernel="linear", degree=0)
 
 
 def joint(landmarks: Landmarks) -> NDArray[np.float64]:
