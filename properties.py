@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`scene.nephim`: who is head and who are the hands, and every setting that lives in the .blend."""
 
+import atexit
+
 import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 from bpy.types import PropertyGroup
@@ -92,9 +94,12 @@ def register() -> None:
     """Adds `scene.nephim`."""
     bpy.utils.register_class(SceneSettings)
     bpy.types.Scene.nephim = PointerProperty(type=SceneSettings)
+    if bpy.app.module:  # the bpy module hangs at the interpreter's exit while Python classes are registered
+        atexit.register(unregister)
 
 
 def unregister() -> None:
     """Removes `scene.nephim`; what is stored in .blend files stays there."""
+    atexit.unregister(unregister)
     del bpy.types.Scene.nephim
     bpy.utils.unregister_class(SceneSettings)
