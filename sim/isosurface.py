@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix, diags
 from .refine import unique_edges
 
 _COMPOSE_ROUNDS = 20  # each round only adds samples, so it ends; in practice after two or three
+_LARGE = 0.2  # share of the largest part that a part needs to be kept
 _INFLATE, _SHRINK = 0.5, -0.53  # Taubin 1995: smoothing without shrinking
 
 
@@ -113,14 +114,13 @@ def smooth_surface(vertices: NDArray, triangles: NDArray, steps: int) -> NDArray
     return vertices
 
 
-def largest_part(inside: NDArray) -> NDArray[np.bool_]:
-    """The largest face-connected part of a boolean grid."""
-    parts, count = label(inside)
-    if count < 2:
-        return inside.astype(bool)
+def large_parts(inside: NDArray) -> NDArray[np.bool_]:
+    """The face-connected parts of a boolean grid that have at least a fifth of the largest one's samples."""
+    parts, _ = label(inside)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
-    return parts == sizes.argmax()
+    keep = sizes >= max(1, sizes.max() * _LARGE)
+    return keep[parts] & inside
 
 
 def well_composed(inside: NDArray) -> NDArray[np.bool_]:
@@ -132,7 +132,8 @@ def well_composed(inside: NDArray) -> NDArray[np.bool_]:
         for axis in range(3):
             u, v = (axis + 1) % 3, (axis + 2) % 3
             size = tuple(inside.shape[d] - (d != axis) for d in range(3))
-            step = [tuple(int(d == u) * i + int(d == v) * j for d in range(3)) for i, j in ((0, 0), (1, 0), (1, 1), (0, 1))]
+            square = ((0, 0), (1, 0), (1, 1), (0, 1))
+            step = [tuple(int(d == u) * i + int(d == v) * j for d in range(3)) for i, j in square]
             s = [_shifted(inside, c, size) for c in step]
             for k in range(4):
                 diagonal = s[k] & s[(k + 2) % 4] & ~s[(k + 1) % 4] & ~s[(k + 3) % 4]

@@ -6,7 +6,9 @@ the nostrils and the eyes, and lie within the regions of the cranium or the mand
 grid; their surfaces are isosurfaces.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +17,22 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 from .distance import TriangleTree
-from .isosurface import Grid, isosurface, largest_part, smooth_surface
+from .isosurface import Grid, isosurface, large_parts, smooth_surface
 from .landmarks import Landmarks
 from .solid_angle import winding_number
 from .surface import vertex_normals
 
 MIN_TISSUE = 0.002  # between any bone and any skin [m]
 _EYE_RADIUS = 0.0145  # eyeball (12 mm) and the tissue around it [m]
-_MANDIBLE_HALF = 0.007  # half of the mandible's thickness seen from above [m]
-_SMOOTHING = 0.8  # of the field, in grid cells
-_SPACING = 0.006  # of the grid, for an adult head [m]: triangles of about 6 mm
+_MANDIBLE = 0.014  # the mandible's thickness seen from above [m]
+_GINGIVA = 1.25 * MIN_TISSUE  # over bone in the mouth, with some reserve for smoothing [m]
+_BONE = 0.010  # thickness bone wants between mouth and skin [m]
+_THINNEST = 0.4  # share of the table's thickness that tissue keeps where bone wants room
+_DEEP = 0.04  # deeper than this under the skin, tissue thickness plays no role [m]
+_OUT = 1e-4  # field of samples that are taken out [m]
+_SMOOTHING = 0.6  # of the field, in grid cells
+_SPACING = 0.006  # of the cranium's grid, for an adult head [m]: triangles of about 6 mm
+_JAW_SPACING = 0.004  # the same for the jaw, which is thin
 
 # Soft-tissue depths [mm] at landmarks, adult means pooled over sexes, rounded (Stephan and Simpson 2008, "Facial soft
 # tissue depths in craniofacial identification, part I"); where that table has no entry (ear, temple, side of the
@@ -89,38 +97,46 @@ def place_skull(vertices: NDArray, triangles: NDArray, outer: NDArray, landmarks
     whole = TriangleTree(local, triangles)
     visible = TriangleTree(local, triangles[outer])
     hidden = TriangleTree(local, triangles[~outer]) if (~outer).any() else None
-    scale = landmarks.scale
-    low = local[triangles[outer]].min((0, 1))
-    high = local[triangles[outer]].max((0, 1))
-    low[1] = max(low[1], landmarks.points["menton"][1] - 0.01 * scale)
-    grid = Grid.around(low, high, _SPACING * scale, 2 * _SPACING * scale)
-    points = grid.points()
-
     thickness = tissue_thickness(landmarks, visible)
-    depth = visible.closest(points)[0]
-    inside = winding_number(whole, points) > 0.5
-    depth = np.where(inside, depth, -depth)
-    cavity = hidden.closest(points)[0] if hidden else np.full(len(points), np.inf)
-    cavity = np.where(inside, cavity, -cavity)
-    buried = np.full(len(points), -1.0)
-    near = inside & (depth < 0.05 * scale)
-    buried[near] = thickness(points[near]) - depth[near]
-    buried[~inside] = np.maximum(-depth[~inside], 0) + 0.005
-    bone = np.maximum(buried, _eyes(points, landmarks))
-    bone = np.maximum(bone, 1.25 * MIN_TISSUE - cavity)
-
-    surfaces = []
-    for region in (_mandible(points, landmarks, visible), _cranium(points, landmarks)):
-        field = gaussian_filter(np.clip(np.maximum(bone, region), -0.02, 0.02).reshape(grid.shape), _SMOOTHING)
+    surfaces: list[NDArray] = []
+    for region, spacing in ((_mandible(landmarks, visible), _JAW_SPACING), (_cranium(landmarks), _SPACING)):
+        grid = _grid(local[triangles[outer]].reshape(-1, 3), landmarks, spacing, jaw=spacing == _JAW_SPACING)
+        points = grid.points()
+        inside = winding_number(whole, points) > 0.5
+        depth = np.where(inside, 1.0, -1.0) * visible.closest(points)[0]
+        cavity = hidden.closest(points)[0] if hidden else np.full(len(points), np.inf)
+        cavity = np.where(inside, cavity, -cavity)
+        wished = np.full(len(points), np.inf)
+        near = inside & (depth < _DEEP * landmarks.scale)
+        wished[near] = thickness(points[near])
+        wished[depth >= _DEEP * landmarks.scale] = 0.0
+        # Where skin and mouth lie close together the bone takes its room from the tissue, not from the mouth.
+        room = depth + cavity - _BONE * landmarks.scale - _GINGIVA
+        wished = np.clip(room, _THINNEST * wished, wished)
+        wished[~inside] = _GINGIVA
+        bone = np.maximum(wished - depth, _eyes(points, landmarks))
+        bone = np.maximum(bone, _GINGIVA - cavity)
+        field = np.clip(np.maximum(bone, region(points)), -_DEEP, _DEEP).reshape(grid.shape)
+        field = gaussian_filter(field, _SMOOTHING)
         # Smoothing must not eat into the tissue that has to stay.
-        margin = 1.25 * MIN_TISSUE
-        field = np.maximum(field, np.maximum(margin - depth, margin - cavity).reshape(grid.shape))
-        field = np.where(largest_part(field < 0), field, np.maximum(field, 1e-4))
+        field = np.maximum(field, (_GINGIVA - np.minimum(depth, cavity)).reshape(grid.shape))
+        field = np.where(large_parts(field < 0), field, np.maximum(field, _OUT))
         v, t = isosurface(field, grid)
         if len(v):
             v = _pushed_inside(smooth_surface(v, t, 3), t, whole, MIN_TISSUE)
         surfaces += [landmarks.frame.out_of(v), t]
     return Skull(*surfaces)
+
+
+def _grid(skin: NDArray, landmarks: Landmarks, spacing: float, *, jaw: bool) -> Grid:
+    """The grid of a bone: over the whole head above the chin, or over its lower front half for the jaw."""
+    k = landmarks.scale
+    low, high = skin.min(0), skin.max(0)
+    low[1] = max(low[1], landmarks.points["menton"][1] - 0.01 * k)
+    if jaw:
+        high[1] = joint(landmarks)[1] + 0.01 * k
+        low[2] = joint(landmarks)[2] - 0.02 * k
+    return Grid.around(low, high, spacing * k, 2 * spacing * k)
 
 
 def tissue_thickness(landmarks: Landmarks, skin: TriangleTree) -> RBFInterpolator:
@@ -139,7 +155,8 @@ def tissue_thickness(landmarks: Landmarks, skin: TriangleTree) -> RBFInterpolato
     _, triangle, barycentric, _ = skin.closest(np.array(places))
     on_skin = skin.points_at(triangle, barycentric)
     # Depth grows with body size far less than length does; children's tissue is nearly as thick as adults'.
-    return RBFInterpolator(on_skin, 1e-3 * np.array(depths) * landmarks.scale**0.5, kernel="linear", degree=0)
+    depth = 1e-3 * np.array(depths) * landmarks.scale**0.5
+    return RBFInterpolator(on_skin, depth, kernel="linear", degree=0)
 
 
 def joint(landmarks: Landmarks) -> NDArray[np.float64]:
@@ -154,8 +171,8 @@ def _eyes(points: NDArray, landmarks: Landmarks) -> NDArray[np.float64]:
     return _EYE_RADIUS * landmarks.scale - cKDTree(eyes).query(points)[0]
 
 
-def _cranium(points: NDArray, landmarks: Landmarks) -> NDArray[np.float64]:
-    """Negative above the skull's base: upper teeth in front, joint and mastoid at the side, occiput behind."""
+def _cranium(landmarks: Landmarks) -> Callable[[NDArray], NDArray]:
+    """A field, negative above the skull's base: upper teeth in front, joint and mastoid at the side, occiput behind."""
     p, k = landmarks.points, landmarks.scale
     tmj = joint(landmarks)
     back = p["opisthocranion"][2]
@@ -170,28 +187,33 @@ def _cranium(points: NDArray, landmarks: Landmarks) -> NDArray[np.float64]:
             (p["stomion"][2] + 0.050 * k, p["stomion"][1] + 0.004 * k),
         ]
     )
-    return _below(points[:, 2], points[:, 1], profile)
+    # The nose below the nasal bones is cartilage, in front of the maxilla.
+    rhinion = 0.65 * p["sellion"][1] + 0.35 * p["pronasale"][1]
+    maxilla = p["subnasale"][2] - 0.010 * k
+
+    def field(points: NDArray) -> NDArray[np.float64]:
+        nose = np.minimum(points[:, 2] - maxilla, rhinion - points[:, 1])
+        nose = np.minimum(nose, points[:, 1] - p["subnasale"][1] + 0.002 * k)
+        nose = np.minimum(nose, 0.018 * k - np.abs(points[:, 0]))
+        return np.maximum(_below(points[:, 2], points[:, 1], profile), nose)
+
+    return field
 
 
-def _mandible(points: NDArray, landmarks: Landmarks, skin: TriangleTree) -> NDArray[np.float64]:
-    """Negative within the horseshoe of the mandible and its rami."""
+def _mandible(landmarks: Landmarks, skin: TriangleTree) -> Callable[[NDArray], NDArray]:
+    """A field, negative within the horseshoe of the mandible and its rami."""
     p, k = landmarks.points, landmarks.scale
     tmj = joint(landmarks)
     gonion_up = p["stomion"][1] - 0.020 * k
     side = skin.hit([[1.0, gonion_up, tmj[2] + 0.010 * k]], [-1.0, 0.0, 0.0])[0]
-    half_width = (1.0 - side if np.isfinite(side) else 0.058 * k) - 0.014 * k
-    front = p["pogonion"][2] - 0.011 * k - _MANDIBLE_HALF * k
-    turn = tmj[2] + 0.012 * k
-    angle = np.linspace(-0.5 * np.pi, 0.5 * np.pi, 61)
-    # A superellipse: the front of the chin is broader than an ellipse.
-    arch = np.column_stack([np.sign(angle) * np.abs(np.sin(angle)) ** 0.85 * half_width, np.cos(angle) ** 0.85])
-    arch[:, 1] = turn + arch[:, 1] * (front - turn)
-    back = np.linspace(tmj[2] - 0.002 * k, turn, 12)
-    arch = np.concatenate(
-        [np.column_stack([np.full(12, -half_width), back]), arch, np.column_stack([np.full(12, half_width), back])]
-    )
-    horseshoe = cKDTree(arch).query(points[:, [0, 2]])[0] - _MANDIBLE_HALF * k
-    alveolar = p["stomion"][1] - 0.007 * k
+    half_width = (1.0 - side if np.isfinite(side) else 0.058 * k) - 0.012 * k
+    front, turn = p["pogonion"][2] - 0.008 * k, tmj[2] + 0.012 * k
+    angle = np.linspace(0, 0.5 * np.pi, 40)
+    # The arch's outside seen from above: rami straight forward, then a superellipse, broader than an ellipse in front.
+    width = np.concatenate([[half_width, half_width], half_width * np.cos(angle[1:]) ** 0.85])
+    along = np.concatenate([[tmj[2] - 0.05 * k, turn], turn + (front - turn) * np.sin(angle[1:]) ** 0.85])
+    curve = cKDTree(np.concatenate([np.column_stack([width, along]), np.column_stack([-width, along])]))
+    alveolar = p["stomion"][1] - 0.011 * k
     top = np.array(
         [
             (tmj[2] - 0.008 * k, tmj[1] - 0.001 * k),
@@ -208,15 +230,22 @@ def _mandible(points: NDArray, landmarks: Landmarks, skin: TriangleTree) -> NDAr
             (front + 0.05 * k, p["menton"][1] + 0.004 * k),
         ]
     )
-    field = np.maximum(horseshoe, -_below(points[:, 2], points[:, 1], top))
-    field = np.maximum(field, _below(points[:, 2], points[:, 1], bottom))
-    return np.maximum(field, tmj[2] - 0.008 * k - points[:, 2])
+
+    def field(points: NDArray) -> NDArray[np.float64]:
+        distance = curve.query(points[:, [0, 2]])[0]
+        within = np.abs(points[:, 0]) < np.interp(points[:, 2], along, width, right=-1.0)
+        # Outside the arch only the tissue's thickness limits the bone.
+        horseshoe = np.where(within, distance - _MANDIBLE * k, -distance)
+        height = np.maximum(_below(points[:, 2], points[:, 1], bottom), -_below(points[:, 2], points[:, 1], top))
+        return np.maximum(np.maximum(horseshoe, height), tmj[2] - 0.008 * k - points[:, 2])
+
+    return field
 
 
 def _below(front: NDArray, up: NDArray, profile: NDArray) -> NDArray[np.float64]:
     """Positive below a profile (front, up), (k, 2), seen from the side; a distance to it near it."""
     height = np.interp(front, profile[:, 0], profile[:, 1]) - up
-    dense = np.concatenate([np.linspace(a, b, 20) for a, b in zip(profile[:-1], profile[1:], strict=True)])
+    dense = np.concatenate([np.linspace(a, b, 20) for a, b in pairwise(profile)])
     distance = cKDTree(dense).query(np.column_stack([front, up]))[0]
     return np.sign(height) * np.minimum(distance, np.abs(height))
 
@@ -231,6 +260,7 @@ def _pushed_inside(vertices: NDArray, triangles: NDArray, skin: TriangleTree, ma
             break
         away = vertices - skin.points_at(triangle, barycentric)
         length = np.linalg.norm(away, axis=1, keepdims=True)
-        inward = np.where(length > 1e-9, -sign[:, None] * away / np.maximum(length, 1e-9), -vertex_normals(vertices, triangles))
+        inward = -sign[:, None] * away / np.maximum(length, 1e-9)
+        inward = np.where(length > 1e-9, inward, -vertex_normals(vertices, triangles))
         vertices = vertices + np.where(close[:, None], 1.05 * (margin - signed)[:, None] * inward, 0.0)
     return vertices
