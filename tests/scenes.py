@@ -2,10 +2,9 @@
 """Small rigged scenes for tests: a ball of a head with an open neck, and one or two capsule hands, all animated."""
 
 import bpy
+import nephim.properties
 import numpy as np
 from mathutils import Matrix
-
-import nephim.properties
 
 FRAMES = (1, 10)
 
