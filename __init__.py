@@ -6,6 +6,8 @@ Outside Blender (`sim`, `nn`) the package imports nothing of it; `register` and 
 
 from typing import Any
 
+__version__ = "0.1.0"
+
 _command: Any = None
 
 

@@ -39,7 +39,10 @@ class JobOperator:
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if bpy.app.background:
             return self.execute(context)
-        self._job = self.job(context)
+        try:
+            self._job = self.job(context)
+        except NephimError as error:
+            return self._refuse(error)
         self._timer = context.window_manager.event_timer_add(_TIMER_SECONDS, window=context.window)
         context.window_manager.progress_begin(0, 100)
         context.window_manager.modal_handler_add(self)

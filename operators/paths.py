@@ -1,30 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where results lie: the folder FILE.nephim beside FILE.blend."""
+"""What lies in the folder FILE.nephim beside FILE.blend. All raise CacheError if the .blend was never saved."""
 
 from pathlib import Path
 
 import bpy
 
-from ..errors import RigError
-
-
-def data_folder() -> Path:
-    """The folder of the open .blend's results; it need not exist yet. Raises RigError if the .blend was never saved."""
-    if not bpy.data.filepath:
-        raise RigError(
-            "The .blend was never saved, so there is no place beside it for the volume and the simulation.",
-            advice="Save the file first.",
-        )
-    return Path(bpy.data.filepath).with_suffix(".nephim")
+from ..bridge.point_cache import folder_beside
 
 
 def volume_path() -> Path:
-    return data_folder() / "volume.npz"
+    return folder_beside(bpy.data.filepath) / "volume.npz"
 
 
 def cache_path() -> Path:
-    return data_folder() / "simulation.pc2"
+    return folder_beside(bpy.data.filepath) / "simulation.pc2"
 
 
 def report_path() -> Path:
-    return data_folder() / "report.json"
+    return folder_beside(bpy.data.filepath) / "report.json"

@@ -46,7 +46,7 @@ def test_file_is_short_licensed_and_reads_no_pickle(path):
     if not text:
         return
     assert text.startswith("# SPDX-License-Identifier: GPL-3.0-or-later\n")
-    assert len(text.splitlines()) < LONGEST_FILE
+    assert len(text.splitlines()) <= LONGEST_FILE
     assert not imported(path) & {"pickle", "dill", "joblib", "marshal", "shelve"}
     assert "allow_pickle=" + "True" not in text
 
@@ -99,7 +99,9 @@ def manifest() -> dict:
 
 def test_manifest_and_project_agree():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert manifest()["version"] == project["version"]
+    import nephim
+
+    assert manifest()["version"] == project["version"] == nephim.__version__
     assert manifest()["id"] == project["name"]
     assert manifest()["license"] == ["SPDX:" + project["license"]]
 

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulate: every frame through the physics into the point cache, going on where an earlier run stopped."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import bpy
+import numpy as np
+from bpy.props import StringProperty
+
+from ..bridge.manifest import motion_fingerprint, settings_fingerprint, topology_fingerprint
+from ..bridge.point_cache import PointCacheWriter, head_to_object
+from ..bridge.rig import read_rig
+from ..bridge.surfaces import SurfaceReader
+from ..errors import NephimError, SimulationError
+from ..progress import Job, Progress
+from .jobs import JobOperator
+from .paths import cache_path
+from .volume import load_volume, needs_setup
+
+_STEP = "simulation"
+# A hand this deep in the head at the first frame did not get there by touching: where it came from is unknown.
+_INSIDE_MM = 2.0
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """frames: all; new: simulated by this run; ms: median time of a new frame's step; notes: for people."""
+
+    frames: range
+    new: int
+    ms: float
+    notes: tuple[str, ...]
+
+
+def choose(scene: Any, *, frames: tuple[int, int] | None = None, preset: str | None = None) -> bool:
+    """Stores frame range and tissue preset in the scene; returns whether anything changed. Raises SimulationError."""
+    from ..sim.settings import PhysicsSettings
+
+    settings = scene.nephim
+    names = ("use_scene_range", "frame_start", "frame_end", "tissue")
+    before = [getattr(settings, name) for name in names]
+    if preset is not None:
+        PhysicsSettings.load(preset)
+        settings.tissue = preset
+    if frames is not None:
+        settings.use_scene_range = False
+        settings.frame_start, settings.frame_end = frames
+    return before != [getattr(settings, name) for name in names]
+
+
+def simulate_job(scene: Any, frames: tuple[int, int] | None = None, preset: str | None = None) -> Job[Simulated]:
+    """Simulates the scene's frames into `FILE.nephim/simulation.pc2`. Raises NephimError; finished frames are kept.
+
+    The physics has a history: a run that goes on first repeats the frames since the skin was last at rest.
+    """
+    from .. import __version__
+    from ..sim.physics import Physics
+    from ..sim.settings import PhysicsSettings
+
+    path = cache_path()
+    choose(scene, frames=frames, preset=preset)
+    rig = read_rig(scene)
+    tissue = PhysicsSettings.load(scene.nephim.tissue)
+    frame_rate = scene.render.fps / scene.render.fps_base
+    yield Progress(_STEP, 0.0, "preparing")
+    with SurfaceReader(scene, rig) as reader:
+        surfaces = reader.neutral()
+        template = load_volume(surfaces, scene)
+        decides = {"tissue": asdict(tissue), "volume": template.fingerprint, "frame_rate": frame_rate}
+        writer = PointCacheWriter(
+            path,
+            object_name=rig.head.object_name,
+            n_vertices=rig.head.n_vertices,
+            frames=rig.frames,
+            topology=topology_fingerprint(rig),
+            settings=settings_fingerprint(decides),
+            versions={"nephim": __version__, "blender": bpy.app.version_string, "numpy": np.__version__},
+        )
+        with writer:
+            first = _first_changed(reader, writer, rig.frames)
+            writer.restart(first)
+            if first == rig.frames.stop:
+                return Simulated(rig.frames, 0, 0.0, _notes(writer.manifest.statistics, rig.frames))
+            physics = Physics(template, tissue, left=surfaces.left, right=surfaces.right, frame_rate=frame_rate)
+            for frame in range(_last_rest(writer.manifest.statistics, rig.frames, first), first):
+                yield Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
+                physics.step(reader.read(frame))
+            times = []
+            for frame in range(first, rig.frames.stop):
+                yield Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"frame {frame}")
+                tracked = reader.read(frame)
+                result = physics.step(tracked)
+                _check_finite(result.skin, rig, frame)
+                positions = head_to_object(rig, reader, frame, result.skin)
+                moved = np.linalg.norm(result.skin - result.tracked, axis=1)
+                statistics = result.statistics | {"displacement_mm": 1000 * float(moved.max())}
+                writer.write(frame, positions, motion_fingerprint(tracked), statistics)
+                times.append(result.statistics["ms"])
+        yield Progress(_STEP, 1.0)
+        notes = _notes(writer.manifest.statistics, rig.frames)
+        return Simulated(rig.frames, len(times), float(np.median(times)), notes)
+
+
+def _first_changed(reader: SurfaceReader, writer: PointCacheWriter, frames: range) -> int:
+    """The first frame that is not finished, or whose motion has changed since."""
+    for frame in range(frames.start, writer.next_frame):
+        if not writer.holds(frame, motion_fingerprint(reader.read(frame))):
+            return frame
+    return writer.next_frame
+
+
+def _last_rest(statistics: list[dict[str, float]], frames: range, first: int) -> int:
+    """The last frame before `first` that has no history: nothing touches, nothing is deformed."""
+    for position in range(first - frames.start - 1, -1, -1):
+        numbers = statistics[position]
+        if numbers["displacement_mm"] == 0 and numbers["contacts"] == 0 and numbers["substeps"] == 0:
+            return frames.start + position
+    return frames.start
+
+
+def _check_finite(skin: Any, rig: Any, frame: int) -> None:
+    bad = np.flatnonzero(~np.isfinite(skin).all(axis=1))
+    if len(bad):
+        raise SimulationError(
+            "The simulation broke down: positions are not finite numbers.",
+            object=rig.head.object_name,
+            frame=frame,
+            vertices=bad.tolist(),
+            advice="Finished frames are kept. Look at the hands around this frame, or use another tissue preset.",
+        )
+
+
+def _notes(statistics: list[dict[str, float]], frames: range) -> tuple[str, ...]:
+    notes = []
+    if statistics and statistics[0].get("started_inside_mm", 0.0) > _INSIDE_MM:
+        notes.append(
+            f"At the first frame {frames.start} a hand is already {statistics[0]['started_inside_mm']:.0f} mm inside the "
+            "head; where it came from is unknown, so it was pushed out by the shortest way. Start before the contact."
+        )
+    held = sum(numbers.get("bone_limited", 0) > 0 for numbers in statistics)
+    if held:
+        notes.append(f"In {held} frames bone stopped the skin.")
+    return tuple(notes)
+
+
+def summary(result: Simulated) -> str:
+    """One line for people."""
+    whole = f"frames {result.frames[0]}-{result.frames[-1]}"
+    if not result.new:
+        text = f"Nothing to do: {whole} are simulated and up to date."
+    else:
+        kept = len(result.frames) - result.new
+        text = f"Simulated {result.new} frames ({whole}), {result.ms:.0f} ms per frame"
+        text += f"; {kept} were kept." if kept else "."
+    return " ".join([text, *result.notes])
+
+
+class NEPHIM_OT_simulate(JobOperator, bpy.types.Operator):
+    """Simulate all frames into the point cache beside the .blend; goes on where it was interrupted"""
+
+    bl_idname = "nephim.simulate"
+    bl_label = "Simulate"
+    bl_options = {"REGISTER"}
+
+    frames: StringProperty(name="Frames", description="A-B; empty: as set in the scene")  # type: ignore[valid-type]
+    preset: StringProperty(name="Preset", description="Tissue preset; empty: as set in the scene")  # type: ignore[valid-type]
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return needs_setup(cls, context)
+
+    def job(self, context: bpy.types.Context) -> Job[Any]:
+        return simulate_job(context.scene, _range(self.frames), self.preset or None)
+
+    def summary(self, result: Any) -> str:
+        return summary(result)
+
+
+def _range(text: str) -> tuple[int, int] | None:
+    from argparse import ArgumentTypeError
+
+    from ..cli import frame_range
+
+    if not text:
+        return None
+    try:
+        return frame_range(text)
+    except ArgumentTypeError as error:
+        raise NephimError(f"{error}.") from None

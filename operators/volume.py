@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Volume: the tetrahedral template of the head at the neutral frame, beside the .blend."""
+
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from ..bridge.rig import read_rig
+from ..bridge.surfaces import SurfaceReader
+from ..errors import CacheError
+from ..progress import Job
+from .jobs import JobOperator
+from .paths import volume_path
+
+if TYPE_CHECKING:  # scipy and numba load when they are used, so that enabling the add-on stays fast
+    from ..sim.template import Template
+    from ..sim.volume import VolumeSettings
+
+
+def volume_settings(scene: Any) -> "VolumeSettings":
+    from ..sim.volume import VolumeSettings
+
+    return VolumeSettings(target_edge=1e-3 * scene.nephim.target_edge_mm)
+
+
+def volume_job(scene: Any) -> Job["Template"]:
+    """Builds the template and writes `FILE.nephim/volume.npz`; returns it. Raises NephimError."""
+    from ..sim.volume import build_template
+
+    path = volume_path()
+    surfaces = SurfaceReader(scene, read_rig(scene)).neutral()
+    template = yield from build_template(
+        surfaces.head, surfaces.jaw, surfaces.cranium, settings=volume_settings(scene)
+    )
+    template.save(path)
+    return template
+
+
+def load_volume(surfaces: Any, scene: Any) -> "Template":
+    """The template built before. Raises CacheError where there is none, or the neutral head has changed since."""
+    from ..sim.template import Template
+    from ..sim.volume import fingerprint
+
+    template = Template.load(volume_path())
+    if template.fingerprint != fingerprint(surfaces.head, volume_settings(scene)):
+        raise CacheError(
+            "The volume was built from another mesh, neutral frame or edge length than the scene has now.",
+            object=surfaces.head.name,
+            advice="Build the volume again.",
+        )
+    return template
+
+
+def summary(template: "Template") -> str:
+    """What was built, with its notes."""
+    kind = "" if template.conforming else ", embedded in its closed envelope"
+    size = f"{template.n_skin} skin vertices ({template.n_head} of them the mesh's own), {len(template.tets)} tetrahedra"
+    return " ".join([f"Volume: {size}{kind}.", *template.notes])
+
+
+class NEPHIM_OT_volume(JobOperator, bpy.types.Operator):
+    """Build the volume of the head at the neutral frame: skin, soft tissue, jaw and cranium"""
+
+    bl_idname = "nephim.volume"
+    bl_label = "Build Volume"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return needs_setup(cls, context)
+
+    def job(self, context: bpy.types.Context) -> Job[Any]:
+        return volume_job(context.scene)
+
+    def summary(self, result: Any) -> str:
+        return summary(result)
+
+
+def needs_setup(cls: Any, context: bpy.types.Context) -> bool:
+    """For `poll`: cheap reasons why no step after the setup can run."""
+    settings = context.scene.nephim
+    if not bpy.data.filepath:
+        cls.poll_message_set("Save the .blend first: results lie beside it")
+    elif settings.head is None:
+        cls.poll_message_set("Choose a head")
+    elif settings.left is None and settings.right is None:
+        cls.poll_message_set("Choose at least one hand")
+    else:
+        return True
+    return False
