@@ -211,13 +211,13 @@ def _report(parsed: argparse.Namespace) -> str:
 
     from .operators import report
 
-    return report.summary(drive(report.report_to_job(bpy.context.scene, parsed.json.absolute())))
+    return report.table(drive(report.report_to_job(bpy.context.scene, parsed.json.absolute())))
 
 
 def _demo(parsed: argparse.Namespace) -> str:
     from .operators import demo
 
-    return demo.summary(drive(demo.demo_job(parsed.out.absolute())))
+    return drive(demo.demo_job(parsed.out.absolute()))
 
 
 _VERBS = {

@@ -9,10 +9,10 @@ import numpy as np
 from bpy.props import StringProperty
 
 from ..bridge.manifest import motion_fingerprint, settings_fingerprint, topology_fingerprint
-from ..bridge.point_cache import PointCacheWriter, head_to_object
+from ..bridge.point_cache import PointCache, PointCacheWriter, cache_status, head_to_object
 from ..bridge.rig import read_rig
 from ..bridge.surfaces import SurfaceReader
-from ..errors import NephimError, SimulationError
+from ..errors import CacheError, NephimError, SimulationError
 from ..progress import Job, Progress
 from .jobs import JobOperator
 from .paths import cache_path
@@ -62,19 +62,17 @@ def simulate_job(scene: Any, frames: tuple[int, int] | None = None, preset: str 
     choose(scene, frames=frames, preset=preset)
     rig = read_rig(scene)
     tissue = PhysicsSettings.load(scene.nephim.tissue)
-    frame_rate = scene.render.fps / scene.render.fps_base
     yield Progress(_STEP, 0.0, "preparing")
     with SurfaceReader(scene, rig) as reader:
         surfaces = reader.neutral()
         template = load_volume(surfaces, scene)
-        decides = {"tissue": asdict(tissue), "volume": template.fingerprint, "frame_rate": frame_rate}
         writer = PointCacheWriter(
             path,
             object_name=rig.head.object_name,
             n_vertices=rig.head.n_vertices,
             frames=rig.frames,
             topology=topology_fingerprint(rig),
-            settings=settings_fingerprint(decides),
+            settings=_settings_fingerprint(scene, tissue, template),
             versions={"nephim": __version__, "blender": bpy.app.version_string, "numpy": np.__version__},
         )
         with writer:
@@ -82,7 +80,7 @@ def simulate_job(scene: Any, frames: tuple[int, int] | None = None, preset: str 
             writer.restart(first)
             if first == rig.frames.stop:
                 return Simulated(rig.frames, 0, 0.0, _notes(writer.manifest.statistics, rig.frames))
-            physics = Physics(template, tissue, left=surfaces.left, right=surfaces.right, frame_rate=frame_rate)
+            physics = Physics(template, tissue, left=surfaces.left, right=surfaces.right, frame_rate=_frame_rate(scene))
             for frame in range(_last_rest(writer.manifest.statistics, rig.frames, first), first):
                 yield Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
                 physics.step(reader.read(frame))
@@ -100,6 +98,43 @@ def simulate_job(scene: Any, frames: tuple[int, int] | None = None, preset: str 
         yield Progress(_STEP, 1.0)
         notes = _notes(writer.manifest.statistics, rig.frames)
         return Simulated(rig.frames, len(times), float(np.median(times)), notes)
+
+
+def finished_cache_job(scene: Any) -> Job[PointCache]:
+    """The point cache, checked against mesh, settings and motion as they are now; if not valid raises CacheError."""
+    from ..sim.settings import PhysicsSettings
+
+    path = cache_path()
+    rig = read_rig(scene)
+    if not path.exists():
+        raise CacheError("Nothing has been simulated yet.", object=rig.head.object_name, advice="Simulate first.")
+    motion = []
+    with SurfaceReader(scene, rig) as reader:
+        template = load_volume(reader.neutral(), scene)
+        for frame in rig.frames:
+            yield Progress("checking the cache", (frame - rig.frames.start) / len(rig.frames), f"frame {frame}")
+            motion.append(motion_fingerprint(reader.read(frame)))
+    status = cache_status(
+        path,
+        topology=topology_fingerprint(rig),
+        settings=_settings_fingerprint(scene, PhysicsSettings.load(scene.nephim.tissue), template),
+        frames=rig.frames,
+        motion=motion,
+    )
+    if status.state != "valid":
+        raise CacheError(status.reason, object=rig.head.object_name, advice="Simulate again: what still holds is kept.")
+    return PointCache(path)
+
+
+def _frame_rate(scene: Any) -> float:
+    return scene.render.fps / scene.render.fps_base
+
+
+def _settings_fingerprint(scene: Any, tissue: Any, template: Any) -> str:
+    """Of what decides the result besides topology and motion."""
+    return settings_fingerprint(
+        {"tissue": asdict(tissue), "volume": template.fingerprint, "frame_rate": _frame_rate(scene)}
+    )
 
 
 def _first_changed(reader: SurfaceReader, writer: PointCacheWriter, frames: range) -> int:
@@ -135,8 +170,8 @@ def _notes(statistics: list[dict[str, float]], frames: range) -> tuple[str, ...]
     notes = []
     if statistics and statistics[0].get("started_inside_mm", 0.0) > _INSIDE_MM:
         notes.append(
-            f"At the first frame {frames.start} a hand is already {statistics[0]['started_inside_mm']:.0f} mm inside the "
-            "head; where it came from is unknown, so it was pushed out by the shortest way. Start before the contact."
+            f"At the first frame {frames.start} a hand is already {statistics[0]['started_inside_mm']:.0f} mm inside "
+            "the head; where it came from is unknown, so it was pushed out by the shortest way. Start before the contact."
         )
     held = sum(numbers.get("bone_limited", 0) > 0 for numbers in statistics)
     if held:

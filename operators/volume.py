@@ -29,9 +29,7 @@ def volume_job(scene: Any) -> Job["Template"]:
 
     path = volume_path()
     surfaces = SurfaceReader(scene, read_rig(scene)).neutral()
-    template = yield from build_template(
-        surfaces.head, surfaces.jaw, surfaces.cranium, settings=volume_settings(scene)
-    )
+    template = yield from build_template(surfaces.head, surfaces.jaw, surfaces.cranium, settings=volume_settings(scene))
     template.save(path)
     return template
 
@@ -54,7 +52,9 @@ def load_volume(surfaces: Any, scene: Any) -> "Template":
 def summary(template: "Template") -> str:
     """What was built, with its notes."""
     kind = "" if template.conforming else ", embedded in its closed envelope"
-    size = f"{template.n_skin} skin vertices ({template.n_head} of them the mesh's own), {len(template.tets)} tetrahedra"
+    size = (
+        f"{template.n_skin} skin vertices ({template.n_head} of them the mesh's own), {len(template.tets)} tetrahedra"
+    )
     return " ".join([f"Volume: {size}{kind}.", *template.notes])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Holds a finished demo against its promises: `python tests/check_demo.py build/demo`. Exits with 1 and says what failed.
+"""Holds a finished demo against its promises: `python tests/check_demo.py build/demo`. Exits with 1 where one fails.
 
 Not a pytest file: the demo takes minutes and downloads its character, so it runs after the tests (.ci/run).
 """

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bake: the simulation into the character, as shape keys or as a point cache that a modifier plays."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, FloatProperty
+
+from ..bridge.rig import read_rig, scene_object
+from ..progress import Job
+from .jobs import JobOperator
+from .simulate import finished_cache_job
+from .volume import needs_setup
+
+SHAPE_KEYS, POINT_CACHE = "shape-keys", "point-cache"
+
+
+@dataclass(frozen=True)
+class Baked:
+    """What a bake did, in one sentence."""
+
+    text: str
+
+
+def bake_job(scene: Any, *, to: str, tolerance_mm: float | None = None, per_frame: bool = False) -> Job[Baked]:
+    """Bakes to 'shape-keys' or 'point-cache', replacing an earlier bake. Raises NephimError.
+
+    tolerance_mm: kept in the scene; None: as it is there. The file is not saved here.
+    """
+    from ..bridge.mesh_cache import add_mesh_cache, remove_mesh_cache
+    from ..bridge.shape_keys import bake_shape_keys
+
+    cache = yield from finished_cache_job(scene)
+    rig = read_rig(scene)
+    name = rig.head.object_name
+    if to == POINT_CACHE:
+        add_mesh_cache(rig, cache)
+        return Baked(f"'{name}' plays {cache.path.name} by its modifier.")
+    if tolerance_mm is not None:
+        scene.nephim.tolerance_mm = tolerance_mm
+    # The tolerance is kept in single precision: 0.1 mm must not become 0.100000001 mm.
+    tolerance = round(1e-3 * scene.nephim.tolerance_mm, 9)
+    result = yield from bake_shape_keys(scene, rig, cache, tolerance=tolerance, per_frame=per_frame)
+    remove_mesh_cache(scene_object(name))  # it would hide what the keys do
+    keys = f"'{name}' has {len(result.keys)} shape keys for {result.frames} frames"
+    text = f"{keys}, error at most {result.error_max_mm:.3f} mm."
+    return Baked(" ".join([text, *result.notes]))
+
+
+def summary(result: Baked) -> str:
+    return result.text
+
+
+class NEPHIM_OT_bake(JobOperator, bpy.types.Operator):
+    """Write the simulation into the character"""
+
+    bl_idname = "nephim.bake"
+    bl_label = "Bake"
+    bl_options = {"REGISTER", "UNDO"}
+
+    to: EnumProperty(  # type: ignore[valid-type]
+        name="To",
+        items=[
+            (SHAPE_KEYS, "Shape Keys", "Few shape keys with keyed weights; plays without the add-on"),
+            (POINT_CACHE, "Point Cache", "A Mesh Cache modifier that plays the simulation from disk"),
+        ],
+        default=SHAPE_KEYS,
+    )
+    tolerance: FloatProperty(  # type: ignore[valid-type]
+        name="Tolerance", description="Largest error in mm; 0: as set in the scene", default=0.0, min=0.0
+    )
+    per_frame: BoolProperty(name="One Key a Frame", description="Nothing is compressed")  # type: ignore[valid-type]
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return needs_setup(cls, context)
+
+    def job(self, context: bpy.types.Context) -> Job[Any]:
+        return bake_job(context.scene, to=self.to, tolerance_mm=self.tolerance or None, per_frame=self.per_frame)
+
+    def summary(self, result: Any) -> str:
+        return summary(result)

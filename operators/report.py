@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Report: how good the simulation and the bake are, in numbers."""
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.props import StringProperty
+
+from ..progress import Job
+from .jobs import JobOperator
+from .paths import report_path
+from .simulate import finished_cache_job
+from .volume import needs_setup
+
+
+def report_to_job(scene: Any, path: Path) -> Job[dict]:
+    """Measures and writes `path` as JSON; returns what was written. Raises NephimError."""
+    from ..bridge.report import report_job
+
+    yield from finished_cache_job(scene)
+    return (yield from report_job(scene, path))
+
+
+def table(report: dict) -> str:
+    """The figures that people ask for first, one a line."""
+    before, after = report["penetration_mm"]["before"], report["penetration_mm"]["after"]
+    volume, ms = report["volume_ratio"], report["ms_per_frame"]
+    baked = report.get("bake_error_mm")
+    rows = [
+        ("frames", f"{report['frames']}"),
+        ("skin, volume", f"{report['skin_vertices']} vertices, {report['tets']} tetrahedra"),
+        ("penetration before", f"p95 {before['p95']:.2f} mm, max {before['max']:.2f} mm"),
+        ("penetration after", f"p95 {after['p95']:.2f} mm, max {after['max']:.2f} mm"),
+        ("  where bone permits", f"p95 {after['avoidable']['p95']:.2f} mm, max {after['avoidable']['max']:.2f} mm"),
+        ("volume ratio", f"{volume['p1']:.2f} … {volume['p99']:.2f} (1 % … 99 %), {report['inverted_tets']} inverted"),
+        ("rest error", f"{report['rest_error_mm']:.4f} mm without contact"),
+        ("bake error", "not baked" if baked is None else f"{baked:.3f} mm"),
+        ("time per frame", f"{ms['p50']:.0f} ms (p95 {ms['p95']:.0f} ms)"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+class NEPHIM_OT_report(JobOperator, bpy.types.Operator):
+    """Measure penetration, volume, rest and bake error"""
+
+    bl_idname = "nephim.report"
+    bl_label = "Report"
+    bl_options = {"REGISTER"}
+
+    json: StringProperty(name="File", subtype="FILE_PATH", description="Empty: beside the .blend")  # type: ignore[valid-type]
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return needs_setup(cls, context)
+
+    def job(self, context: bpy.types.Context) -> Job[Any]:
+        return report_to_job(context.scene, Path(bpy.path.abspath(self.json)) if self.json else report_path())
+
+    def summary(self, result: Any) -> str:
+        return table(result)
