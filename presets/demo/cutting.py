@@ -31,7 +31,7 @@ def edge_loop(quads: NDArray, first: int, second: int) -> list[int]:
 
 
 def part_beyond(quads: NDArray, loop: list[int], seed: int) -> NDArray[np.bool_]:
-    """The quads on that side of a loop (m,) where the vertex `seed` lies; quads stay whole, the loop becomes the rim."""
+    """Which quads (m,) lie on that side of a loop where the vertex `seed` is; the loop becomes the rim."""
     edges = np.stack([quads, np.roll(quads, -1, axis=1)], axis=-1).reshape(-1, 2)
     edges.sort(axis=1)
     key = edges[:, 0].astype(np.int64) * (int(quads.max()) + 1) + edges[:, 1]

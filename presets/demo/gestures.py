@@ -15,12 +15,12 @@ from .posing import euler, pose_matrices, skin
 FingerPose = NDArray[np.float64]  # (5, 4)
 
 RELAXED = np.array([[0, 5, 5, 0], [8, 10, 5, 0], [12, 14, 8, 0], [16, 16, 10, 0], [20, 18, 12, 0]], float)
-POINT = np.array([[8, 20, 25, 0], [8, 12, 8, 0], [55, 75, 40, 0], [62, 80, 45, 0], [65, 80, 45, 0]], float)
+POINT = np.array([[8, 20, 25, 0], [8, 12, 8, 0], [50, 68, 36, 0], [56, 72, 40, 0], [58, 72, 40, 0]], float)
 FLAT = np.array([[-5, -5, -5, 0], [2, 0, 0, 0], [2, 0, 0, 0], [4, 0, 0, 0], [4, 2, 2, 0]], float)
 # Thumb and index pads face each other, 46 mm and 16 mm apart.
-PINCH_OPEN = np.array([[-3, 0, -1, 20], [15, 24, 12, -5], [45, 45, 25, 0], [55, 60, 30, 0], [60, 65, 35, 0]], float)
-PINCH_CLOSED = np.array([[8, 11, -10, 17], [23, 32, 21, -5], [50, 55, 30, 0], [58, 65, 35, 0], [62, 70, 38, 0]], float)
-FIST = np.array([[25, 35, 40, 0], [75, 90, 55, 0], [78, 92, 55, 0], [80, 92, 55, 0], [80, 90, 55, 0]], float)
+PINCH_OPEN = np.array([[-3, 0, -1, 20], [15, 24, 12, -5], [57, 69, 37, 0], [64, 75, 41, 0], [68, 77, 41, 0]], float)
+PINCH_CLOSED = np.array([[8, 11, -10, 17], [23, 32, 21, -5], [61, 74, 39, 0], [66, 77, 41, 0], [70, 78, 41, 0]], float)
+FIST = np.array([[18, 26, 30, 0], [64, 77, 47, 0], [67, 79, 47, 0], [69, 79, 47, 0], [69, 77, 47, 0]], float)
 
 
 def finger_turns(pose: FingerPose, side: str) -> dict[str, NDArray[np.float64]]:
@@ -54,14 +54,14 @@ def posed_hand(hand: Part, skeleton: Skeleton, turns: dict[str, NDArray]) -> NDA
     return skin(hand.vertices, hand.weights, skeleton, pose_matrices(skeleton, turns, np.eye(4)))
 
 
-def place(hand: Spot, target: Spot, depth: float, lift: float = 0.0) -> NDArray[np.float64]:
+def place(hand: Spot, target: Spot, depth: float, lift: float = 0.0, roll: float = 0.0) -> NDArray[np.float64]:
     """The wrist frame (4, 4) that lays a spot of the hand on a target, `depth` [m] below it, facing it.
 
-    lift: degrees by which the hand is raised about the cross axis, so that the side of `along` goes into the skin and
-    the other end comes off it.
+    Degrees tilt the hand against the skin: a negative lift raises the end that `along` comes from, a roll turns about
+    `along`.
     """
     facing = Spot(target.point, -target.normal, target.along).frame()
-    turn = facing @ euler(y=lift) @ hand.frame().T
+    turn = facing @ euler(x=roll, y=lift) @ hand.frame().T
     result = np.eye(4)
     result[:3, :3] = turn
     result[:3, 3] = target.point - depth * target.normal - turn @ hand.point

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ... import compat
 from .character import Eye
-from .meshes import TINT, add_mesh
+from .meshes import TINT
 
 # Linear colours.
 _SKIN, _FLUSH, _LIPS = np.array([0.60, 0.34, 0.25]), np.array([0.58, 0.24, 0.18]), np.array([0.42, 0.12, 0.10])
@@ -30,10 +30,12 @@ def head_tint(rest: NDArray) -> NDArray[np.float64]:
     paint(_FLUSH, 0.55 * front * np.exp(-(((x - 0.043) / 0.018) ** 2) - ((z - 0.093) / 0.016) ** 2))
     paint(_FLUSH, 0.45 * _step(-0.118, -0.128, y))  # tip of the nose
     paint(_LIPS, 0.8 * _step(1.15, 0.85, np.hypot(x / 0.025, (z - 0.067) / 0.0105)) * _step(-0.085, -0.095, y))
-    brow = 0.1455 - 5.5 * (x - 0.027) ** 2  # the arch, highest above the outer part of the iris
-    paint(_HAIR, 0.75 * _step(0.0048, 0.0022, np.abs(z - brow)) * _step(0.007, 0.012, x) * _step(0.052, 0.044, x) * front)
+    brow = 0.1478 - 5.0 * (x - 0.032) ** 2  # the arch, highest above the outer edge of the iris
+    ends = _step(0.007, 0.012, x) * _step(0.052, 0.044, x) * front
+    paint(_HAIR, 0.9 * _step(0.0046, 0.0022, np.abs(z - brow)) * ends)
     # The hair line: a surface that rises from the nape over the ears to the top of the forehead.
-    line = np.interp(y, [-0.11, -0.085, -0.06, -0.035, -0.02, 0.02, 0.06], [0.200, 0.192, 0.186, 0.165, 0.135, 0.105, 0.085])
+    back = [-0.11, -0.085, -0.06, -0.035, -0.02, 0.02, 0.06]
+    line = np.interp(y, back, [0.200, 0.192, 0.186, 0.165, 0.135, 0.105, 0.085])
     line = line + 0.10 * np.clip(x - 0.045, 0, None) * _step(-0.03, -0.08, y)
     ear = _step(0.074, 0.077, x)
     paint(_HAIR, 0.9 * _step(-0.004, 0.006, z - line) * (1 - ear))
@@ -97,7 +99,7 @@ def _principled(name: str, roughness: float) -> tuple[Any, Any, Any, Any]:
 
 def add_eye(name: str, eye: Eye) -> Any:
     """An eyeball of rings around the gaze (-y): pupil, iris and white are faces of their own material."""
-    iris = np.arcsin(0.0059 / eye.radius)  # an iris is about 11.8 mm wide
+    iris = np.arcsin(0.0065 / eye.radius)  # an iris is 12 mm wide; MakeHuman's eyes are a little large
     rings = np.concatenate([[0.35, 0.40, 0.7, 0.95, 1.0], np.linspace(1.25, np.pi / iris, 14)[:-1]]) * iris
     segments = 32
     around = 2 * np.pi * np.arange(segments) / segments
@@ -130,7 +132,7 @@ def add_eye(name: str, eye: Eye) -> Any:
 def add_studio() -> None:
     """Key, fill and rim light, camera, backdrop and render settings."""
     scene = bpy.context.scene
-    focus = Vector((0.0, -0.07, 0.085))
+    focus = Vector((0.0, -0.09, 0.065))
     for name, place, watts, size, colour in (
         ("Key", (-0.9, -1.1, 0.9), 22.0, 0.6, (1.0, 0.95, 0.9)),
         ("Fill", (1.1, -0.9, 0.2), 8.0, 1.0, (0.88, 0.93, 1.0)),
@@ -140,25 +142,32 @@ def add_studio() -> None:
         light.energy, light.size, light.color = watts, size, colour
         _aim(name, light, Vector(place), focus)
     camera = bpy.data.cameras.new("Camera")
-    camera.lens = 70.0
+    camera.lens = 85.0
     camera.clip_start = 0.01
-    scene.camera = _aim("Camera", camera, Vector((-0.34, -1.22, 0.14)), focus)
-    backdrop = add_mesh(
-        "Backdrop",
-        np.array([[-4, 1.2, -3], [4, 1.2, -3], [4, 1.2, 4], [-4, 1.2, 4]], float),
-        np.array([[0, 1, 2, 3]]),
-    )
-    backdrop.data.materials.append(plain_material("Backdrop", (0.16, 0.19, 0.22), 1.0))
-    world = bpy.data.worlds.new("World")
-    scene.world = world
-    if not world.node_tree:
-        world.use_nodes = True
-    background = next(n for n in world.node_tree.nodes if n.type == "BACKGROUND")
-    background.inputs["Color"].default_value = (0.35, 0.38, 0.42, 1.0)
-    background.inputs["Strength"].default_value = 0.5
+    scene.camera = _aim("Camera", camera, Vector((-0.27, -1.24, 0.13)), focus)
+    scene.world = _world()
     scene.render.engine = compat.eevee_engine()
     scene.render.resolution_x, scene.render.resolution_y = 960, 960
     scene.view_settings.view_transform = "AgX"
+
+
+def _world() -> Any:
+    """Soft light from all around, and a plain, darker ground behind the character."""
+    world = bpy.data.worlds.new("World")
+    if not world.node_tree:  # Blender 5 gives every world its nodes
+        world.use_nodes = True
+    nodes, link = world.node_tree.nodes, world.node_tree.links.new
+    light = next(n for n in nodes if n.type == "BACKGROUND")
+    light.inputs["Color"].default_value = (0.35, 0.38, 0.42, 1.0)
+    light.inputs["Strength"].default_value = 0.5
+    ground = nodes.new("ShaderNodeBackground")
+    ground.inputs["Color"].default_value = (0.075, 0.09, 0.105, 1.0)
+    seen, mix = nodes.new("ShaderNodeLightPath"), nodes.new("ShaderNodeMixShader")
+    link(seen.outputs["Is Camera Ray"], mix.inputs[0])
+    link(light.outputs[0], mix.inputs[1])
+    link(ground.outputs[0], mix.inputs[2])
+    link(mix.outputs[0], next(n for n in nodes if n.type == "OUTPUT_WORLD").inputs["Surface"])
+    return world
 
 
 def _aim(name: str, data: Any, place: Vector, focus: Vector) -> Any:

@@ -79,7 +79,7 @@ class RigBone:
 
 
 def parse_rig(text: bytes, base: BaseMesh, vertices: NDArray) -> dict[str, RigBone]:
-    """The rig's bones fitted to `vertices` (n, 3): joints are centres of small cubes in the mesh, or single vertices."""
+    """The rig's bones fitted to `vertices` (n, 3): joints are centres of small cubes in the mesh, or vertices."""
 
     def joint(end: dict) -> NDArray[np.float64]:
         if end["strategy"] == "CUBE":

@@ -2,10 +2,11 @@
 """The demo's authored motion: what head, face and hands do in every frame.
 
 Right index finger presses and strokes the cheek; left palm leans on the forehead; right thumb and index squeeze the
-nose; a left fist under the chin. The hands are placed by computation: a spot of the hand lands on a spot of the skin at
-a keyed depth and follows the head while in touch. As in real tracking they go into the head; nothing resolves that here.
+nose; a left fist under the chin. The hands are placed by computation: a spot of the hand lands on a spot of the skin
+at a keyed depth and follows the head while in touch. As in real tracking they go into the head; nothing resolves that.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,11 @@ from ...sim.distance import TriangleTree
 from ...sim.surface import vertex_normals
 from . import gestures
 from .character import Character
-from .gestures import FLAT, FIST, PINCH_CLOSED, PINCH_OPEN, POINT, RELAXED, Spot
+from .gestures import FIST, FLAT, PINCH_CLOSED, PINCH_OPEN, POINT, RELAXED, FingerPose, Spot
 from .posing import blend, euler, pose_matrices, skin
 
 FRAME_RATE = 24
-FIRST_FRAME, LAST_FRAME = 1, 200
+FIRST_FRAME, LAST_FRAME = 1, 208
 _MM = 1e-3
 
 # How much of a turn of the head each bone takes.
@@ -30,22 +31,28 @@ NECK_SHARE = {"neck02": 0.2, "neck03": 0.3, "head": 0.5}
 HEAD_TURNS = [
     (1, 0, 0, 0), (10, 0, 0, 0), (28, 4, 2, -2), (40, 9, 1, -3), (64, 5, 2, -1), (80, -3, 0, 0), (96, -5, 9, 4),
     (106, -5, 10, 5), (120, 2, 0, 0), (134, 0, -4, 0), (140, 5, -4, 1), (146, -4, -4, -1), (152, 2, -2, 0),
-    (166, 0, 2, 0), (174, 4, 5, -4), (184, 4, 5, -4), (196, 0, 0, 0), (200, 0, 0, 0),
+    (166, 0, 2, 0), (174, 4, 5, -4), (184, 4, 5, -4), (198, 0, 0, 0), (208, 0, 0, 0),
 ]  # fmt: skip
 JAW_OPEN = [(1, 0), (66, 0), (74, 4), (84, 1), (98, 0), (124, 0), (136, 5), (148, 3), (156, 0), (200, 0)]  # degrees
+# MakeHuman's eyes are wide open; a little of the blink lets them look at ease.
+_BLINKS: list[tuple[float, float]] = [
+    (1, 0.12), (17, 0.12), (20, 1), (24, 0.12), (88, 0.12), (94, 0.95), (108, 0.95), (115, 0.12), (128, 0.12), (131, 1),
+    (135, 0.3), (150, 0.3), (154, 0.12), (178, 0.15), (181, 1), (185, 0.15), (200, 0.12), (208, 0.12),
+]  # fmt: skip
 EXPRESSION_KEYS: dict[str, list[tuple[float, float]]] = {
-    "mouthSmileLeft": [(1, 0), (26, 0), (44, 0.5), (62, 0.45), (78, 0.1), (156, 0), (168, 0.3), (184, 0.3), (198, 0)],
-    "mouthSmileRight": [(1, 0), (26, 0), (44, 0.35), (62, 0.35), (78, 0.1), (156, 0), (168, 0.35), (184, 0.35), (198, 0)],
-    "eyeBlinkLeft": [(1, 0), (17, 0), (20, 1), (23, 0), (88, 0), (94, 0.9), (108, 0.9), (114, 0), (128, 0), (131, 1),
-                     (134, 0.2), (150, 0.2), (154, 0), (178, 0), (181, 1), (184, 0), (200, 0)],
-    "eyeBlinkRight": [(1, 0), (17, 0), (20, 1), (23, 0), (88, 0), (94, 0.9), (108, 0.9), (114, 0), (128, 0), (131, 1),
-                      (134, 0.2), (150, 0.2), (154, 0), (178, 0), (181, 1), (184, 0), (200, 0)],
-    "browInnerUp": [(1, 0), (84, 0), (94, 0.5), (108, 0.4), (118, 0), (126, 0), (134, 0.7), (148, 0.6), (156, 0), (200, 0)],
+    "mouthSmileLeft": [(1, 0.1), (26, 0.1), (44, 0.5), (62, 0.5), (80, 0.1), (156, 0.1), (168, 0.35), (186, 0.35),
+                       (204, 0.1)],
+    "mouthSmileRight": [(1, 0.1), (26, 0.1), (44, 0.4), (62, 0.4), (80, 0.1), (156, 0.1), (168, 0.4), (186, 0.4),
+                        (204, 0.1)],
+    "eyeBlinkLeft": _BLINKS,
+    "eyeBlinkRight": _BLINKS,
+    "browInnerUp": [(1, 0), (84, 0), (94, 0.5), (108, 0.4), (118, 0), (126, 0), (134, 0.7), (148, 0.6), (156, 0),
+                    (200, 0)],
     "mouthPucker": [(1, 0), (126, 0), (138, 0.35), (146, 0.35), (154, 0), (200, 0)],
 }  # fmt: skip
 
 # Where the hands float when they do nothing: wrist position [m] and directions of fingers and palm, for the right hand.
-_AWAY_WRIST = np.array([-0.19, -0.17, -0.04])
+_AWAY_WRIST = np.array([-0.20, -0.17, -0.09])
 _AWAY_FINGERS, _AWAY_PALM = np.array([0.35, -0.15, 0.92]), np.array([0.75, 0.6, -0.1])
 
 
@@ -66,13 +73,15 @@ SEGMENTS = (
     Segment("fist under the chin", "L", 168, 190),
 )
 
-_FINGERS = {
+_FINGERS: dict[str, list[tuple[int, FingerPose | None]]] = {
     "R": [(1, RELAXED), (10, RELAXED), (22, POINT), (70, POINT), (84, RELAXED), (104, RELAXED), (120, PINCH_OPEN),
-          (128, PINCH_OPEN), (134, None), (147, None), (152, PINCH_OPEN), (166, RELAXED), (200, RELAXED)],
+          (128, PINCH_OPEN), (134, None), (147, None), (152, PINCH_OPEN), (166, RELAXED), (208, RELAXED)],
     "L": [(1, RELAXED), (68, RELAXED), (84, FLAT), (114, FLAT), (128, RELAXED), (150, RELAXED), (164, FIST),
-          (190, FIST), (199, RELAXED), (200, RELAXED)],
+          (190, FIST), (206, RELAXED), (208, RELAXED)],
 }  # fmt: skip
-NOSE_SQUEEZE = 6 * _MM  # how deep each pad goes into the nose
+NOSE_SQUEEZE = 6 * _MM  # how deep the middle of each pad goes into the nose; their edges go deeper
+_NOSE_APPROACH = np.array([0.0, -0.8, -0.6])  # where the hand comes from: ahead and below, so that one sees past it
+_NOSE_ASIDE = 1 * _MM  # to the thumb's side, whose pad is the broader one
 
 
 @dataclass(frozen=True)
@@ -109,22 +118,24 @@ def author(character: Character) -> Motion:
     frames = np.arange(FIRST_FRAME, LAST_FRAME + 1)
     turns = keyed(HEAD_TURNS, frames)
     head_turns = {
-        bone: np.array([euler(y=share * yaw) @ euler(x=share * nod) @ euler(z=share * tilt) for yaw, nod, tilt in turns])
+        bone: np.array([euler(y=share * y) @ euler(x=share * n) @ euler(z=share * t) for y, n, t in turns])
         for bone, share in NECK_SHARE.items()
     }
     head_turns["jaw"] = np.array([euler(x=angle) for angle in keyed(JAW_OPEN, frames)[:, 0]])
     expressions = {name: keyed(keys, frames)[:, 0] for name, keys in EXPRESSION_KEYS.items()}
     skeleton = character.head_skeleton
     head = skeleton.index("head")
+    from_rest = np.linalg.inv(skeleton.matrices[head])
     carried = [
-        pose_matrices(skeleton, {b: t[row] for b, t in head_turns.items()})[head] @ np.linalg.inv(skeleton.matrices[head])
+        pose_matrices(skeleton, {b: t[row] for b, t in head_turns.items()})[head] @ from_rest
         for row in range(len(frames))
     ]
     scout = _Scout(character)
     pinch = _closed_pinch(character, scout)
     wrists, finger_turns = {}, {}
     for side in "LR":
-        poses = keyed([(f, *(pinch if pose is None else pose).ravel()) for f, pose in _FINGERS[side]], frames)
+        rows = [(f, *(pinch if pose is None else pose).ravel()) for f, pose in _FINGERS[side]]
+        poses = keyed(rows, frames)
         poses = poses.reshape(-1, 5, 4)
         away = _away(side)
         track = np.tile(away, (len(frames), 1, 1))
@@ -180,8 +191,9 @@ class _Touch:
     depth: list[tuple[float, float]]
     along_path: list[tuple[float, float]]
     path: list[Spot]
-    spot: object
-    lift: float
+    spot: Callable[[NDArray], Spot]
+    lift: float = 0.0
+    roll: float = 0.0
 
     def placed(self, posed: NDArray, frame: float) -> NDArray[np.float64]:
         """The wrist's frame (4, 4) beside the neutral head."""
@@ -193,7 +205,7 @@ class _Touch:
             table = [(k, *s.point, *s.normal, *s.along) for k, s in enumerate(self.path)]
             row = keyed(table, np.array([place]))[0]
             target = Spot(row[:3], row[3:6] / np.linalg.norm(row[3:6]), row[6:9])
-        return gestures.place(self.spot(posed), target, depth, self.lift)
+        return gestures.place(self.spot(posed), target, depth, self.lift, self.roll)
 
 
 def _away(side: str) -> NDArray[np.float64]:
@@ -219,15 +231,15 @@ def _touches(character: Character, scout: _Scout, side: str) -> list[_Touch]:
     if side == "R":
         cheek = [(-38, 0.098), (-46, 0.088), (-55, 0.076), (-64, 0.064), (-72, 0.054)]
         path = [Spot(*scout.around(*place), np.array([0.6, 0.1, 0.8])) for place in cheek]
-        nose, (left, right) = _nose(scout)
+        nose, _ = _nose(scout)
         return [
             _Touch(
                 [(8, 0), (24, 1), (70, 1), (86, 0)],
-                [(8, -60), (22, -45), (30, 0), (38, 9), (42, 9), (48, 6), (60, 6), (68, -5), (76, -45), (86, -60)],
+                [(8, -60), (22, -45), (30, 0), (38, 10), (42, 10), (48, 6), (60, 6), (68, -5), (76, -45), (86, -60)],
                 [(40, 0), (64, 4)],
                 path,
-                at("finger2-3", 0.6, ahead),
-                -25.0,
+                at("finger2-3", 0.75, ahead),
+                -42.0,
             ),
             _Touch(
                 [(104, 0), (120, 1), (154, 1), (168, 0)],
@@ -235,27 +247,25 @@ def _touches(character: Character, scout: _Scout, side: str) -> list[_Touch]:
                 [],
                 [nose],
                 lambda posed: _between_pads(hand, skeleton, side, posed),
-                0.0,
             ),
         ]
     forehead = Spot(*scout.around(8, 0.172), np.array([-0.85, 0.0, 0.5]))
     chin = Spot(*scout.look(np.array([0.004, -0.088, -0.1]), np.array([0.0, 0.0, 1.0])), np.array([0.0, 1.0, 0.0]))
     return [
         _Touch(
-            [(66, 0), (84, 1), (114, 1), (130, 0)],
-            [(66, -80), (82, -45), (91, 0), (98, 6), (104, 6), (110, 0), (118, -50), (130, -80)],
+            [(64, 0), (84, 1), (111, 1), (126, 0)],
+            [(66, -80), (82, -45), (91, 0), (98, 6), (104, 6), (109, 0), (115, -50), (126, -100)],
             [],
             [forehead],
             at("metacarpal3", 0.9, ahead),
-            0.0,
+            roll=10.0,
         ),
         _Touch(
-            [(148, 0), (164, 1), (191, 1), (199, 0)],
-            [(148, -80), (163, -40), (170, 0), (176, 7), (182, 7), (188, 0), (194, -40), (199, -80)],
+            [(146, 0), (164, 1), (190, 1), (207, 0)],
+            [(146, -80), (163, -40), (170, 0), (176, 7), (182, 7), (188, 0), (197, -45), (207, -80)],
             [],
             [chin],
             at("finger3-1", 0.7, out_of_palm, palmar=False),
-            0.0,
         ),
     ]
 
@@ -265,7 +275,8 @@ def _nose(scout: _Scout) -> tuple[Spot, tuple[NDArray, NDArray]]:
     height, back = 0.098, -0.119
     left = scout.look(np.array([0.1, back, height]), np.array([-1.0, 0.0, 0.0]))[0]
     right = scout.look(np.array([-0.1, back, height]), np.array([1.0, 0.0, 0.0]))[0]
-    return Spot((left + right) / 2, np.array([0.0, -1.0, 0.0]), left - right), (left, right)
+    middle = (left + right) / 2 + _NOSE_ASIDE * np.array([-1.0, 0.0, 0.0])
+    return Spot(middle, _NOSE_APPROACH, left - right), (left, right)
 
 
 def _between_pads(hand, skeleton, side: str, posed: NDArray) -> Spot:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Forward kinematics and linear blend skinning, the same as Blender's armature deformation without volume preservation."""
+"""Forward kinematics and linear blend skinning, as Blender's armature deforms without preserving volume."""
 
 from collections.abc import Mapping
 
@@ -22,9 +22,8 @@ def euler(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> NDArray[np.float64]
 def quaternion(rotation: NDArray) -> NDArray[np.float64]:
     """(4,) w, x, y, z of a rotation matrix (3, 3), w ≥ 0. The largest component is found first, which is stable."""
     m = rotation
-    squares = 0.25 * np.array(
-        [1 + m[0, 0] + m[1, 1] + m[2, 2], 1 + m[0, 0] - m[1, 1] - m[2, 2], 1 - m[0, 0] + m[1, 1] - m[2, 2], 1 - m[0, 0] - m[1, 1] + m[2, 2]]
-    )
+    a, b, c = np.diag(m)
+    squares = 0.25 * np.array([1 + a + b + c, 1 + a - b - c, 1 - a + b - c, 1 - a - b + c])
     products = 0.25 * np.array(
         [
             [0, m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]],
@@ -53,27 +52,27 @@ def rotation_matrix(q: NDArray) -> NDArray[np.float64]:
 
 
 def blend(a: NDArray, b: NDArray, weight: float) -> NDArray[np.float64]:
-    """The rigid transform (4, 4) between a (weight 0) and b (1): positions along a line, turns along the shortest arc."""
+    """The rigid transform (4, 4) between a (weight 0) and b (1): positions on a line, turns on the shortest arc."""
     p, q = quaternion(a[:3, :3]), quaternion(b[:3, :3])
-    cosine = p @ q
+    cosine = float(p @ q)
     if cosine < 0:
         q, cosine = -q, -cosine
-    angle = np.arccos(min(cosine, 1.0))
+    angle = np.arccos(np.clip(cosine, 0.0, 1.0))
+    mixed = p
     if angle > 1e-6:  # below, the quaternions are equal to rounding and the ratio of sines is 0/0
         mixed = (np.sin((1 - weight) * angle) * p + np.sin(weight * angle) * q) / np.sin(angle)
-    else:
-        mixed = p
     result = np.eye(4)
     result[:3, :3] = rotation_matrix(mixed / np.linalg.norm(mixed))
     result[:3, 3] = (1 - weight) * a[:3, 3] + weight * b[:3, 3]
     return result
 
 
-def pose_matrices(
-    skeleton: Skeleton, turns: Mapping[str, NDArray], root: NDArray | None = None
-) -> NDArray[np.float64]:
-    """Bone frames in armature space, (b, 4, 4). turns: bone name → rotation (3, 3) in the bone's rest frame; root: (4, 4)
-    frame of the first bone, else its rest frame turned by its own turn."""
+def pose_matrices(skeleton: Skeleton, turns: Mapping[str, NDArray], root: NDArray | None = None) -> NDArray[np.float64]:
+    """Bone frames in armature space, (b, 4, 4).
+
+    turns: bone name → rotation (3, 3) in the bone's rest frame; root: (4, 4) frame of the first bone, else its rest
+    frame turned by its own turn.
+    """
     posed = np.zeros_like(skeleton.matrices)
     for i, name in enumerate(skeleton.names):
         parent = skeleton.parents[i]

@@ -111,7 +111,7 @@ def _build_body(character: Character, fine: FineHead, authored: motion.Motion, s
     """Head and hands in one mesh of triangles, with one armature of all bones."""
     skeletons = {"head": character.head_skeleton, **character.hand_skeletons}
     rig = meshes.add_armature(RIG, list(skeletons.values()))
-    parts = {"head": fine, "L": character.hands["L"], "R": character.hands["R"]}
+    parts: dict[str, FineHead | Part] = {"head": fine, "L": character.hands["L"], "R": character.hands["R"]}
     faces, uv, tint, offset = [], [], [], 0
     counts = {name: len(part.vertices) for name, part in parts.items()}
     for name, part in parts.items():
