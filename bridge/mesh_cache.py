@@ -11,7 +11,7 @@ from .rig import Rig, scene_object
 from .shape_keys import check_can_bake
 from .stack import BAKED, SUBDIVISION
 
-_INFLUENCE = f'modifiers["{BAKED}"].influence'
+_FACTOR = f'modifiers["{BAKED}"].factor'
 
 
 def add_mesh_cache(rig: Rig, cache: PointCache) -> Any:
@@ -39,7 +39,7 @@ def add_mesh_cache(rig: Rig, cache: PointCache) -> Any:
     modifier.forward_axis, modifier.up_axis = "POS_Y", "POS_Z"  # Blender's own axes: nothing is turned
     modifier.play_mode, modifier.time_mode = "SCENE", "FRAME"
     modifier.frame_start, modifier.frame_scale = float(cache.frames.start), 1.0
-    driver = obj.driver_add(_INFLUENCE).driver
+    driver = obj.driver_add(_FACTOR).driver
     driver.type = "SCRIPTED"
     # Simple enough for Blender to evaluate without running Python.
     driver.expression = f"{cache.frames.start} <= frame <= {cache.frames.stop - 1}"
@@ -51,7 +51,7 @@ def remove_mesh_cache(obj: Any) -> bool:
     modifier = obj.modifiers.get(BAKED)
     if modifier is None:
         return False
-    obj.driver_remove(_INFLUENCE)
+    obj.driver_remove(_FACTOR)
     obj.modifiers.remove(modifier)
     return True
 
