@@ -16,9 +16,9 @@ from ..errors import CacheError
 # red, purple and almost black. Lightness falls evenly, so that it reads in grey and with colour-blind eyes too.
 _SCALE = np.array(
     [
-        [0.62, 0.60, 0.58],
-        [0.78, 0.60, 0.16],
-        [0.80, 0.28, 0.035],
+        [0.45, 0.44, 0.43],
+        [0.66, 0.46, 0.08],
+        [0.72, 0.20, 0.02],
         [0.58, 0.055, 0.05],
         [0.26, 0.015, 0.13],
         [0.05, 0.008, 0.10],

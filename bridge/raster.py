@@ -7,7 +7,7 @@ Orthographic camera, depth buffer, soft shadow of one key light, ambient occlusi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -19,6 +19,8 @@ from ..sim.surface import triangle_normals
 SUPERSAMPLING = 2
 # Side of the shadow map in pixels, and by how many metres a surface must be covered to lie in shadow.
 _SHADOW_SIZE, _SHADOW_BIAS = 1024, 2e-3
+# Key light that still reaches a shadow, as in a room with bright walls: what happens there must stay readable.
+_SHADOW_LIGHT = 0.30
 # Reach of ambient occlusion [m] and how many neighbours tell it; the pattern turns from pixel to pixel (4 × 4 tiles).
 _OCCLUSION_REACH, _OCCLUSION_SAMPLES = 0.012, 12
 
@@ -67,6 +69,11 @@ class Light:
     rim_colour: tuple[float, float, float] = (0.9, 0.95, 1.05)
     sky: tuple[float, float, float] = (0.34, 0.36, 0.40)
     ground: tuple[float, float, float] = (0.20, 0.17, 0.15)
+
+    def mirrored(self) -> "Light":
+        """The same light from the other side."""
+        turned = {name: (-v[0], v[1], v[2]) for name, v in (("key", self.key), ("fill", self.fill), ("rim", self.rim))}
+        return replace(self, **turned)
 
 
 @njit(cache=True)
@@ -191,7 +198,7 @@ def _shade(
             if inner:
                 n *= -1.0
             facing = n[0] * lights[0, 0] + n[1] * lights[0, 1] + n[2] * lights[0, 2]
-            # Soft shadow: share of a 5 × 5 neighbourhood of the shadow map that sees the light; asked for a little
+            # Soft shadow: share of 5 × 5 places of the shadow map that see the light; asked for a little
             # above the surface, so that flat triangles of a round surface do not shadow each other.
             px = (x + 0.5) * pixel + n[0] * _SHADOW_BIAS
             py = (y + 0.5) * pixel - n[1] * _SHADOW_BIAS
@@ -200,12 +207,12 @@ def _shade(
             sy = to_shadow[1, 0] * px + to_shadow[1, 1] * py + to_shadow[1, 2] * pz + shadow_origin[1]
             sz = to_shadow[2, 0] * px + to_shadow[2, 1] * py + to_shadow[2, 2] * pz + shadow_origin[2]
             lit = 0.0
-            for dy in range(-2, 3):
-                for dx in range(-2, 3):
+            for dy in range(-4, 5, 2):
+                for dx in range(-4, 5, 2):
                     qx, qy = int(sx) + dx, int(sy) + dy
                     if not (0 <= qx < size and 0 <= qy < size) or shadow[qy, qx] <= sz + _SHADOW_BIAS:
                         lit += 1.0
-            lit /= 25.0
+            lit = _SHADOW_LIGHT + (1.0 - _SHADOW_LIGHT) * lit / 25.0
             # Where the surface turns away from the light, its own shading fades it; the map would show its facets.
             turned = min(max((facing - 0.05) / 0.25, 0.0), 1.0)
             lit = 1.0 - turned * (1.0 - lit)
