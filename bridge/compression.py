@@ -22,9 +22,9 @@ def compress(
     Every weight is in [-1, 1] and reaches 1 somewhere. k = 0 where everything is within the tolerance of zero.
     """
     frames, vertices, _ = displacements.shape
-    matrix = displacements.reshape(frames, -1).astype(np.float64)
     if not frames or not vertices or (gain * np.linalg.norm(displacements, axis=2)).max() <= tolerance:
         return np.zeros((0, vertices, 3), np.float32), np.zeros((frames, 0))
+    matrix = displacements.reshape(frames, -1).astype(np.float64)
     fit = _Fit(matrix, gain.astype(np.float64))
     too_few, enough = 0, frames
     while enough - too_few > 1:  # the error of a principal basis falls with its rank: bisection

@@ -197,7 +197,7 @@ def _name(number: int) -> str:
 
 
 def _measure(scene: Any, rig: Rig, obj: Any, cache: PointCache, names: list[str]) -> Job[tuple[float, float, int]]:
-    """Largest and RMS distance [m] of the evaluated from the simulated vertices over all frames, and the worst frame."""
+    """Largest and RMS distance [m] of evaluated from simulated vertices over all frames, and the worst frame."""
     view_layer = view_layer_of(scene)
     largest, worst, squares = 0.0, cache.frames.start, 0.0
     with tracked_state(scene, view_layer, [obj], shown=names):

@@ -2,10 +2,10 @@
 """Takes displacements of the evaluated head back to its rest space, through whatever moves its vertices.
 
 A shape key acts before the armature. For each vertex and frame the local linear map from a displacement in a shape key
-to the evaluated vertex is measured: a temporary key moves all vertices along x, y and z, and the evaluated mesh is read.
-Linear blend and dual quaternion skinning are affine in the vertex, so that this is exact for both, for any number of
-armatures, and needs no copy of Blender's skinning. Modifiers that are not affine, or let vertices act on each other, are
-met by correcting the remaining error a few times (Newton's method with the measured map).
+to the evaluated vertex is measured: a temporary key moves all vertices along x, y and z, and the evaluated mesh is
+read. Linear blend and dual quaternion skinning are affine in the vertex, so that this is exact for both, for any number
+of armatures, and needs no copy of Blender's skinning. Modifiers that are not affine, or let vertices act on each other,
+are met by correcting the remaining error a few times (Newton's method with the measured map).
 """
 
 from collections.abc import Iterator

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The point cache keeps its promises: what it calls finished is there, to the last bit, whatever happened."""
+
+import json
+import os
+import shutil
+import struct
+from collections import namedtuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from nephim.bridge.manifest import Manifest, fingerprint, motion_fingerprint
+from nephim.bridge.point_cache import (
+    HEADER,
+    PointCache,
+    PointCacheWriter,
+    cache_status,
+    folder_beside,
+    head_to_object,
+    manifest_path,
+)
+from nephim.bridge.surfaces import ObjectState
+from nephim.errors import CacheError
+from nephim.sim.frame import TrackedFrame
+
+FRAMES = range(5, 11)
+
+
+def open_writer(path, n=7, frames=FRAMES, topology="t", settings_="s"):
+    return PointCacheWriter(
+        path, object_name="Head", n_vertices=n, frames=frames, topology=topology, settings=settings_
+    )
+
+
+def positions(frame, n=7):
+    return np.random.default_rng(frame).random((n, 3)).astype(np.float32)
+
+
+def write(path, upto=FRAMES.stop, **options):
+    with open_writer(path, **options) as writer:
+        for frame in range(writer.next_frame, upto):
+            writer.write(frame, positions(frame), f"motion {frame}", {"ms": frame})
+
+
+def status(path, **changes):
+    known = {"topology": "t", "settings": "s", "frames": FRAMES} | changes
+    return cache_status(path, **known)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    data=arrays(
+        np.float32, st.tuples(st.integers(1, 4), st.integers(1, 9), st.just(3)), elements=st.floats(-1e6, 1e6, width=32)
+    ),
+    start=st.integers(-50, 1000),
+)
+def test_round_trip_is_exact(tmp_path_factory, data, start):
+    path = tmp_path_factory.mktemp("pc2") / "simulation.pc2"
+    frames = range(start, start + len(data))
+    with open_writer(path, n=data.shape[1], frames=frames) as writer:
+        for frame, values in zip(frames, data, strict=True):
+            writer.write(frame, values, str(frame))
+    cache = PointCache(path)
+    assert cache.complete and cache.frames == frames
+    for frame, values in zip(frames, data, strict=True):
+        assert np.array_equal(cache.read(frame), values)
+
+
+def test_file_is_a_pc2_as_blender_reads_it(tmp_path):
+    path = tmp_path / "simulation.pc2"
+    write(path)
+    raw = path.read_bytes()
+    assert raw[:12] == b"POINTCACHE2\0"
+    assert struct.unpack("<iiffi", raw[12:32]) == (1, 7, 5.0, 1.0, 6)
+    assert np.array_equal(np.frombuffer(raw[32:], "<f4").reshape(6, 7, 3)[2], positions(7))
+
+
+def test_status_tells_what_still_holds(tmp_path):
+    path = tmp_path / "simulation.pc2"
+    assert status(path).state == "missing"
+    write(path, upto=8)
+    partial = status(path)
+    assert (partial.state, partial.done) == ("partial", 3)
+    write(path)
+    motion = [f"motion {frame}" for frame in FRAMES]
+    assert status(path, motion=motion) == status(path)
+    assert status(path).state == "valid"
+    assert status(path, topology="other").state == "stale"
+    assert status(path, settings="other").state == "stale"
+    assert status(path, frames=range(4, 11)).state == "stale"
+    assert status(path, frames=range(5, 13)).state == "partial"
+    motion[4] = "changed"
+    changed = status(path, motion=motion)
+    assert (changed.state, changed.done) == ("stale", 4)
+    assert "frame 9" in changed.reason
+
+
+def test_resumes_after_the_last_saved_frame(tmp_path):
+    path = tmp_path / "simulation.pc2"
+    write(path, upto=8)
+    with open_writer(path) as writer:
+        assert writer.next_frame == 8
+        assert writer.holds(6, "motion 6") and not writer.holds(6, "other") and not writer.holds(9, "motion 9")
+    write(path)
+    cache = PointCache(path)
+    assert all(np.array_equal(cache.read(frame), positions(frame)) for frame in FRAMES)
+    assert cache.manifest.statistics[0] == {"ms": 5.0}
+
+
+def test_a_crash_in_mid_write_is_not_called_finished(tmp_path):
+    path = tmp_path / "simulation.pc2"
+    write(path, upto=7)
+    writer = open_writer(path)
+    writer.write(7, positions(7), "motion 7")  # never saved: the process is gone
+    writer._stream.close()
+    assert PointCache(path).frames == range(5, 7)
+
+
+def test_writing_a_frame_again_forgets_what_followed(tmp_path):
+    path = tmp_path / "simulation.pc2"
+    write(path)
+    with open_writer(path) as writer:
+        writer.write(7, positions(99), "new")
+        assert Manifest.load(manifest_path(path)).done == 2  # on disk before the data are touched
+    cache = PointCache(path)
+    assert cache.frames == range(5, 8) and np.array_equal(cache.read(7), positions(99))
+
+
+def test_longer_range_keeps_what_is_there(tmp_path):
+    path = tmp_path / "simulation.pc2"
+    write(path)
+    with open_writer(path, frames=range(5, 20)) as writer:
+        assert writer.next_frame == 11
+    assert np.array_equal(PointCache(path).read(10), positions(10))
+
+
+def test_changed_settings_start_again(tmp_path):
+    path = tmp_path / "simulation.pc2"
+    write(path)
+    with open_writer(path, settings_="other") as writer:
+        assert writer.next_frame == 5
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "[]",
+        lambda text: "",
+        lambda text: json.dumps(json.loads(text) | {"motion": 3}),
+        lambda text: json.dumps(json.loads(text) | {"motion": [1, 2]}),
+        lambda text: json.dumps(json.loads(text) | {"checksums": []}),
+        lambda text: json.dumps(json.loads(text) | {"n_vertices": 8}),
+        lambda text: json.dumps(json.loads(text) | {"format": 99}),
+    ],
+)
+def test_damaged_manifest(tmp_path, damage):
+    path = tmp_path / "simulation.pc2"
+    write(path)
+    manifest = manifest_path(path)
+    manifest.write_text(damage(manifest.read_text()))
+    with pytest.raises(CacheError, match=r"Simulate again"):
+        PointCache(path)
+    assert status(path).state == "missing"
+    write(path)
+    assert PointCache(path).complete
+
+
+def test_damaged_positions_are_noticed(tmp_path):
+    path = tmp_path / "simulation.pc2"
+    write(path)
+    raw = bytearray(path.read_bytes())
+    raw[HEADER.size + 12 * 7 + 5] ^= 1
+    path.write_bytes(raw)
+    cache = PointCache(path)
+    cache.read(5)
+    with pytest.raises(CacheError, match=r"frame 6: .*damaged"):
+        cache.read(6)
+    path.write_bytes(raw[:-4])
+    with pytest.raises(CacheError, match="not a whole point cache"):
+        PointCache(path)
+
+
+def test_disk_full(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100, 100, 10))
+    with pytest.raises(CacheError, match=r"simulation.pc2 needs .* MB, but only .*Free disk space"):
+        write(tmp_path / "simulation.pc2")
+    assert not list(tmp_path.iterdir())
+
+
+def test_disk_full_in_the_middle_keeps_finished_frames(tmp_path, monkeypatch):
+    path = tmp_path / "simulation.pc2"
+    write(path, upto=8)
+    writer = open_writer(path)
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(CacheError, match=r"No space left on device.*finished frames are kept"):
+        writer.write(8, positions(8), "motion 8"), writer.save()
+    monkeypatch.undo()
+    writer._stream.close()
+    assert PointCache(path).frames == range(5, 8)
+
+
+def test_unwritable_folder(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(CacheError, match=r"could not be written.*make the folder writable"):
+        write(tmp_path / "file" / "simulation.pc2")
+
+
+def test_refuses_what_is_not_finite(tmp_path):
+    with open_writer(tmp_path / "simulation.pc2") as writer:
+        bad = positions(5)
+        bad[3, 1] = np.nan
+        with pytest.raises(CacheError, match=r"'Head', frame 5, vertex 3"):
+            writer.write(5, bad, "")
+
+
+def test_unsaved_blend():
+    with pytest.raises(CacheError, match=r"never been saved.*Save it first"):
+        folder_beside("")
+    assert folder_beside("/a/film.blend").name == "film.nephim"
+
+
+def tracked(n=4, **changes):
+    values = {"head": positions(0, n), "left": positions(1), "right": None, "cranium": np.eye(4)}
+    return TrackedFrame(**(values | changes))
+
+
+def test_motion_fingerprint_sees_every_part():
+    base = motion_fingerprint(tracked())
+    assert base == motion_fingerprint(tracked(frame=3))  # a message, no motion
+    moved = positions(1)
+    moved[2, 0] = np.nextafter(moved[2, 0], np.float32(2))
+    others = [tracked(left=moved), tracked(left=None, right=positions(1)), tracked(cranium=None), tracked(time=0.1)]
+    assert len({base, *map(motion_fingerprint, others)}) == 5
+
+
+def test_fingerprint_knows_types_and_shapes():
+    a = np.zeros((2, 3), np.float32)
+    different = [[a], [a.reshape(3, 2)], [a.astype(np.float64)[:, :]], [a, None], ["0"], [0], [{"b": 1, "a": 2}]]
+    assert len({fingerprint(d) for d in different}) == len(different)
+    assert fingerprint([{"b": 1, "a": 2}]) == fingerprint([{"a": 2, "b": 1}])
+
+
+def test_head_to_object_moves_only_what_was_moved():
+    Rig, Part, Reader = namedtuple("Rig", "head"), namedtuple("Part", "indices"), namedtuple("Reader", "head last")
+    indices = np.array([1, 3, 4])
+    local = positions(3, 6)
+    matrix = np.array([[0, -2, 0, 1], [1.5, 0, 0, 2], [0, 0, 0.5, 3], [0, 0, 0, 1]], float)
+    world = (local[indices] @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
+    reader = Reader(ObjectState(local, matrix), TrackedFrame(head=world, left=None, right=None, frame=2))
+    skin = world.copy()
+    skin[1] += np.float32([0.25, 0.5, 0.125])
+    result = head_to_object(Rig(Part(indices)), reader, 2, skin)
+    assert np.array_equal(np.delete(result, 3, axis=0), np.delete(local, 3, axis=0))
+    np.testing.assert_allclose(matrix[:3, :3] @ result[3] + matrix[:3, 3], skin[1], atol=1e-6)
