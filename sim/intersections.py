@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from .distance import TriangleTree, closest_on_triangle
 
 _TOUCH = 1e-6  # surfaces closer than this touch [m]; TetGen would merge or refuse them
+_PARALLEL = 1e-9  # sine of the angle between a segment and a plane below which rounding decides
 _STACK = 64
 
 
@@ -36,7 +37,8 @@ def _crosses(p, q, a, b, c):
     e1, e2 = b - a, c - a
     hx, hy, hz = r[1] * e2[2] - r[2] * e2[1], r[2] * e2[0] - r[0] * e2[2], r[0] * e2[1] - r[1] * e2[0]
     det = e1[0] * hx + e1[1] * hy + e1[2] * hz
-    if det == 0.0:
+    size = np.sqrt(np.dot(r, r) * np.dot(e1, e1) * np.dot(e2, e2))
+    if abs(det) <= _PARALLEL * size:  # in one plane: then ends that touch tell, not crossings
         return False
     s = p - a
     u = (s[0] * hx + s[1] * hy + s[2] * hz) / det

@@ -72,6 +72,14 @@ def unique_edges(triangles: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int6
     return edges[first].astype(np.int64), inverse.reshape(3, -1).T
 
 
+def averaging(triangles: NDArray, count: int) -> csr_matrix:
+    """The matrix that averages each vertex with its neighbours."""
+    edges, _ = unique_edges(triangles)
+    both = np.concatenate([edges, edges[:, ::-1], np.repeat(np.arange(count)[:, None], 2, axis=1)])
+    matrix = csr_matrix((np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(count, count))
+    return (diags(1 / np.asarray(matrix.sum(1)).ravel()) @ matrix).tocsr()
+
+
 def _worthwhile(length: NDArray, long: NDArray, of_triangle: NDArray) -> NDArray[np.bool_]:
     """Adds the longest edge of every triangle that is split: bisecting another edge alone would make a sliver."""
     longest = of_triangle[np.arange(len(of_triangle)), length[of_triangle].argmax(1)]

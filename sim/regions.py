@@ -3,11 +3,10 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, diags
 
 from .distance import TriangleTree
 from .landmarks import Landmarks
-from .refine import unique_edges
+from .refine import averaging
 from .surface import boundary_loops, vertex_normals
 
 _RAYS = 64  # per vertex; their noise is evened out over the neighbours
@@ -35,7 +34,7 @@ def openness(vertices: NDArray, triangles: NDArray) -> NDArray[np.float64]:
 
 def visible(share: NDArray, triangles: NDArray) -> NDArray[np.bool_]:
     """Which vertices (n,) a hand can reach, from `openness` (n,) averaged over the neighbours."""
-    average = _averaging(triangles, len(share))
+    average = averaging(triangles, len(share))
     return average @ (average @ share) > _OPEN
 
 
@@ -68,7 +67,8 @@ def skin_stiffness(
     stiffness = np.full(len(local), CHEEK)
     brow, ear = p["sellion"][1] + 0.012 * k, 0.5 * (p["ear_left"][1:] + p["ear_right"][1:])
     # The scalp begins at the brows in front and falls to the nape behind the ears.
-    edge = np.interp(local[:, 2], [ear[1] - 0.03 * k, ear[1] + 0.01 * k, p["sellion"][2]], [ear[0] - 0.03 * k, brow, brow])
+    nape = ear - 0.03 * k
+    edge = np.interp(local[:, 2], [nape[1], ear[1] + 0.01 * k, p["sellion"][2]], [nape[0], brow, brow])
     stiffness[local[:, 1] > edge] = SCALP
     mouth = (local - p["stomion"]) / (k * np.array([0.030, 0.015, 0.022]))
     stiffness[(mouth**2).sum(1) < 1] = LIPS
@@ -85,11 +85,3 @@ def skin_stiffness(
             weight = np.clip(np.asarray(groups[name], float), 0, 1)
             stiffness = stiffness * (1 - weight) + value * weight
     return stiffness
-
-
-def _averaging(triangles: NDArray, count: int) -> csr_matrix:
-    """The matrix that averages each vertex with its neighbours."""
-    edges, _ = unique_edges(triangles)
-    both = np.concatenate([edges, edges[:, ::-1], np.repeat(np.arange(count)[:, None], 2, axis=1)])
-    matrix = csr_matrix((np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(count, count))
-    return (diags(1 / np.asarray(matrix.sum(1)).ravel()) @ matrix).tocsr()

@@ -16,11 +16,12 @@ from scipy.interpolate import RBFInterpolator
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
+from .bones import signed_distance
 from .distance import TriangleTree
 from .isosurface import Grid, isosurface, large_parts, smooth_surface
 from .landmarks import Landmarks
 from .solid_angle import winding_number
-from .surface import vertex_normals
+from .surface import Surface, vertex_normals
 
 MIN_TISSUE = 0.002  # between any bone and any skin [m]
 _EYE_RADIUS = 0.0145  # eyeball (12 mm) and the tissue around it [m]
@@ -30,6 +31,8 @@ _BONE = 0.010  # thickness bone wants between mouth and skin [m]
 _THINNEST = 0.4  # share of the table's thickness that tissue keeps where bone wants room
 _DEEP = 0.04  # deeper than this under the skin, tissue thickness plays no role [m]
 _OUT = 1e-4  # field of samples that are taken out [m]
+_GAP = 0.003  # between jaw and cranium [m]
+_SMOOTH_STEPS = 3  # of the surfaces, after the isosurface
 _SMOOTHING = 0.6  # of the field, in grid cells
 _SPACING = 0.006  # of the cranium's grid, for an adult head [m]: triangles of about 6 mm
 _JAW_SPACING = 0.004  # the same for the jaw, which is thin
@@ -79,7 +82,7 @@ _DEPTHS: list[tuple[str, str, tuple[float, float, float], float]] = [
 
 @dataclass(frozen=True)
 class Skull:
-    """jaw and cranium as closed surfaces, world space [m], and the tissue thickness wished for at the skin (n,) [m]."""
+    """jaw and cranium as closed surfaces, world space [m]."""
 
     jaw_vertices: NDArray[np.float64]
     jaw_triangles: NDArray[np.int32]
@@ -87,45 +90,67 @@ class Skull:
     cranium_triangles: NDArray[np.int32]
 
 
-def place_skull(vertices: NDArray, triangles: NDArray, outer: NDArray, landmarks: Landmarks) -> Skull:
-    """Places jaw and cranium under a closed skin.
+def place_skull(
+    vertices: NDArray,
+    triangles: NDArray,
+    outer: NDArray,
+    landmarks: Landmarks,
+    jaw: Surface | None = None,
+    cranium: Surface | None = None,
+) -> Skull:
+    """Places jaw and cranium under a closed skin, or draws the artists' own, in world space, inside it.
 
     vertices: (n, 3) [m]; triangles: (m, 3) closed, with caps; outer: (m,) whether a triangle is visible skin (not mouth
-    bag, nostril, socket or cap). Either bone may come out empty if there is no room for it.
+    bag, nostril, socket or cap). A bone comes out empty if there is no room for it. Both keep `MIN_TISSUE` from the
+    skin and `_GAP` from each other.
     """
     local = landmarks.frame.into(vertices)
     whole = TriangleTree(local, triangles)
     visible = TriangleTree(local, triangles[outer])
     hidden = TriangleTree(local, triangles[~outer]) if (~outer).any() else None
     thickness = tissue_thickness(landmarks, visible)
-    surfaces: list[NDArray] = []
-    for region, spacing in ((_mandible(landmarks, visible), _JAW_SPACING), (_cranium(landmarks), _SPACING)):
-        grid = _grid(local[triangles[outer]].reshape(-1, 3), landmarks, spacing, jaw=spacing == _JAW_SPACING)
+    skin = local[triangles[outer]].reshape(-1, 3)
+
+    def bone(spacing: float, own: Surface | None, region: Callable, keep_off: tuple[NDArray, NDArray] | None):
+        grid = _grid(skin, landmarks, spacing, jaw=keep_off is None and own is None)
         points = grid.points()
         inside = winding_number(whole, points) > 0.5
         depth = np.where(inside, 1.0, -1.0) * visible.closest(points)[0]
         cavity = hidden.closest(points)[0] if hidden else np.full(len(points), np.inf)
         cavity = np.where(inside, cavity, -cavity)
-        wished = np.full(len(points), np.inf)
-        near = inside & (depth < _DEEP * landmarks.scale)
-        wished[near] = thickness(points[near])
-        wished[depth >= _DEEP * landmarks.scale] = 0.0
-        # Where skin and mouth lie close together the bone takes its room from the tissue, not from the mouth.
-        room = depth + cavity - _BONE * landmarks.scale - _GINGIVA
-        wished = np.clip(room, _THINNEST * wished, wished)
-        wished[~inside] = _GINGIVA
-        bone = np.maximum(wished - depth, _eyes(points, landmarks))
-        bone = np.maximum(bone, _GINGIVA - cavity)
-        field = np.clip(np.maximum(bone, region(points)), -_DEEP, _DEEP).reshape(grid.shape)
-        field = gaussian_filter(field, _SMOOTHING)
-        # Smoothing must not eat into the tissue that has to stay.
-        field = np.maximum(field, (_GINGIVA - np.minimum(depth, cavity)).reshape(grid.shape))
+        if own is not None:
+            field = signed_distance(Surface(landmarks.frame.into(own.vertices), own.triangles), points)
+        else:
+            field = np.maximum(_placed(points, inside, depth, cavity, thickness, landmarks), region(points))
+            field = gaussian_filter(np.clip(field, -_DEEP, _DEEP).reshape(grid.shape), _SMOOTHING).ravel()
+        # Neither smoothing nor artists may eat into the tissue that has to stay.
+        field = np.maximum(field, _GINGIVA - np.minimum(depth, cavity))
+        if keep_off is not None and len(keep_off[1]):
+            field = np.maximum(field, _GAP - signed_distance(Surface(*keep_off), points))
+        field = field.reshape(grid.shape)
         field = np.where(large_parts(field < 0), field, np.maximum(field, _OUT))
         v, t = isosurface(field, grid)
-        if len(v):
-            v = _pushed_inside(smooth_surface(v, t, 3), t, whole, MIN_TISSUE)
-        surfaces += [landmarks.frame.out_of(v), t]
-    return Skull(*surfaces)
+        return (_pushed_inside(smooth_surface(v, t, _SMOOTH_STEPS), t, whole, MIN_TISSUE) if len(v) else v), t
+
+    jaw_local = bone(_JAW_SPACING, jaw, _mandible(landmarks, visible), None)
+    cranium_local = bone(_SPACING, cranium, _cranium(landmarks), jaw_local)
+    out = landmarks.frame.out_of
+    return Skull(out(jaw_local[0]), jaw_local[1], out(cranium_local[0]), cranium_local[1])
+
+
+def _placed(
+    points: NDArray, inside: NDArray, depth: NDArray, cavity: NDArray, thickness: Callable, landmarks: Landmarks
+) -> NDArray[np.float64]:
+    """Negative where `points` (k, 3) lie deep enough under the skin for bone, and away from mouth and eyes."""
+    k = landmarks.scale
+    wished = np.zeros(len(points))
+    near = inside & (depth < _DEEP * k)
+    wished[near] = thickness(points[near])
+    # Where skin and mouth lie close together the bone takes its room from the tissue, not from the mouth.
+    room = depth + cavity - _BONE * k - _GINGIVA
+    wished = np.clip(room, _THINNEST * wished, wished)
+    wished[~inside] = _GINGIVA
+    return np.maximum(np.maximum(wished - depth, _GINGIVA - cavity), _eyes(points, landmarks))
 
 
 def _grid(skin: NDArray, landmarks: Landmarks, spacing: float, *, jaw: bool) -> Grid:

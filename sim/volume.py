@@ -6,26 +6,31 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_matrix, identity
-from scipy.spatial import cKDTree
 
 from ..errors import SurfaceError, VolumeError
 from ..progress import Job, Progress
-from .closing import cap_holes
+from .assembly import Skin, assemble
+from .bones import check_bone
+from .closing import cap_holes, main_part, separate, weld_seams
 from .distance import TriangleTree
+from .envelope import envelope
+from .intersections import degenerate, intersecting_pairs
 from .landmarks import Landmarks, estimate_axes, find_landmarks
-from .refine import Refinement, refine
-from .regions import openness, rim, skin_stiffness, visible
-from .skull import place_skull
-from .solid_angle import winding_number
+from .refine import averaging, blend, refine
+from .regions import openness, visible
+from .skull import Skull, place_skull
 from .surface import Surface, triangle_normals, vertex_normals
-from .template import CRANIUM, JAW, TISSUE, Template
+from .template import Template
 from .tetrahedra import tetrahedralize
 
 _LEAST, _MOST = 500, 300_000  # vertices of a head
-_NO_BONE = 1.0  # tissue depth where there is no bone at all [m]
+_REPAIR = 2e-4  # how far repairs may move skin [m]
 _COARSE = 2.0  # edges behind, below and inside the face, in target lengths
-_INTERIOR = 2.5  # tissue edges deep inside, in target lengths
+_INTERIOR = 3.0  # tissue edges deep inside, in target lengths
+_ENVELOPE = 1.0  # edges of an envelope, in target lengths
+_UNFOLD_ROUNDS = 4  # of taking fairing back where it makes skin pass through itself
+_CLEAR_ROUNDS, _CLEAR_STEP = 6, 5e-4  # of drawing bone back from what it touches, and how far each [m]
+_SEED_DEPTH = 1e-4  # of a point that is surely in the tissue, under a large skin triangle [m]
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ def build_template(
 ) -> Job[Template]:
     """Builds the template from a head at its neutral frame, in world space [m].
 
-    jaw, cranium: the artists' own closed surfaces inside the head, or None: placed by tissue thickness. groups: weights
+    jaw, cranium: the artists' own surfaces inside the head, or None: placed by tissue thickness. groups: weights
     (n_head,) that repaint stiffness (see `regions.skin_stiffness`). head_axes: (up, front), or None: guessed.
     Raises SurfaceError for vertices that are not finite, VolumeError where no volume can be built.
     """
@@ -55,44 +60,63 @@ def build_template(
     check_head(head)
     notes: list[str] = []
     yield Progress("volume", 0.0, "landmarks")
-    up, front = head_axes if head_axes is not None else estimate_axes(head.vertices, head.triangles)
-    landmarks = find_landmarks(head.vertices, head.triangles, up, front, head.name)
-    share = openness(head.vertices, head.triangles)
+    welded, stands = weld_seams(head.vertices, head.triangles)
+    if (stands != np.arange(len(stands))).any():
+        notes.append(f"Joined {int((stands != np.arange(len(stands))).sum())} vertices along seams.")
+    main = main_part(head.vertices, welded)
+    if not main.all():
+        notes.append(
+            f"{int((~main).sum())} faces of separate parts, such as eyes or teeth, are not part of the volume."
+        )
+    body = Surface(head.vertices, welded[main], head.name)
+    up, front = head_axes if head_axes is not None else estimate_axes(body.vertices, body.triangles)
+    landmarks = find_landmarks(body.vertices, body.triangles, up, front, head.name)
+
     yield Progress("volume", 0.1, "refining the skin")
-    target = target_edges(head, visible(share, head.triangles), landmarks, settings.target_edge)
-    refinement = refine(head.vertices, head.triangles, target)
-    skin = refinement.matrix @ head.vertices
-    triangles = refinement.triangles
-    outer = visible(refinement.linear @ share, triangles)
-    yield Progress("volume", 0.3, "closing the skin")
-    closed, caps, loops = cap_holes(skin, triangles, _COARSE * settings.target_edge)
+    skin = _skin(head, welded, main, stands, landmarks, settings.target_edge)
+    yield Progress("volume", 0.3, "closing and repairing the skin")
+    surface = skin.triangles[skin.main]
+    limit = np.full(len(skin.vertices), _REPAIR)
+    repaired, meeting = separate(skin.vertices, surface, limit)
+    moved = np.linalg.norm(repaired - skin.vertices, axis=1).max()
+    flat = degenerate(repaired, surface)
+    reason = ""
+    if len(meeting) or len(flat):
+        reason = f"the skin meets itself in {len(meeting)} places and has {len(flat)} faces without area"
+    elif moved > 0:
+        notes.append(f"Drew touching skin apart by up to {1000 * moved:.2f} mm.")
+        skin = Skin(**{**vars(skin), "vertices": repaired})
+    closed, caps, loops = cap_holes(skin.vertices, surface, _COARSE * settings.target_edge)
     notes += [f"Closed an opening of {len(loop)} edges." for loop in loops]
+    surface = np.concatenate([surface, caps])
+
     yield Progress("volume", 0.4, "placing the skull")
-    outer_triangle = np.concatenate([outer[triangles].all(1), np.zeros(len(caps), bool)])
-    skull = place_skull(closed, np.concatenate([triangles, caps]), outer_triangle, landmarks)
-    bones = [
-        (skull.jaw_vertices, skull.jaw_triangles),
-        (skull.cranium_vertices, skull.cranium_triangles),
-    ]
-    notes.append("Jaw and cranium were placed by tissue thickness.")
-    yield Progress("volume", 0.6, "tetrahedra")
-    surfaces, parts = [closed], [np.concatenate([triangles, caps])]
-    for v, t in bones:
-        parts.append(t + sum(len(s) for s in surfaces))
-        surfaces.append(v)
-    first = closed[triangles[0]]
-    inward = triangle_normals(closed, triangles[:1])[0]
-    seed = first.mean(0) - 1e-4 * inward / np.linalg.norm(inward)
-    edge = _INTERIOR * settings.target_edge
-    points, tets = yield from tetrahedralize(
-        np.concatenate(surfaces),
-        np.concatenate(parts),
-        time_limit=settings.time_limit,
-        tissue_point=seed,
-        tissue_volume=edge**3 / (6 * np.sqrt(2)),
-    )
+    skull = _bones(closed, surface, skin, landmarks, jaw, cranium, notes)
+    solid = not reason
+    if solid:
+        yield Progress("volume", 0.6, "tetrahedra")
+        try:
+            points, tets = yield from _fill(closed, surface, skull, settings, len(skin.vertices))
+        except VolumeError as error:
+            solid, reason = False, error.what
+    if not solid:
+        notes.append(f"The skin is embedded in a closed envelope, because {reason}.")
+        yield Progress("volume", 0.6, "envelope")
+        outside, around = envelope(closed, surface, _ENVELOPE * settings.target_edge)
+        try:
+            points, tets = yield from _fill(outside, around, skull, settings, 0)
+        except VolumeError as error:
+            raise VolumeError(
+                f"no volume could be built: {reason}; and around its envelope: {error.what}",
+                object=head.name,
+                vertices=np.unique(surface[meeting])[:100].tolist() if len(meeting) else (),
+                advice="Repair the mesh where it passes through itself, or raise the time limit.",
+            ) from error
     yield Progress("volume", 0.95, "regions")
-    return _assemble(head, refinement, skin, outer, points, tets, bones, landmarks, groups, settings, notes)
+    template = assemble(head, skin, points, tets, skull, landmarks, groups, conforming=solid)
+    template.notes = notes
+    template.fingerprint = fingerprint([head, jaw, cranium], settings)
+    return template
 
 
 def check_head(head: Surface) -> None:
@@ -107,9 +131,9 @@ def check_head(head: Surface) -> None:
         )
     if len(head.vertices) < _LEAST or len(head.triangles) < _LEAST:
         raise VolumeError(
-            f"the head has only {len(head.vertices)} vertices, too coarse for a volume.",
+            f"the head has only {len(head.vertices)} vertices: too coarse for a volume.",
             object=head.name,
-            advice=f"Use a head mesh of at least {_LEAST} vertices; subdivide this one.",
+            advice=f"Use a head mesh of at least {_LEAST} vertices, or subdivide this one.",
         )
     if len(head.vertices) > _MOST:
         raise VolumeError(
@@ -119,9 +143,9 @@ def check_head(head: Surface) -> None:
         )
 
 
-def target_edges(head: Surface, outer: NDArray, landmarks: Landmarks, edge: float) -> NDArray[np.float64]:
-    """Wished edge lengths (n_head,) [m]: `edge` on face and ears, growing to twice that behind, below and inside."""
-    local, p, k = landmarks.frame.into(head.vertices), landmarks.points, landmarks.scale
+def target_edges(vertices: NDArray, outer: NDArray, landmarks: Landmarks, edge: float) -> NDArray[np.float64]:
+    """Wished edge lengths (n,) [m]: `edge` on face and ears, growing to twice that behind, below and inside."""
+    local, p, k = landmarks.frame.into(vertices), landmarks.points, landmarks.scale
     ear = 0.5 * (p["ear_left"][2] + p["ear_right"][2])
     behind = (ear - 0.02 * k - local[:, 2]) / (0.03 * k)
     below = (p["menton"][1] - 0.005 * k - local[:, 1]) / (0.025 * k)
@@ -130,79 +154,121 @@ def target_edges(head: Surface, outer: NDArray, landmarks: Landmarks, edge: floa
     return edge * np.where(outer, 1 + (_COARSE - 1) * grown, _COARSE)
 
 
-def _assemble(
-    head: Surface,
-    refinement: Refinement,
-    skin: NDArray,
-    outer: NDArray,
-    points: NDArray,
-    tets: NDArray,
-    bones: list[tuple[NDArray, NDArray]],
-    landmarks: Landmarks,
-    groups: dict[str, NDArray] | None,
-    settings: VolumeSettings,
-    notes: list[str],
-) -> Template:
-    n_skin = len(skin)
-    tet_region = np.full(len(tets), TISSUE, np.uint8)
-    vertex_region = np.full(len(points), TISSUE, np.uint8)
-    centres = points[tets].mean(1)
-    for region, (v, t) in zip((JAW, CRANIUM), bones, strict=True):
-        if len(t):
-            inside = winding_number(TriangleTree(v, t), centres) > 0.5
-            tet_region[inside] = region
-            vertex_region[tets[inside]] = region
-    depth, direction = _bone(skin, refinement.triangles, bones)
-    painted = {k: refinement.linear @ np.asarray(w, float) for k, w in (groups or {}).items()}
-    stiffness = skin_stiffness(landmarks.frame.into(skin), depth, landmarks, painted)
-    nearest = cKDTree(skin).query(centres)[1]
-    embedding = csr_matrix(identity(n_skin, format="csr"))
-    embedding.resize((n_skin, len(points)))
-    (jaw_vertices, jaw_triangles), (cranium_vertices, cranium_triangles) = bones
-    return Template(
-        head_vertices=head.vertices,
-        refinement=refinement.matrix,
-        skin_vertices=skin,
-        skin_triangles=refinement.triangles,
-        vertices=points,
-        tets=tets,
-        tet_region=tet_region,
-        vertex_region=vertex_region,
-        embedding=embedding,
-        rim=rim(skin, refinement.triangles, landmarks.frame.rotation[1]),
-        outer=outer,
-        tissue_depth=depth,
-        bone_direction=direction,
-        tet_stiffness=stiffness[nearest],
-        jaw_vertices=jaw_vertices,
-        jaw_triangles=jaw_triangles,
-        cranium_vertices=cranium_vertices,
-        cranium_triangles=cranium_triangles,
-        conforming=True,
-        notes=notes,
-        fingerprint=fingerprint(head, settings),
-    )
-
-
-def _bone(skin: NDArray, triangles: NDArray, bones: list[tuple[NDArray, NDArray]]) -> tuple[NDArray, NDArray]:
-    """Distance (n,) [m] and unit direction (n, 3) from the skin to the nearest bone."""
-    depth, direction = np.full(len(skin), _NO_BONE), -vertex_normals(skin, triangles)
-    for v, t in bones:
-        if not len(t):
+def fingerprint(surfaces: list[Surface | None], settings: VolumeSettings) -> str:
+    """Changes when a surface or the settings change."""
+    digest = hashlib.sha256(repr(astuple(settings)).encode())
+    for surface in surfaces:
+        if surface is None:
+            digest.update(b"none")
             continue
-        tree = TriangleTree(v, t)
-        distance, triangle, barycentric, _ = tree.closest(skin)
-        closer = distance < depth
-        depth[closer] = distance[closer]
-        towards = tree.points_at(triangle, barycentric) - skin
-        direction[closer] = (towards / np.maximum(distance, 1e-9)[:, None])[closer]
-    return depth, direction
-
-
-def fingerprint(head: Surface, settings: VolumeSettings) -> str:
-    """Changes when the head or the settings change."""
-    digest = hashlib.sha256()
-    digest.update(np.ascontiguousarray(head.vertices, np.float32).tobytes())
-    digest.update(np.ascontiguousarray(head.triangles, np.int32).tobytes())
-    digest.update(repr(astuple(settings)).encode())
+        digest.update(np.ascontiguousarray(surface.vertices, np.float32).tobytes())
+        digest.update(np.ascontiguousarray(surface.triangles, np.int32).tobytes())
     return digest.hexdigest()
+
+
+def _skin(head: Surface, welded: NDArray, main: NDArray, stands: NDArray, landmarks: Landmarks, edge: float) -> Skin:
+    """The refined skin; where fairing makes it pass through itself, the plain middles of the edges."""
+    share = openness(head.vertices, welded)
+    target = target_edges(head.vertices, visible(share, welded), landmarks, edge)
+    refinement = refine(head.vertices, welded, target)
+    body = main[refinement.parent]
+    surface = refinement.triangles[body]
+    matrix, smooth = refinement.matrix, np.ones(refinement.matrix.shape[0])
+    neighbours = averaging(refinement.triangles, len(smooth))
+    for _ in range(_UNFOLD_ROUNDS):
+        meeting = intersecting_pairs(matrix @ head.vertices, surface)
+        folded = np.zeros(len(smooth))
+        folded[surface[np.unique(meeting)]] = 1.0
+        folded[: len(head.vertices)] = 0.0
+        if not (folded * smooth).any():
+            break
+        smooth = np.minimum(smooth, 1 - np.minimum(1.0, folded + neighbours @ folded))
+        matrix = blend(refinement, smooth)
+    everyone = np.concatenate([stands, np.arange(len(stands), len(smooth))])
+    outer = visible(refinement.linear @ share, refinement.triangles)
+    return Skin(matrix @ head.vertices, refinement.triangles, body, matrix, refinement.linear, outer, everyone)
+
+
+def _bones(
+    closed: NDArray,
+    surface: NDArray,
+    skin: Skin,
+    landmarks: Landmarks,
+    jaw: Surface | None,
+    cranium: Surface | None,
+    notes: list[str],
+) -> Skull:
+    """Jaw and cranium clear of the skin and of each other; adds to the notes."""
+    tree = TriangleTree(closed, surface)
+    for own in (jaw, cranium):
+        said = check_bone(own, tree) if own is not None else ""
+        notes += [said] if said else []
+    placed = [name for name, own in (("jaw", jaw), ("cranium", cranium)) if own is None]
+    if placed:
+        notes.append(f"Placed by tissue thickness: {' and '.join(placed)}.")
+    outer = np.zeros(len(closed), bool)
+    outer[: len(skin.outer)] = skin.outer
+    skull = place_skull(closed, surface, outer[surface].all(1), landmarks, jaw, cranium)
+    for name, triangles in (("jaw", skull.jaw_triangles), ("cranium", skull.cranium_triangles)):
+        if not len(triangles):
+            notes.append(f"There is no room for a {name} inside this head.")
+    return _cleared(closed, surface, skull)
+
+
+def _cleared(closed: NDArray, surface: NDArray, skull: Skull) -> Skull:
+    """Shrinks bone where it still meets skin or the other bone."""
+    jaw, cranium = skull.jaw_vertices, skull.cranium_vertices
+    for _ in range(_CLEAR_ROUNDS):
+        vertices, triangles = _together(
+            [(closed, surface), (jaw, skull.jaw_triangles), (cranium, skull.cranium_triangles)]
+        )
+        pairs = intersecting_pairs(vertices, triangles)
+        meeting = np.zeros(len(vertices), bool)
+        meeting[triangles[np.unique(pairs)]] = True
+        first, second = len(closed), len(closed) + len(jaw)
+        if not meeting[first:].any():
+            break
+        jaw = jaw - _CLEAR_STEP * meeting[first:second, None] * vertex_normals(jaw, skull.jaw_triangles)
+        cranium = cranium - _CLEAR_STEP * meeting[second:, None] * vertex_normals(cranium, skull.cranium_triangles)
+    return Skull(jaw, skull.jaw_triangles, cranium, skull.cranium_triangles)
+
+
+def _fill(
+    outside: NDArray, surface: NDArray, skull: Skull, settings: VolumeSettings, kept: int
+) -> Job[tuple[NDArray[np.float64], NDArray[np.int32]]]:
+    """Tetrahedra between a closed surface and the bones; the first `kept` vertices stay the first, used or not."""
+    vertices, triangles = _together(
+        [
+            (outside, surface),
+            (skull.jaw_vertices, skull.jaw_triangles),
+            (skull.cranium_vertices, skull.cranium_triangles),
+        ]
+    )
+    used = np.unique(triangles)
+    compact = np.zeros(len(vertices), np.int64)
+    compact[used] = np.arange(len(used))
+    normals = triangle_normals(outside, surface)
+    area = np.linalg.norm(normals, axis=1)
+    largest = int(area.argmax())
+    seed = outside[surface[largest]].mean(0) - _SEED_DEPTH * normals[largest] / area[largest]
+    edge = _INTERIOR * settings.target_edge
+    points, tets = yield from tetrahedralize(
+        vertices[used],
+        compact[triangles],
+        time_limit=settings.time_limit,
+        tissue_point=seed,
+        tissue_volume=edge**3 / (6 * np.sqrt(2)),  # of a regular tetrahedron
+    )
+    first = np.arange(kept)
+    rest = used[used >= kept]
+    number = np.empty(len(points), np.int64)
+    number[: len(used)] = np.where(used < kept, used, kept + np.searchsorted(rest, used))
+    number[len(used) :] = kept + len(rest) + np.arange(len(points) - len(used))
+    return np.concatenate([vertices[first], vertices[rest], points[len(used) :]]), number[tets].astype(np.int32)
+
+
+def _together(parts: list[tuple[NDArray, NDArray]]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Several surfaces (vertices, triangles) as one."""
+    starts = np.cumsum([0] + [len(v) for v, _ in parts])
+    triangles = [np.asarray(t, np.int64) + start for (_, t), start in zip(parts, starts[:-1], strict=True)]
+    return np.concatenate([v for v, _ in parts]), np.concatenate(triangles).astype(np.int32)

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A closed envelope around a skin that no volume can conform to, and the skin's embedding in tetrahedra."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes
+from scipy.sparse import csr_matrix
+from scipy.spatial import cKDTree
+
+from .distance import TriangleTree
+from .isosurface import Grid, isosurface, large_parts, smooth_surface
+from .solid_angle import winding_number
+
+_OFFSET = 0.001  # of the envelope outside the skin [m]
+_CANDIDATES = 48  # tetrahedra with the nearest centres that are looked at for each vertex
+_CHUNK = 4096  # vertices at a time, to bound memory
+
+
+def envelope(vertices: NDArray, triangles: NDArray, edge: float) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """A closed surface about 1 mm outside a skin with holes or self-intersections, with edges of about `edge` [m].
+
+    vertices: (n, 3) [m]; triangles: (m, 3), capped as well as may be. Details smaller than `edge`, such as the slit
+    between the lips, are bridged.
+    """
+    tree = TriangleTree(vertices, triangles)
+    used = vertices[np.unique(triangles)]
+    grid = Grid.around(used.min(0), used.max(0), edge, _OFFSET + 2 * edge)
+    points = grid.points()
+    inside = winding_number(tree, points) > 0.5
+    field = (np.where(inside, -1.0, 1.0) * tree.closest(points)[0] - _OFFSET).reshape(grid.shape)
+    # Loose bits outside and bubbles inside are no flesh; the mouth is open to the outside and stays.
+    body = binary_fill_holes(large_parts(field < 0))
+    tiny = 1e-3 * edge
+    field = np.where(body, np.minimum(field, -tiny), np.maximum(field, tiny))
+    v, t = isosurface(field, grid)
+    return smooth_surface(v, t, 1), t
+
+
+def embed(points: NDArray, vertices: NDArray, tets: NDArray) -> csr_matrix:
+    """Barycentric rows (k, n) with which `points` (k, 3) follow tetrahedra: points = result @ vertices.
+
+    vertices: (n, 3); tets: (t, 4). A point outside all of them follows the one it is least outside of, so that weights
+    may be slightly negative there.
+    """
+    corners = vertices[tets]
+    origin = corners[:, 3]
+    inverse = np.linalg.inv(np.swapaxes(corners[:, :3] - origin[:, None], 1, 2))
+    centres = cKDTree(corners.mean(1))
+    chosen = np.zeros(len(points), np.int64)
+    weights = np.zeros((len(points), 4))
+    for start in range(0, len(points), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        candidates = centres.query(points[part], k=min(_CANDIDATES, len(tets)))[1].reshape(len(points[part]), -1)
+        first = np.einsum("kcij,kcj->kci", inverse[candidates], points[part, None] - origin[candidates])
+        all_four = np.concatenate([first, 1 - first.sum(2, keepdims=True)], axis=2)
+        best = all_four.min(2).argmax(1)
+        row = np.arange(len(best))
+        chosen[part], weights[part] = candidates[row, best], all_four[row, best]
+    rows = np.repeat(np.arange(len(points)), 4)
+    return csr_matrix((weights.ravel(), (rows, tets[chosen].ravel())), shape=(len(points), len(vertices)))
