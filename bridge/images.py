@@ -39,8 +39,8 @@ def scale_end(largest: float) -> float:
     return next((step for step in steps if step >= largest * (1 - 1e-9)), largest)
 
 
-def write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """Writes image (h, w, 3) sRGB as PNG, atomically. Raises CacheError when the disk refuses."""
+def write_png(path: Path, image: NDArray[np.uint8], compression: int = 6) -> None:
+    """Writes image (h, w, 3) sRGB as PNG, atomically; compression as zlib's, 0 to 9. Raises CacheError."""
     height, width, _ = image.shape
     # Filter 2, the difference from the line above, compresses smooth pictures about twice as well as none.
     lines = image.reshape(height, width * 3)
@@ -50,7 +50,7 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
         (b"sRGB", b"\0"),
-        (b"IDAT", zlib.compress(filtered.tobytes(), 6)),
+        (b"IDAT", zlib.compress(filtered.tobytes(), compression)),
         (b"IEND", b""),
     )
     path = Path(path)

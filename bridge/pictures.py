@@ -17,7 +17,7 @@ from .camera import best_direction, focus
 from .highlights import choose_frames
 from .images import displacement_colours, scale_end, write_png
 from .lettering import write_text
-from .raster import Light, View, render, to_srgb
+from .raster import Light, View, render_all, to_srgb
 from .results import ResultReader
 from .staging import Shot, Stage
 
@@ -116,14 +116,18 @@ def picture_column(stage: Stage, shot: Shot, end: float) -> list[NDArray[np.uint
     extra = [*shot.hands, *shot.others]
     coloured = stage.coloured(shot, end)
     light, near = framing.light, framing.close_light
-    bare, covered = render([coloured, *shot.others], wide, light), render([coloured, *extra], wide, light)
-    return [
-        render([shot.tracked, *extra], wide, light),
-        render([shot.simulated, *extra], wide, light),
-        render([shot.tracked, *extra], close, near),
-        render([shot.simulated, *extra], close, near),
-        ((1 - _GHOST) * bare + _GHOST * covered + 0.5).astype(np.uint8),
-    ]
+    tracked, simulated = [shot.tracked, *extra], [shot.simulated, *extra]
+    *cells, bare, covered = render_all(
+        [
+            (tracked, wide, light),
+            (simulated, wide, light),
+            (tracked, close, near),
+            (simulated, close, near),
+            ([coloured, *shot.others], wide, light),
+            ([coloured, *extra], wide, light),
+        ]
+    )
+    return [*cells, ((1 - _GHOST) * bare + _GHOST * covered + 0.5).astype(np.uint8)]
 
 
 def compose(

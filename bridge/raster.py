@@ -6,7 +6,9 @@ Workbench does not start, and Cycles takes seconds a frame; this takes about a t
 Orthographic camera, depth buffer, soft shadow of one key light, ambient occlusion from the depth buffer.
 """
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,7 +78,7 @@ class Light:
         return replace(self, **turned)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _rasterise(points, triangles, width, height):
     """Depth buffer: nearest triangle (h, w), its first two barycentrics and depth (larger is nearer)."""
     nearest = np.full((height, width), -1, np.int32)
@@ -94,14 +96,18 @@ def _rasterise(points, triangles, width, height):
         x1 = min(int(np.floor(ax + max(0.0, bx, cx) - 0.5)), width - 1)
         y0 = max(int(np.ceil(ay + min(0.0, by, cy) - 0.5)), 0)
         y1 = min(int(np.floor(ay + max(0.0, by, cy) - 0.5)), height - 1)
+        # u, v and z are linear over the screen.
+        ux, uy, vx, vy = cy / area, -cx / area, -by / area, bx / area
+        rise_b, rise_c = points[b, 2] - points[a, 2], points[c, 2] - points[a, 2]
         for y in range(y0, y1 + 1):
+            py = y + 0.5 - ay
             for x in range(x0, x1 + 1):
-                px, py = x + 0.5 - ax, y + 0.5 - ay
-                u = (px * cy - py * cx) / area
-                v = (bx * py - by * px) / area
+                px = x + 0.5 - ax
+                u = px * ux + py * uy
+                v = px * vx + py * vy
                 if u < 0.0 or v < 0.0 or u + v > 1.0:
                     continue
-                z = (1.0 - u - v) * points[a, 2] + u * points[b, 2] + v * points[c, 2]
+                z = points[a, 2] + u * rise_b + v * rise_c
                 if z > depth[y, x]:
                     depth[y, x] = z
                     nearest[y, x] = t
@@ -110,7 +116,7 @@ def _rasterise(points, triangles, width, height):
     return nearest, weights, depth
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _occlusion(depth, pixel, reach, offsets):
     """Share of open sky, (h, w) in 0..1, from the depths of neighbours within `reach` metres; `pixel` metres wide."""
     height, width = depth.shape
@@ -145,7 +151,7 @@ def _occlusion(depth, pixel, reach, offsets):
     return raw
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _smooth(values, depth, tolerance):
     """Mean over 4 × 4 neighbours at about the same depth, which removes the pattern of the samples."""
     height, width = depth.shape
@@ -166,7 +172,7 @@ def _smooth(values, depth, tolerance):
     return result
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _shade(
     nearest, weights, depth, open_sky, triangles, normals, faces, colours, shine, flat,
     lights, light_colours, to_shadow, shadow_origin, shadow, pixel, background,
@@ -285,6 +291,12 @@ def render(models: Sequence[Model], view: View, light: Light | None = None) -> N
     return to_srgb(_shrink(image))
 
 
+def render_all(tasks: Sequence[tuple[Sequence[Model], View, Light]]) -> list[NDArray[np.uint8]]:
+    """Several pictures at once, on all cores."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        return list(pool.map(lambda task: render(*task), tasks))
+
+
 def _smooth_normals(faces: NDArray, triangles: NDArray, count: int) -> NDArray[np.float64]:
     normals = np.empty((count, 3))
     index = triangles.ravel()
@@ -317,7 +329,11 @@ def _shrink(image: NDArray) -> NDArray:
     """Averages blocks of pixels: the mean of light, not of display values."""
     height, width = image.shape[0] // SUPERSAMPLING, image.shape[1] // SUPERSAMPLING
     image = np.minimum(image, 1.5)  # one glint must not outshine its whole pixel
-    return image.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, 3).mean(axis=(1, 3))
+    total = np.zeros((height, width, 3), np.float32)
+    for dy in range(SUPERSAMPLING):
+        for dx in range(SUPERSAMPLING):
+            total += image[dy::SUPERSAMPLING, dx::SUPERSAMPLING]
+    return total / SUPERSAMPLING**2
 
 
 def to_srgb(linear: NDArray) -> NDArray[np.uint8]:
