@@ -48,3 +48,16 @@ def fresh_file(request: pytest.FixtureRequest):
 def blender_program() -> str:
     """The real Blender program that the environment names."""
     return os.environ["NEPHIM_BLENDER"]
+
+
+@pytest.fixture(scope="session")
+def demo_assets() -> Path:
+    """The demo character's archive, fetched once into build/assets; tests are skipped where it cannot be had."""
+    from nephim.errors import NephimError
+    from nephim.presets.demo.assets import fetch_character_data
+    from nephim.progress import drive
+
+    try:
+        return drive(fetch_character_data(ROOT / "build" / "assets"))
+    except NephimError as error:
+        pytest.skip(str(error))

@@ -75,7 +75,7 @@ SEGMENTS = (
 
 _FINGERS: dict[str, list[tuple[int, FingerPose | None]]] = {
     "R": [(1, RELAXED), (10, RELAXED), (22, POINT), (70, POINT), (84, RELAXED), (104, RELAXED), (120, PINCH_OPEN),
-          (128, PINCH_OPEN), (134, None), (147, None), (152, PINCH_OPEN), (166, RELAXED), (208, RELAXED)],
+          (126, PINCH_OPEN), (136, None), (145, None), (154, PINCH_OPEN), (166, RELAXED), (208, RELAXED)],
     "L": [(1, RELAXED), (68, RELAXED), (84, FLAT), (114, FLAT), (128, RELAXED), (150, RELAXED), (164, FIST),
           (190, FIST), (206, RELAXED), (208, RELAXED)],
 }  # fmt: skip
@@ -156,6 +156,10 @@ def author(character: Character) -> Motion:
 def keyed(keys: list, frames: NDArray) -> NDArray[np.float64]:
     """Smooth values without overshoot through keys (frame, value, …), shape (f, values); constant beyond the ends."""
     table = np.array(keys, np.float64)
+    # The end keys once more, a frame further out: the slope at the ends becomes 0, so that nothing starts with a jerk.
+    table = np.concatenate([table[:1], table, table[-1:]])
+    table[0, 0] -= 1
+    table[-1, 0] += 1
     return PchipInterpolator(table[:, 0], table[:, 1:])(np.clip(frames, table[0, 0], table[-1, 0]))
 
 
@@ -230,7 +234,7 @@ def _touches(character: Character, scout: _Scout, side: str) -> list[_Touch]:
 
     if side == "R":
         cheek = [(-38, 0.098), (-46, 0.088), (-55, 0.076), (-64, 0.064), (-72, 0.054)]
-        path = [Spot(*scout.around(*place), np.array([0.6, 0.1, 0.8])) for place in cheek]
+        path = _even_turns([Spot(*scout.around(*place), np.array([0.6, 0.1, 0.8])) for place in cheek])
         nose, _ = _nose(scout)
         return [
             _Touch(
@@ -242,8 +246,8 @@ def _touches(character: Character, scout: _Scout, side: str) -> list[_Touch]:
                 -42.0,
             ),
             _Touch(
-                [(104, 0), (120, 1), (154, 1), (168, 0)],
-                [(104, -70), (119, -55), (128, 0), (150, 0), (158, -60), (168, -70)],
+                [(104, 0), (120, 1), (154, 1), (170, 0)],
+                [(104, -70), (119, -55), (128, 0), (151, 0), (160, -55), (170, -70)],
                 [],
                 [nose],
                 lambda posed: _between_pads(hand, skeleton, side, posed),
@@ -268,6 +272,15 @@ def _touches(character: Character, scout: _Scout, side: str) -> list[_Touch]:
             at("finger3-1", 0.7, out_of_palm, palmar=False),
         ),
     ]
+
+
+def _even_turns(path: list[Spot]) -> list[Spot]:
+    """The same places with normals averaged over their neighbours: a hand does not tilt over every small bump."""
+    normals = np.array([spot.normal for spot in path])
+    padded = np.concatenate([normals[:1], normals, normals[-1:]])
+    mean = padded[:-2] + 2 * normals + padded[2:]
+    mean /= np.linalg.norm(mean, axis=1, keepdims=True)
+    return [Spot(spot.point, normal, spot.along) for spot, normal in zip(path, mean, strict=True)]
 
 
 def _nose(scout: _Scout) -> tuple[Spot, tuple[NDArray, NDArray]]:
