@@ -4,6 +4,7 @@
 Outside Blender (`sim`, `nn`) the package imports nothing of it; `register` and `unregister` are what Blender calls.
 """
 
+import atexit
 from typing import Any
 
 __version__ = "0.1.0"
@@ -21,7 +22,10 @@ def register() -> None:
     properties.register()
     operators.register()
     panels.register()
-    if not bpy.app.module:  # the bpy module has no command line of its own
+    if bpy.app.module:
+        # The bpy module hangs at the interpreter's exit while our classes are registered.
+        atexit.register(unregister)
+    else:  # only the program has a command line of its own
         _command = bpy.utils.register_cli_command("nephim", cli.command)
 
 
@@ -31,6 +35,7 @@ def unregister() -> None:
 
     from . import operators, panels, properties
 
+    atexit.unregister(unregister)
     if _command is not None:
         bpy.utils.unregister_cli_command(_command)
         _command = None
