@@ -9,14 +9,17 @@ Rows and columns can be weighted and the best fit of a rank is still a singular 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..progress import Job, Progress
+
+_STEP = "Compressing"
 _ROUNDS = 6  # of reweighting for one rank; more brings less than one key in a hundred
 _LARGEST = 2e9  # multiplications of one fit (frames² × coordinates) up to which reweighting takes seconds
 
 
 def compress(
     displacements: NDArray[np.float32], gain: NDArray[np.float32], tolerance: float
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Basis (k, n, 3) and weights (f, k) with gain × |displacement − weights · basis| ≤ tolerance everywhere.
+) -> Job[tuple[NDArray[np.float32], NDArray[np.float64]]]:
+    """A job that finds basis (k, n, 3) and weights (f, k); gain × |displacement − weights · basis| stays ≤ tolerance.
 
     displacements: (f, n, 3), in any unit. gain: (f, n), how much longer an error gets on its way to the world.
     Every weight is in [-1, 1] and reaches 1 somewhere. k = 0 where everything is within the tolerance of zero.
@@ -28,6 +31,7 @@ def compress(
     fit = _Fit(matrix, gain.astype(np.float64))
     too_few, enough = 0, frames
     while enough - too_few > 1:  # the error of a principal basis falls with its rank: bisection
+        yield Progress(_STEP, 0.5 * (1 - (enough - too_few) / frames), f"{enough} shape keys or fewer")
         rank = (too_few + enough) // 2
         if fit.error(rank).max() <= tolerance:
             enough = rank
@@ -35,14 +39,16 @@ def compress(
             too_few = rank
     best = fit.factors(enough) if enough < frames else (np.eye(frames), matrix)
     if frames**2 * matrix.shape[1] <= _LARGEST:
-        best = _fewer(fit, best, enough, tolerance)
+        best = yield from _fewer(fit, best, enough, tolerance)
     return _normalised(*best, vertices)
 
 
-def _fewer(fit: "_Fit", best: tuple, enough: int, tolerance: float) -> tuple:
+def _fewer(fit: "_Fit", best: tuple, enough: int, tolerance: float) -> Job[tuple]:
     """Lowers the rank as long as reweighting brings the largest error below the tolerance."""
     step = max(1, enough // 8)
+    first = step
     while step and enough > 1:
+        yield Progress(_STEP, 0.5 + 0.5 * (1 - step / first), f"{enough} shape keys or fewer")
         rank = enough - step
         if rank >= 1 and fit.reweight(rank, tolerance):
             best, enough = fit.factors(rank), rank

@@ -203,7 +203,7 @@ class PointCacheWriter:
                 "The simulation gave no finite position.",
                 object=m.object,
                 frame=frame,
-                vertices=bad,
+                vertices=bad.tolist(),
                 advice="Finished frames are kept. Use more substeps or a softer preset.",
             )
         self.restart(frame)
@@ -261,7 +261,6 @@ class PointCacheWriter:
                     f"{self.path} needs {size / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free.",
                     advice="Free disk space, or simulate fewer frames.",
                 )
-            manifest_path(self.path).parent.mkdir(parents=True, exist_ok=True)
             m.save(manifest_path(self.path))
             with open(self.path, "r+b" if keep else "wb") as stream:
                 stream.write(HEADER.pack(MAGIC, 1, m.n_vertices, m.frame_start, 1.0, len(m.frames)))

@@ -127,7 +127,7 @@ def _check_disjoint(one: Part, other: Part) -> None:
         raise RigError(
             f"'{one.label}' and '{other.label}' share {len(shared)} vertices.",
             object=one.object_name,
-            vertices=shared,
+            vertices=shared.tolist(),
             advice="Give each part an object or a vertex group of its own.",
         )
 

@@ -58,11 +58,10 @@ def bake_shape_keys(
     finished = False
     try:
         if obj.data.shape_keys is None:
-            obj.shape_key_add(name="Basis", from_mix=False)
-            obj.data.shape_keys[_ADDED_BASIS] = True
+            basis_key = obj.shape_key_add(name="Basis", from_mix=False)
+            basis_key.id_data[_ADDED_BASIS] = True
         moved = yield from _rest_displacements(scene, rig, obj, cache, tolerance)
-        yield Progress("Compressing", 0.0)
-        vertices, basis, weights = _keys_for(moved, tolerance, per_frame)
+        vertices, basis, weights = yield from _keys_for(moved, tolerance, per_frame)
         yield Progress("Compressing", 1.0, f"{len(basis)} shape keys")
         for number, displacement in enumerate(basis):
             new_keys.append(_add_key(obj, number, vertices, displacement))
@@ -157,7 +156,7 @@ def _rest_displacements(
 
 def _keys_for(
     moved: list[RestDisplacement], tolerance: float, per_frame: bool
-) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]:
+) -> Job[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]]:
     """Moved vertices (n,), basis (k, n, 3) and weights (frames, k); rows of frames without displacement are zero."""
     rows = [row for row, m in enumerate(moved) if len(m.vertices)]
     vertices = np.unique(np.concatenate([m.vertices for m in moved]))
@@ -172,7 +171,7 @@ def _keys_for(
         basis, some = dense, np.eye(len(rows))
     else:
         residual = max((m.residual for m in moved), default=0.0)
-        basis, some = compress(dense, gain, max(_SHARE * tolerance - min(residual, 0.5 * tolerance), 0.0))
+        basis, some = yield from compress(dense, gain, max(_SHARE * tolerance - min(residual, 0.5 * tolerance), 0.0))
     weights = np.zeros((len(moved), len(basis)))
     weights[rows] = some
     return vertices, basis, weights

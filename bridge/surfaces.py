@@ -104,7 +104,7 @@ class SurfaceReader:
         if self._open is None:
             with self:
                 return self.neutral()
-        self._set_frame(self.rig.neutral_frame)
+        self.scene.frame_set(self.rig.neutral_frame)
         states: dict[str, ObjectState] = {}
 
         def surface(part: Part | None) -> Surface | None:
@@ -124,7 +124,7 @@ class SurfaceReader:
             with self:
                 return self.read(frame)
         self._read_neutral_bones()
-        self._set_frame(frame)
+        self.scene.frame_set(frame)
         return self.current(self.view_layer.depsgraph)
 
     def current(self, depsgraph: Any) -> TrackedFrame:
@@ -154,9 +154,6 @@ class SurfaceReader:
         self.head, self.last = states[rig.head.object_name], tracked
         return tracked
 
-    def _set_frame(self, frame: int) -> None:
-        self.scene.frame_set(frame)
-
     def _world(self, part: Part, states: dict[str, ObjectState], depsgraph: Any, frame: int) -> NDArray[np.float64]:
         if part.object_name not in states:
             states[part.object_name] = evaluated_object(
@@ -169,7 +166,7 @@ class SurfaceReader:
                 "Its vertices have no finite position.",
                 object=part.object_name,
                 frame=frame,
-                vertices=bad,
+                vertices=bad.tolist(),
                 advice="Look at the modifiers, shape keys and constraints of this frame.",
             )
         return positions
@@ -178,7 +175,7 @@ class SurfaceReader:
         bones = {bone for bone in (self.rig.head_bone, self.rig.jaw_bone) if bone is not None}
         if bones <= self._neutral_bones.keys():
             return
-        self._set_frame(self.rig.neutral_frame)
+        self.scene.frame_set(self.rig.neutral_frame)
         for bone in bones:
             self._neutral_bones[bone] = self._bone_matrix(bone, self.view_layer.depsgraph)
 

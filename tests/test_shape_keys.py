@@ -291,14 +291,14 @@ def test_compression_keeps_the_tolerance_with_few_keys():
     course[:10] = 0
     data = np.tensordot(course, modes, 1).astype(np.float32)
     gain = rng.uniform(0.5, 1.5, (40, 200)).astype(np.float32)
-    basis, weights = compress(data, gain, 1e-3)
+    basis, weights = drive(compress(data, gain, 1e-3))
     assert len(basis) == 5 and np.abs(weights).max() == 1.0
     assert (gain * np.linalg.norm(data - np.tensordot(weights, basis, 1), axis=2)).max() < 1e-3
     noisy = data + rng.normal(size=data.shape).astype(np.float32) * 0.01
     errors = []
     for tolerance in (0.1, 0.03, 0.003):
-        basis, weights = compress(noisy, gain, tolerance)
+        basis, weights = drive(compress(noisy, gain, tolerance))
         errors.append(len(basis))
         assert (gain * np.linalg.norm(noisy - np.tensordot(weights, basis, 1), axis=2)).max() <= tolerance * 1.001
     assert errors == sorted(errors) and errors[0] < 40
-    assert compress(data * 0, gain, 1e-3)[0].shape == (0, 200, 3)
+    assert drive(compress(data * 0, gain, 1e-3))[0].shape == (0, 200, 3)
