@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report: how good the simulated result of a scene is, measured from what lies on disk. See docs/measures.md."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..progress import Job, Progress
+from ..sim import measure
+from ..sim.template import Template
+from .manifest import write_json
+from .results import ResultFrame, ResultReader
+
+_STEP = "report"
+
+
+def report_job(scene: Any, path: Path) -> Job[dict]:
+    """Measures the result of the scene and writes it as JSON to `path`, atomically; returns what was written.
+
+    Raises RigError, SurfaceError and CacheError: set up, build the volume and simulate first.
+    """
+    with ResultReader(scene) as result:
+        template = Template.load(result.folder / "volume.npz")
+        survey = Survey(result, template)
+        for k, frame in enumerate(result.frames):
+            survey.add(result.read(frame))
+            yield Progress(_STEP, 0.95 * (k + 1) / len(result.frames), f"frame {frame}")
+        report = _assemble(result, template, survey)
+    write_json(Path(path), report)
+    yield Progress(_STEP, 1.0)
+    return report
+
+
+class Survey:
+    """Collects the measures of one result, frame after frame."""
+
+    def __init__(self, result: ResultReader, template: Template):
+        self.rig = result.rig
+        self.frame_rate = result.frame_rate
+        self.statistics = result.statistics
+        count = len(self.rig.head.indices)
+        self.outer, self.depth = template.outer[:count], template.tissue_depth[:count]
+        self.direction = template.bone_direction[:count]
+        self.neutral = template.head_vertices
+        self.meters = {
+            side: measure.PenetrationMeter(self.rig.head.triangles, self.outer, part.triangles)
+            for side, part in (("left", self.rig.left), ("right", self.rig.right))
+            if part is not None
+        }
+        self.penetration = measure.PenetrationRecord()
+        self.touched: list[bool] = []  # in each frame: penetrates before or after, or the solver had contacts
+        self.moved: list[float] = []  # largest displacement of each frame [m]
+        self.displacement: list[NDArray[np.float32]] = []  # in the cranium's orientation
+        self.hands: list[NDArray[np.float32]] = []  # in the cranium's frame
+        self.finite = True
+
+    def add(self, read: ResultFrame) -> None:
+        """Measures one frame."""
+        undisturbed = read.head_object[self.rig.head.indices]
+        displacement = read.skin - undisturbed
+        rotation = measure.rigid_rotation(self.neutral, undisturbed)
+        direction = self.direction @ rotation.T
+        pairs, limited, touched = [], [], False
+        for side, meter in self.meters.items():
+            hand = getattr(read.tracked, side).astype(np.float64)
+            before, after = meter.measure(undisturbed, hand), meter.measure(read.skin, hand)
+            pairs.append((before, after))
+            limited.append(measure.bone_limited(undisturbed, read.skin, direction, self.depth, meter, hand))
+            touched |= before.gap == 0 or after.gap == 0
+        self.penetration.add(pairs, limited, self.rig.head.triangles)
+        counted = self.statistics[len(self.touched)].get("contacts", 0)
+        self.touched.append(touched or counted > 0)
+        length = np.linalg.norm(displacement, axis=1)
+        self.moved.append(float(length.max()))
+        self.finite &= bool(np.isfinite(length).all())
+        self.displacement.append((displacement @ rotation).astype(np.float32))
+        hands = np.concatenate([getattr(read.tracked, side) for side in self.meters])
+        self.hands.append(((hands - undisturbed.mean(axis=0)) @ rotation).astype(np.float32))
+
+    def rest_error(self) -> float:
+        """Largest displacement [m] in frames without contact for at least half a second; 0 where there are none."""
+        resting = measure.resting_frames(np.array(self.touched), self.frame_rate)
+        return float(np.max(np.array(self.moved)[resting], initial=0.0))
+
+    def smoothness(self, first: int) -> dict[str, Any]:
+        """Acceleration and jerk beside the hand's, and the scene frames (from `first` on) in which the skin pops."""
+        displacement, hands = np.stack(self.displacement), np.stack(self.hands)
+        ever = np.linalg.norm(displacement, axis=2).max(axis=0) > 0
+        displacement = displacement[:, ever]
+        step = np.linalg.norm(np.diff(hands, axis=0), axis=2).max(axis=1, initial=0.0)
+        popping = measure.pops(displacement, step) + first
+        return measure.roughness(displacement, hands, self.frame_rate) | {"pops": popping.tolist()}
+
+
+def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
+    """The report as plain numbers and texts."""
+    rig, manifest = result.rig, result.cache.manifest
+    numbers = manifest.statistics
+    baked = manifest.results.get("bake_error_max_mm")
+    return {
+        "frames": len(result.frames),
+        "frame_range": [result.frames.start, result.frames.stop - 1],
+        "frames_with_contact": int(sum(survey.touched)),
+        "all_finite": survey.finite,
+        "head_vertices": template.n_head,
+        "skin_vertices": template.n_skin,
+        "tets": len(template.tets),
+        "conforming": template.conforming,
+        "ms_per_frame": measure.percentiles(_column(numbers, "ms"), (50, 95)),
+        "penetration_mm": survey.penetration.summary(),
+        "decaf": survey.penetration.decaf(),
+        "displacement_max_mm": measure.MM * max(survey.moved, default=0.0),
+        "volume_ratio": worst_volume_ratios(numbers),
+        "inverted_tets": int(max(_column(numbers, "inverted_tets"), default=0)),
+        "rest_error_mm": measure.MM * survey.rest_error(),
+        "bake_error_mm": None if baked is None else float(baked),
+        "smoothness": survey.smoothness(result.frames.start),
+        "objects": {
+            "head": rig.head.label,
+            "left": rig.left.label if rig.left else None,
+            "right": rig.right.label if rig.right else None,
+        },
+        "cache": str(result.cache.path),
+        "volume": str(result.folder / "volume.npz"),
+        "blend": bpy.data.filepath,
+        "notes": list(template.notes),
+        "versions": manifest.versions,
+        "machine": machine(),
+    }
+
+
+def worst_volume_ratios(statistics: list[dict[str, float]]) -> dict[str, float]:
+    """Of the frames in contact: smallest p1, median p50 and largest p99 of det(F)/det(F_tra); 1 without contact."""
+    touching = [numbers for numbers in statistics if numbers.get("contacts", 0) > 0]
+    return {
+        name: float(choose(_column(touching, f"volume_ratio_{name}"))) if touching else 1.0
+        for name, choose in (("p1", np.min), ("p50", np.median), ("p99", np.max))
+    }
+
+
+def _column(statistics: list[dict[str, float]], name: str) -> NDArray[np.float64]:
+    return np.array([numbers[name] for numbers in statistics if name in numbers], float)
+
+
+def machine() -> dict[str, Any]:
+    """What the times were measured on."""
+    return {
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "blender": bpy.app.version_string,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def _processor() -> str:
+    """The processor's name; Linux keeps it where Python does not look."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
