@@ -239,7 +239,7 @@ class PointCacheWriter:
             try:
                 self.save()
             finally:
-                self._stream.close()
+                self._guard(self._stream.close)
 
     def __enter__(self) -> "PointCacheWriter":
         return self

@@ -83,6 +83,8 @@ def bake_shape_keys(
             f"The bake differs by up to {largest * 1e3:.3f} mm (frame {worst}), because something after the shape keys "
             "flattens or freezes the skin there."
         )
+    if obj.show_only_shape_key:
+        notes.append(f"'{obj.name}' shows a pinned shape key only: switch the pin off to see the bake.")
     result = BakeResult(new_keys, largest * 1e3, rms * 1e3, len(cache.frames), worst, notes)
     settings = scene.nephim
     settings.bake_keys = len(new_keys)

@@ -78,6 +78,11 @@ class Changes:
             setattr(owner, name, value)
             self._undo.append(lambda: setattr(owner, name, before))
 
+    def call(self, do: Callable[[], None], undo: Callable[[], None]) -> None:
+        """Does something that is no attribute."""
+        do()
+        self._undo.append(undo)
+
     def undo(self) -> None:
         while self._undo:
             self._undo.pop()()
@@ -93,8 +98,9 @@ def _unhide(changes: Changes, obj: Any, view_layer: Any) -> None:
             advice="Switch its collection on in the outliner.",
         )
     if obj.hide_get(view_layer=view_layer):
-        obj.hide_set(False, view_layer=view_layer)
-        changes._undo.append(lambda: obj.hide_set(True, view_layer=view_layer))
+        changes.call(
+            lambda: obj.hide_set(False, view_layer=view_layer), lambda: obj.hide_set(True, view_layer=view_layer)
+        )
 
 
 @contextmanager
