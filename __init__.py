@@ -17,12 +17,12 @@ def register() -> None:
     global _command
     import bpy
 
-    from . import cli, operators, panels, properties
+    from . import cli, compat, operators, panels, properties
 
     properties.register()
     operators.register()
     panels.register()
-    if bpy.app.module:
+    if compat.is_module():
         # The bpy module hangs at the interpreter's exit while our classes are registered.
         atexit.register(unregister)
     else:  # only the program has a command line of its own

@@ -39,3 +39,8 @@ def assign_slot(strip: Any, slot: Any) -> None:
 def eevee_engine() -> str:
     """EEVEE's identifier: `BLENDER_EEVEE_NEXT` in Blender 4.2 to 4.5, `BLENDER_EEVEE` before and after."""
     return "BLENDER_EEVEE_NEXT" if (4, 2) <= bpy.app.version < (5, 0) else "BLENDER_EEVEE"
+
+
+def is_module() -> bool:
+    """Whether this is the bpy module and not the program; Blender 4.2 has no `bpy.app.module`."""
+    return bool(getattr(bpy.app, "module", not bpy.app.binary_path))

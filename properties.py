@@ -7,6 +7,8 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 from bpy.types import PropertyGroup
 
+from .compat import is_module
+
 
 def _is_mesh(_settings, obj) -> bool:
     return obj.type == "MESH"
@@ -94,7 +96,7 @@ def register() -> None:
     """Adds `scene.nephim`."""
     bpy.utils.register_class(SceneSettings)
     bpy.types.Scene.nephim = PointerProperty(type=SceneSettings)
-    if bpy.app.module:  # the bpy module hangs at the interpreter's exit while Python classes are registered
+    if is_module():  # the bpy module hangs at the interpreter's exit while Python classes are registered
         atexit.register(unregister)
 
 
