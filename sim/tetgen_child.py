@@ -16,10 +16,7 @@ def main(source: str, target: str) -> None:
 
     with np.load(source, allow_pickle=False) as stored:
         vertices, triangles, switches = stored["vertices"], stored["triangles"], str(stored["switches"])
-        tissue, volume = stored["tissue_point"], float(stored["tissue_volume"])
     mesh = tetgen.TetGen(np.ascontiguousarray(vertices), np.ascontiguousarray(triangles, dtype=np.int32))
-    if volume > 0:
-        mesh.add_region(1, tuple(float(x) for x in tissue), volume)
     mesh.tetrahedralize(switches=switches)
     np.savez(target, vertices=np.asarray(mesh.node), tets=np.asarray(mesh.elem)[:, :4].astype(np.int32))
 

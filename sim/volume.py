@@ -19,18 +19,16 @@ from .landmarks import Landmarks, estimate_axes, find_landmarks
 from .refine import averaging, blend, refine
 from .regions import openness, visible
 from .skull import Skull, place_skull
-from .surface import Surface, triangle_normals, vertex_normals
+from .surface import Surface, vertex_normals
 from .template import Template
 from .tetrahedra import tetrahedralize
 
 _LEAST, _MOST = 500, 300_000  # vertices of a head
 _REPAIR = 2e-4  # how far repairs may move skin [m]
 _COARSE = 2.0  # edges behind, below and inside the face, in target lengths
-_INTERIOR = 3.0  # tissue edges deep inside, in target lengths
-_ENVELOPE = 1.0  # edges of an envelope, in target lengths
+_ENVELOPE = 1.25  # edges of an envelope, in target lengths
 _UNFOLD_ROUNDS = 4  # of taking fairing back where it makes skin pass through itself
 _CLEAR_ROUNDS, _CLEAR_STEP = 6, 5e-4  # of drawing bone back from what it touches, and how far each [m]
-_SEED_DEPTH = 1e-4  # of a point that is surely in the tissue, under a large skin triangle [m]
 
 
 @dataclass(frozen=True)
@@ -247,18 +245,7 @@ def _fill(
     used = np.unique(triangles)
     compact = np.zeros(len(vertices), np.int64)
     compact[used] = np.arange(len(used))
-    normals = triangle_normals(outside, surface)
-    area = np.linalg.norm(normals, axis=1)
-    largest = int(area.argmax())
-    seed = outside[surface[largest]].mean(0) - _SEED_DEPTH * normals[largest] / area[largest]
-    edge = _INTERIOR * settings.target_edge
-    points, tets = yield from tetrahedralize(
-        vertices[used],
-        compact[triangles],
-        time_limit=settings.time_limit,
-        tissue_point=seed,
-        tissue_volume=edge**3 / (6 * np.sqrt(2)),  # of a regular tetrahedron
-    )
+    points, tets = yield from tetrahedralize(vertices[used], compact[triangles], time_limit=settings.time_limit)
     first = np.arange(kept)
     rest = used[used >= kept]
     number = np.empty(len(points), np.int64)
