@@ -3,7 +3,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_fill_holes
+from scipy.ndimage import label
 from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 
@@ -12,6 +12,7 @@ from .isosurface import Grid, isosurface, large_parts, smooth_surface
 from .solid_angle import winding_number
 
 _OFFSET = 0.001  # of the envelope outside the skin [m]
+_BUBBLE = 2e-6  # cavities below this volume [m³] are filled
 _CANDIDATES = 48  # tetrahedra with the nearest centres that are looked at for each vertex
 _CHUNK = 4096  # vertices at a time, to bound memory
 
@@ -28,12 +29,23 @@ def envelope(vertices: NDArray, triangles: NDArray, edge: float) -> tuple[NDArra
     points = grid.points()
     inside = winding_number(tree, points) > 0.5
     field = (np.where(inside, -1.0, 1.0) * tree.closest(points)[0] - _OFFSET).reshape(grid.shape)
-    # Loose bits outside and bubbles inside are no flesh; the mouth is open to the outside and stays.
-    body = binary_fill_holes(large_parts(field < 0))
+    # Loose bits outside are no flesh, and neither is the mouth, even if the lips are bridged; small bubbles are.
+    body = large_parts(field < 0)
+    bubbles, _ = label(~body)
+    body |= (np.bincount(bubbles.ravel()) * edge**3 < _BUBBLE)[bubbles]
     tiny = 1e-3 * edge
     field = np.where(body, np.minimum(field, -tiny), np.maximum(field, tiny))
     v, t = isosurface(field, grid)
     return smooth_surface(v, t, 1), t
+
+
+def flesh_only(
+    vertices: NDArray, tets: NDArray, outside: NDArray, around: NDArray
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Drops the tetrahedra that fill cavities of an envelope (outside, around), and the vertices only they use."""
+    inside = winding_number(TriangleTree(outside, around), vertices[tets].mean(1)) > 0.5
+    used, numbers = np.unique(tets[inside], return_inverse=True)
+    return vertices[used], numbers.reshape(-1, 4).astype(np.int32)
 
 
 def embed(points: NDArray, vertices: NDArray, tets: NDArray) -> csr_matrix:

@@ -13,7 +13,7 @@ from .assembly import Skin, assemble
 from .bones import check_bone
 from .closing import cap_holes, main_part, separate, weld_seams
 from .distance import TriangleTree
-from .envelope import envelope
+from .envelope import envelope, flesh_only
 from .intersections import degenerate, intersecting_pairs
 from .landmarks import Landmarks, estimate_axes, find_landmarks
 from .refine import averaging, blend, refine
@@ -103,6 +103,7 @@ def build_template(
         outside, around = envelope(closed, surface, _ENVELOPE * settings.target_edge)
         try:
             points, tets = yield from _fill(outside, around, skull, settings, 0)
+            points, tets = flesh_only(points, tets, outside, around)
         except VolumeError as error:
             raise VolumeError(
                 f"no volume could be built: {reason}; and around its envelope: {error.what}",
