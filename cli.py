@@ -95,14 +95,17 @@ def main(arguments: Sequence[str]) -> int:
         advice = "Install nephim[bpy], or use: blender FILE.blend --command nephim …"
         print(f"nephim: This Python has no bpy module. {advice}", file=sys.stderr)
         return EXIT_FAILED
-    from . import register
+    from . import register, unregister
 
     # No parsing errors after seconds of loading: the grammar is checked first.
     code, parsed = _parse(arguments, file_needed=True)
     if parsed is None:
         return code
     register()
-    return _run(parsed)
+    try:
+        return _run(parsed)
+    finally:  # the bpy module hangs at the interpreter's exit while Python classes are registered
+        unregister()
 
 
 def command(arguments: list[str]) -> int:

@@ -40,7 +40,7 @@ def load_volume(surfaces: Any, scene: Any) -> "Template":
     from ..sim.volume import fingerprint
 
     template = Template.load(volume_path())
-    if template.fingerprint != fingerprint(surfaces.head, volume_settings(scene)):
+    if template.fingerprint != fingerprint([surfaces.head, surfaces.jaw, surfaces.cranium], volume_settings(scene)):
         raise CacheError(
             "The volume was built from another mesh, neutral frame or edge length than the scene has now.",
             object=surfaces.head.name,
