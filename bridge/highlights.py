@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 # Displacement [m] from which a frame belongs to a contact episode.
 _EPISODE = 0.5e-3
+# Touches weaker than this share of the strongest are not worth a picture while there are others.
+_WEAK = 0.2
 # A dip below this share of both neighbouring peaks parts two episodes that run into each other.
 _DIP = 0.35
 
@@ -42,13 +44,15 @@ def _deepest_dip(values: NDArray) -> int | None:
 def choose_frames(displacement: NDArray, count: int = 6) -> list[int]:
     """Indices of `count` frames, ascending: of each contact episode the one with the largest displacement (f,).
 
-    With more episodes the strongest win; with fewer the rest are frames of an episode as far as possible from those
-    already chosen, or, where there are not enough of those, frames spread over the sequence.
+    With more episodes the strongest win; with fewer the rest are clearly deformed frames as far as possible from those
+    already chosen, or, where there are not enough of those, any frames spread over the sequence.
     """
     displacement = np.asarray(displacement, float)
+    largest = displacement.max(initial=0.0)
     peaks = [first + int(np.argmax(displacement[first:end])) for first, end in episodes(displacement)]
-    chosen = sorted(peaks, key=lambda k: -displacement[k])[:count]
-    for candidates in (np.flatnonzero(displacement > _EPISODE), np.arange(len(displacement))):
+    chosen = sorted((k for k in peaks if displacement[k] > _WEAK * largest), key=lambda k: -displacement[k])[:count]
+    levels = (max(0.5 * largest, _EPISODE), max(_WEAK * largest, _EPISODE), -np.inf)
+    for candidates in (np.flatnonzero(displacement > level) for level in levels):
         while len(chosen) < min(count, len(displacement)):
             free = np.setdiff1d(candidates, chosen)
             if not len(free):

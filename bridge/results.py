@@ -115,15 +115,20 @@ def object_triangles(mesh: Any) -> NDArray[np.int32]:
     return triangles.reshape(-1, 3)
 
 
-def evaluated_mesh(obj: Any, depsgraph: Any, scale: float) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """World positions (n, 3) [m] and triangles (m, 3) of any evaluated mesh object."""
+def evaluated_mesh(
+    obj: Any, depsgraph: Any, scale: float
+) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.int32]]:
+    """World positions (n, 3) [m], triangles (m, 3) and their material slots (m,) of any evaluated mesh object."""
     evaluated = obj.evaluated_get(depsgraph)
     mesh = evaluated.data
     positions = np.empty(3 * len(mesh.vertices), np.float32)
     mesh.attributes["position"].data.foreach_get("vector", positions)
     matrix = np.array(evaluated.matrix_world, np.float64)
     matrix[:3] *= scale
-    return _to_world(positions.reshape(-1, 3), matrix), object_triangles(mesh)
+    triangles = object_triangles(mesh)
+    slots = np.empty(len(triangles), np.int32)
+    mesh.loop_triangles.foreach_get("material_index", slots)
+    return _to_world(positions.reshape(-1, 3), matrix), triangles, slots
 
 
 def _to_world(local: NDArray, matrix: NDArray[np.float64]) -> NDArray[np.float64]:

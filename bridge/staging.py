@@ -2,6 +2,7 @@
 """From the rig and its result to models that can be pictured."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,8 @@ from .results import ResultReader, evaluated_mesh, object_triangles
 from .rig import Part, scene_object
 
 # Linear colours: skin; hands a shade lighter and cooler, so that they part from the face where they touch it.
-SKIN, HAND = np.array([0.56, 0.31, 0.22]), np.array([0.60, 0.43, 0.36])
+SKIN, HAND = np.array([0.56, 0.31, 0.22]), np.array([0.56, 0.345, 0.26])
+_PLAIN = (0.75, 0.74, 0.72)
 
 
 @dataclass
@@ -46,13 +48,13 @@ class Stage:
             for p in rig.moving
         }
         head = rig.head
-        self._colours = np.tile(SKIN, (head.n_vertices, 1))
+        self._colours = vertex_colours(scene_object(head.object_name), SKIN)
         self._hand_parts: list[Part] = []
         for part in (rig.left, rig.right):
             if part is None:
                 continue
             if part.object_name == head.object_name:
-                self._colours[part.indices] = HAND
+                self._colours[part.indices] *= HAND / SKIN
             elif part.object_name not in {p.object_name for p in self._hand_parts}:
                 self._hand_parts.append(part)
         self._neutral: NDArray | None = None
@@ -69,14 +71,17 @@ class Stage:
         hands = []
         for part in self._hand_parts:
             positions = self.result.object_positions(part.object_name, part.n_vertices)
-            colours = np.tile(HAND, (part.n_vertices, 1))
+            colours = vertex_colours(scene_object(part.object_name), SKIN) * (HAND / SKIN)
             hands.append(Model(positions, self._triangles[part.object_name], colours))
         depsgraph = self.result.reader.view_layer.depsgraph
         others = []
         for obj in self.result.other_objects():
-            vertices, faces = evaluated_mesh(obj, depsgraph, self.result.rig.scale)
-            colour = obj.active_material.diffuse_color[:3] if obj.active_material else (0.75, 0.74, 0.72)
-            others.append(Model(vertices, faces, np.tile(colour, (len(vertices), 1)), shininess=1.0))
+            vertices, faces, slots = evaluated_mesh(obj, depsgraph, self.result.rig.scale)
+            if _belongs(vertices, read.skin):
+                colours = material_colours(obj)[np.minimum(slots, len(obj.data.materials))]
+                # Corners of their own, so that the iris ends sharply at the white.
+                corners = np.arange(3 * len(faces), dtype=np.int32).reshape(-1, 3)
+                others.append(Model(vertices[faces.ravel()], corners, np.repeat(colours, 3, axis=0), shininess=1.0))
         tracked = read.tracked.head.astype(np.float64)
         return Shot(
             frame=frame,
@@ -99,6 +104,32 @@ class Stage:
         share = np.zeros(len(shot.simulated.vertices))
         share[self.result.rig.head.indices] = shot.displacement / end
         return Model(shot.simulated.vertices, shot.simulated.triangles, displacement_colours(share), shininess=0.15)
+
+
+def vertex_colours(obj: Any, default: NDArray) -> NDArray[np.float64]:
+    """Linear RGB (n, 3) of the vertices: the active colour attribute where that is per vertex, else `default`."""
+    count = len(obj.data.vertices)
+    attribute = obj.data.color_attributes.active_color
+    if attribute is None or attribute.domain != "POINT":
+        return np.tile(default, (count, 1))
+    colours = np.empty(4 * count, np.float32)
+    attribute.data.foreach_get("color", colours)
+    return colours.reshape(-1, 4)[:, :3].astype(np.float64)
+
+
+def material_colours(obj: Any) -> NDArray[np.float64]:
+    """Viewport colours (slots + 1, 3), linear, of an object's materials; the last is for faces without any."""
+    materials = [m.diffuse_color[:3] if m else _PLAIN for m in obj.data.materials]
+    return np.array([*materials, _PLAIN], float)
+
+
+def _belongs(vertices: NDArray, head: NDArray) -> bool:
+    """Eyes, teeth, hair and clothes lie about the head; a backdrop or a chair would only dwarf it."""
+    if not len(vertices):
+        return False
+    low, high = head.min(axis=0), head.max(axis=0)
+    margin = 0.5 * (high - low).max()
+    return bool(np.all(vertices >= low - margin) and np.all(vertices <= high + margin))
 
 
 def _outward(triangles: NDArray[np.int32], name: str) -> NDArray[np.int32]:

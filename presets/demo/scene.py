@@ -60,6 +60,8 @@ def build_demo_scene(assets: Path, *, single_body: bool = False) -> None:
     shapes = {f'key_blocks["{name}"].value': values for name, values in authored.expressions.items()}
     animate([obj.data.shape_keys for obj in keyed], "KEY", "Expressions", frames, shapes)
     looks.add_studio()
+    for segment in motion.SEGMENTS:  # pictures take the gestures' names from the markers
+        scene.timeline_markers.new(segment.name, frame=segment.first)
     scene.frame_set(NEUTRAL_FRAME)
 
 
