@@ -17,9 +17,12 @@ def demo_job(out: Path) -> Job[str]:
     """Replaces the open file by the demo and leaves demo.blend, contact-sheet.png, cut.png, demo.mp4 and report.json
     in `out`; returns a table for people. Raises NephimError. The download is kept in `out`/character for next time.
     """
+    from ..bridge.cut_picture import cut_picture_job
     from ..bridge.pictures import contact_sheet_job
+    from ..bridge.video import video_job
     from ..presets.demo.assets import fetch_character_data
     from ..presets.demo.scene import HEAD, HEAD_BONE, JAW_BONE, LEFT, NEUTRAL_FRAME, RIGHT, build_demo_scene
+    from ..sim.template import Template
 
     out.mkdir(parents=True, exist_ok=True)
     assets = yield from fetch_character_data(out / "character")
@@ -41,7 +44,9 @@ def demo_job(out: Path) -> Job[str]:
     yield from bake.bake_job(scene, to="shape-keys")
     save_blend()
     measured = yield from report.report_to_job(scene, out / "report.json")
+    yield from cut_picture_job(scene, Template.load(volume_path()), out / "cut.png")
     yield from contact_sheet_job(scene, out / "contact-sheet.png")
+    yield from video_job(scene, out / "demo.mp4")
     return f"{report.table(measured)}\n{out / 'demo.blend'}"
 
 

@@ -228,3 +228,59 @@ def test_closing_a_picture_job_restores_the_scene(simulated):
         next(job)
     job.close()
     assert scene.frame_current == 3 and not (folder / "sheet.png").exists()
+
+
+def layered_ball():
+    """A template of a ball of 10 cm with a cranium of 6 cm and no jaw, filled by Delaunay tetrahedra."""
+    from nephim.sim.template import CRANIUM, Template
+    from scipy.sparse import csr_matrix, identity
+    from scipy.spatial import ConvexHull, Delaunay
+
+    skin, bone = np.unique(ball()[0].round(9), axis=0), np.unique(ball(0.06)[0].round(9), axis=0)
+    vertices = np.concatenate([skin, bone, np.zeros((1, 3))])
+    tets = Delaunay(vertices).simplices.astype(np.int32)
+    a, b, c, d = (vertices[tets[:, k]] for k in range(4))
+    volume = np.einsum("ij,ij->i", np.cross(b - a, c - a), d - a)
+    tets[volume < 0] = tets[volume < 0][:, [0, 2, 1, 3]]
+    tets = tets[np.abs(volume) > 1e-12]
+    within = np.linalg.norm(vertices[tets].mean(axis=1), axis=1) < 0.058
+    hull = ConvexHull(skin).simplices.astype(np.int32)
+    outward = np.cross(skin[hull[:, 1]] - skin[hull[:, 0]], skin[hull[:, 2]] - skin[hull[:, 0]])
+    turned = np.einsum("ij,ij->i", outward, skin[hull[:, 0]]) < 0
+    hull[turned] = hull[turned][:, ::-1]
+    n = len(skin)
+    return Template(
+        head_vertices=skin,
+        refinement=identity(n, format="csr"),
+        skin_vertices=skin,
+        skin_triangles=hull,
+        vertices=vertices,
+        tets=tets,
+        tet_region=np.where(within, CRANIUM, 0).astype(np.uint8),
+        vertex_region=np.zeros(len(vertices), np.uint8),
+        embedding=csr_matrix((n, len(vertices))),
+        rim=np.zeros(n, bool),
+        outer=np.ones(n, bool),
+        tissue_depth=np.full(n, 0.04),
+        bone_direction=-skin / 0.1,
+        tet_stiffness=np.ones(len(tets)),
+        jaw_vertices=np.zeros((0, 3)),
+        jaw_triangles=np.zeros((0, 3), np.int32),
+        cranium_vertices=bone,
+        cranium_triangles=np.zeros((0, 3), np.int32),
+    )
+
+
+@pytest.mark.bpy
+def test_cut_picture_shows_the_layers(tmp_path):
+    from nephim.bridge.cut_picture import cut_picture_job, picture, three_cuts
+    from nephim.progress import drive
+
+    template = layered_ball()
+    image = read_png(drive(cut_picture_job(None, template, tmp_path / "cut.png")))
+    assert image.shape[1] == 2400 and image.std() > 20
+    cell = picture(template, three_cuts(template)[0]).astype(int)
+    height, width, _ = cell.shape
+    centre, between = cell[height // 2, width // 2], cell[height // 2, int(width * 0.86)]
+    assert abs(centre[0] - centre[2]) < 60  # bone is pale
+    assert between[0] > between[2] + 80  # tissue is red
