@@ -74,12 +74,12 @@ def skin_stiffness(
     stiffness[(mouth**2).sum(1) < 1] = LIPS
     lateral, up, front = local.T
     nose = (np.abs(lateral) < 0.021 * k) & (front > p["subnasale"][2] - 0.006 * k)
-    nose &= (up > p["subnasale"][1] - 0.001 * k) & (up < p["sellion"][1] - 0.016 * k)
+    nose &= (up > p["subnasale"][1] + 0.004 * k) & (up < p["sellion"][1] - 0.016 * k)
     stiffness[nose] = CARTILAGE
     for name in ("ear_left", "ear_right"):
-        near = np.linalg.norm(local - p[name], axis=1) < 0.042 * k
+        near = np.linalg.norm(local - p[name], axis=1) < 0.038 * k
         # The auricle stands off the skull; the skin beside it does not.
-        stiffness[near & (tissue_depth > 0.011 * k) & (np.abs(lateral) > np.abs(p[name][0]) - 0.018 * k)] = CARTILAGE
+        stiffness[near & (tissue_depth > 0.012 * k) & (np.abs(lateral) > np.abs(p[name][0]) - 0.018 * k)] = CARTILAGE
     for name, value in (("cheek", CHEEK), ("lips", LIPS), ("scalp", SCALP), ("cartilage", CARTILAGE)):
         if groups and name in groups:
             weight = np.clip(np.asarray(groups[name], float), 0, 1)

@@ -15,7 +15,7 @@ def winding_number(tree: TriangleTree, points: ArrayLike) -> NDArray[np.float64]
     """Generalised winding number (k,) of a surface around `points` (k, 3) [m]: about 1 inside, 0 outside.
 
     Robust on holes and self-intersections (Jacobson et al. 2013). Far nodes of the tree count as dipoles (Barill et al.
-    2018, first order), which is exact to about a hundredth.
+    2018, first order), which is exact to a few hundredths.
     """
     points = np.ascontiguousarray(points, dtype=np.float64).reshape(-1, 3)
     dipoles = _dipoles(tree.vertices, tree.triangles, tree.order, tree.leaves)
