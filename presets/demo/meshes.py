@@ -58,6 +58,7 @@ def add_shape_keys(obj: Any, keys: Mapping[str, NDArray]) -> None:
     obj.shape_key_add(name="Basis", from_mix=False)
     for name, delta in keys.items():
         key = obj.shape_key_add(name=name, from_mix=False)
+        key.value = 0.0  # newer Blenders begin with 1
         key.data.foreach_set("co", rest + delta.astype(np.float32).ravel())
 
 
