@@ -18,7 +18,7 @@ export BLENDER_USER_RESOURCES := $(CURDIR)/build/resources
 .PHONY: demo test lint setup clean
 
 demo: setup
-	@$(RUN) -m nephim demo --out build/demo
+	@$(RUN) -m nephim demo --out build/demo --assets build/assets
 
 test: lint
 	@$(RUN) -m pytest

@@ -84,6 +84,7 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
 
     demo = verbs.add_parser("demo", help="The whole job on the demo character.")
     demo.add_argument("--out", type=Path, default=Path("build/demo"), metavar="DIR")
+    demo.add_argument("--assets", type=Path, metavar="DIR", help="keeps the download; default DIR/character")
     return parser
 
 
@@ -220,7 +221,7 @@ def _report(parsed: argparse.Namespace) -> str:
 def _demo(parsed: argparse.Namespace) -> str:
     from .operators import demo
 
-    return drive(demo.demo_job(parsed.out.absolute()))
+    return drive(demo.demo_job(parsed.out.absolute(), parsed.assets and parsed.assets.absolute()))
 
 
 _VERBS = {

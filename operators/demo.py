@@ -13,9 +13,10 @@ from .paths import cache_path, volume_path
 from .save import save_blend
 
 
-def demo_job(out: Path) -> Job[str]:
+def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     """Replaces the open file by the demo and leaves demo.blend, contact-sheet.png, cut.png, demo.mp4 and report.json
-    in `out`; returns a table for people. Raises NephimError. The download is kept in `out`/character for next time.
+    in `out`; returns a table for people. Raises NephimError. assets: folder that keeps the download for the next time,
+    default `out`/character.
     """
     from ..bridge.cut_picture import cut_picture_job
     from ..bridge.pictures import contact_sheet_job
@@ -25,10 +26,10 @@ def demo_job(out: Path) -> Job[str]:
     from ..sim.template import Template
 
     out.mkdir(parents=True, exist_ok=True)
-    assets = yield from fetch_character_data(out / "character")
+    archive = yield from fetch_character_data(assets or out / "character")
     yield Progress("demo scene", 0.0)
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True, load_ui=False)
-    build_demo_scene(assets)
+    build_demo_scene(archive)
     save_blend(out / "demo.blend")
     yield Progress("demo scene", 1.0)
     scene = bpy.context.scene
