@@ -13,7 +13,7 @@ from .envelope import embed
 from .landmarks import Landmarks
 from .regions import rim, skin_stiffness
 from .skull import Skull, tissue_thickness
-from .solid_angle import winding_number
+from .solid_angle import inside
 from .surface import Surface, vertex_normals
 from .template import CRANIUM, JAW, TISSUE, Template
 
@@ -62,9 +62,9 @@ def assemble(
     centres = points[tets].mean(1)
     for region, (v, t) in zip((JAW, CRANIUM), bones, strict=True):
         if len(t):
-            inside = winding_number(TriangleTree(v, t), centres) > 0.5
-            tet_region[inside] = region
-            vertex_region[tets[inside]] = region
+            bony = inside(TriangleTree(v, t), centres)
+            tet_region[bony] = region
+            vertex_region[tets[bony]] = region
 
     used = np.zeros(count, bool)
     used[skin.triangles[skin.main]] = True

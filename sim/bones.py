@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from ..errors import SurfaceError, VolumeError
 from .distance import TriangleTree
-from .solid_angle import winding_number
+from .isosurface import Grid
+from .solid_angle import inside_grid, winding_number
 from .surface import Surface, fan_caps
 
 _PIERCES = 0.005  # bone further outside than this [m] is not a slip of the hand
@@ -45,8 +46,9 @@ def check_bone(bone: Surface, skin: TriangleTree) -> str:
     return f"'{bone.name}' pierced the skin by up to {1000 * distance.max():.1f} mm and was drawn back inside."
 
 
-def signed_distance(bone: Surface, points: NDArray) -> NDArray[np.float64]:
-    """Distance (k,) [m] to a bone's surface, negative inside; holes are closed."""
+def signed_distance(bone: Surface, grid: Grid) -> NDArray[np.float64]:
+    """Distance (k,) [m] of a grid's samples to a bone's surface, negative inside; holes are closed."""
     closed = np.concatenate([bone.triangles, fan_caps(bone.triangles)])
     tree = TriangleTree(bone.vertices, closed)
-    return np.where(winding_number(tree, points) > 0.5, -1.0, 1.0) * tree.closest(points)[0]
+    distance = tree.closest(grid.points())[0]
+    return np.where(inside_grid(tree, grid, distance), -distance, distance)

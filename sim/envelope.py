@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from .distance import TriangleTree
 from .isosurface import Grid, isosurface, large_parts, smooth_surface
-from .solid_angle import winding_number
+from .solid_angle import inside, inside_grid
 
 _OFFSET = 0.001  # of the envelope outside the skin [m]
 _BUBBLE = 2e-6  # cavities below this volume [m³] are filled
@@ -26,9 +26,9 @@ def envelope(vertices: NDArray, triangles: NDArray, edge: float) -> tuple[NDArra
     tree = TriangleTree(vertices, triangles)
     used = vertices[np.unique(triangles)]
     grid = Grid.around(used.min(0), used.max(0), edge, _OFFSET + 2 * edge)
-    points = grid.points()
-    inside = winding_number(tree, points) > 0.5
-    field = (np.where(inside, -1.0, 1.0) * tree.closest(points)[0] - _OFFSET).reshape(grid.shape)
+    distance = tree.closest(grid.points())[0]
+    distance = np.where(inside_grid(tree, grid, distance), -distance, distance)
+    field = (distance - _OFFSET).reshape(grid.shape)
     # Loose bits outside are no flesh, and neither is the mouth, even if the lips are bridged; small bubbles are.
     body = large_parts(field < 0)
     bubbles, _ = label(~body)
@@ -43,8 +43,8 @@ def flesh_only(
     vertices: NDArray, tets: NDArray, outside: NDArray, around: NDArray
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """Drops the tetrahedra that fill cavities of an envelope (outside, around), and the vertices only they use."""
-    inside = winding_number(TriangleTree(outside, around), vertices[tets].mean(1)) > 0.5
-    used, numbers = np.unique(tets[inside], return_inverse=True)
+    flesh = inside(TriangleTree(outside, around), vertices[tets].mean(1))
+    used, numbers = np.unique(tets[flesh], return_inverse=True)
     return vertices[used], numbers.reshape(-1, 4).astype(np.int32)
 
 

@@ -20,7 +20,7 @@ from .bones import signed_distance
 from .distance import TriangleTree
 from .isosurface import Grid, isosurface, large_parts, smooth_surface
 from .landmarks import Landmarks
-from .solid_angle import winding_number
+from .solid_angle import inside_grid
 from .surface import Surface, vertex_normals
 
 MIN_TISSUE = 0.002  # between any bone and any skin [m]
@@ -114,19 +114,19 @@ def place_skull(
     def bone(spacing: float, own: Surface | None, region: Callable, keep_off: tuple[NDArray, NDArray] | None):
         grid = _grid(skin, landmarks, spacing, jaw=keep_off is None and own is None)
         points = grid.points()
-        inside = winding_number(whole, points) > 0.5
-        depth = np.where(inside, 1.0, -1.0) * visible.closest(points)[0]
+        depth = visible.closest(points)[0]
         cavity = hidden.closest(points)[0] if hidden else np.full(len(points), np.inf)
-        cavity = np.where(inside, cavity, -cavity)
+        inside = inside_grid(whole, grid, np.minimum(depth, cavity))
+        depth, cavity = np.where(inside, depth, -depth), np.where(inside, cavity, -cavity)
         if own is not None:
-            field = signed_distance(Surface(landmarks.frame.into(own.vertices), own.triangles), points)
+            field = signed_distance(Surface(landmarks.frame.into(own.vertices), own.triangles), grid)
         else:
             field = np.maximum(_placed(points, inside, depth, cavity, thickness, landmarks), region(points))
             field = gaussian_filter(np.clip(field, -_DEEP, _DEEP).reshape(grid.shape), _SMOOTHING).ravel()
         # Neither smoothing nor artists may eat into the tissue that has to stay.
         field = np.maximum(field, _GINGIVA - np.minimum(depth, cavity))
         if keep_off is not None and len(keep_off[1]):
-            field = np.maximum(field, _GAP - signed_distance(Surface(*keep_off), points))
+            field = np.maximum(field, _GAP - signed_distance(Surface(*keep_off), grid))
         field = field.reshape(grid.shape)
         field = np.where(large_parts(field < 0), field, np.maximum(field, _OUT))
         v, t = isosurface(field, grid)

@@ -4,11 +4,14 @@
 import numpy as np
 from numba import njit, prange
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import label
 
 from .distance import TriangleTree
+from .isosurface import Grid
 
 _FAR = 2.0  # node radii beyond which a node's triangles count as one dipole (Barill et al. 2018, Section 4.3)
 _STACK = 64
+_HALF_CELL = 0.51  # of a grid: more than half, so that no surface fits between two neighbours
 
 
 def winding_number(tree: TriangleTree, points: ArrayLike) -> NDArray[np.float64]:
@@ -18,8 +21,37 @@ def winding_number(tree: TriangleTree, points: ArrayLike) -> NDArray[np.float64]
     2018, first order), which is exact to a few hundredths.
     """
     points = np.ascontiguousarray(points, dtype=np.float64).reshape(-1, 3)
+    if len(points) == 0:
+        return np.zeros(0)
     dipoles = _dipoles(tree.vertices, tree.triangles, tree.order, tree.leaves)
     return _winding(points, tree.vertices, tree.triangles, tree.order, tree.leaves, *dipoles)
+
+
+def inside(tree: TriangleTree, points: ArrayLike) -> NDArray[np.bool_]:
+    """Whether `points` (k, 3) [m] lie inside a closed surface; quick for those outside its bounding box."""
+    points = np.asarray(points, dtype=np.float64)
+    near = ((points >= tree.low[0]) & (points <= tree.high[0])).all(1)
+    near[near] = winding_number(tree, points[near]) > 0.5
+    return near
+
+
+def inside_grid(tree: TriangleTree, grid: Grid, distance: NDArray) -> NDArray[np.bool_]:
+    """Which samples (k,) of a grid lie inside a surface, given their unsigned distances (k,) [m] to it.
+
+    Samples further from the surface than half the spacing cannot be on another side than their neighbours that are,
+    so that one winding number decides for all that hang together.
+    """
+    points = grid.points()
+    far = distance > _HALF_CELL * grid.spacing
+    parts, count = label(far.reshape(grid.shape))
+    parts = parts.ravel()
+    result = np.zeros(len(points), bool)
+    result[~far] = winding_number(tree, points[~far]) > 0.5
+    _, first = np.unique(parts, return_index=True)
+    decided = np.zeros(count + 1, bool)
+    decided[parts[first]] = winding_number(tree, points[first]) > 0.5
+    result[far] = decided[parts[far]]
+    return result
 
 
 @njit(cache=True)
