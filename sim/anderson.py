@@ -6,25 +6,33 @@ from numba import njit
 from numpy.typing import NDArray
 
 _REGULARISATION = 1e-8
+_BLOCK = 2048  # numbers worked on at a time, so that they stay in the cache
 _GROWTH = 2.0  # a residual that grows by more than this restarts the history
 
 
-@njit(cache=True, fastmath=False)
-def _mix(differences, images, residual, image, gram, projected, count, out):
-    """out = image - Σ γ_j images_j with γ the least-squares fit of the residual by the differences (all flattened)."""
-    for a in range(count):
-        projected[a] = np.dot(differences[a], residual)
-        for b in range(a + 1):
-            gram[a, b] = gram[b, a] = np.dot(differences[a], differences[b])
-    trace = 0.0
-    for a in range(count):
-        trace += gram[a, a]
-    for a in range(count):
-        gram[a, a] += _REGULARISATION * trace + 1e-300
-    gamma = np.linalg.solve(gram[:count, :count], projected[:count])
-    out[:] = image
-    for a in range(count):
-        out -= gamma[a] * images[a]
+@njit(cache=True)
+def _dots(rows, count, vector, out):
+    """out[a] = rows[a] · vector for the first `count` rows, in one pass over memory."""
+    out[:count] = 0.0
+    for first in range(0, vector.shape[0], _BLOCK):
+        last = min(first + _BLOCK, vector.shape[0])
+        for a in range(count):
+            total = 0.0
+            for i in range(first, last):
+                total += rows[a, i] * vector[i]
+            out[a] += total
+
+
+@njit(cache=True)
+def _combine(image, rows, count, gamma, out):
+    """out = image - Σ γ_a rows_a."""
+    for first in range(0, image.shape[0], _BLOCK):
+        last = min(first + _BLOCK, image.shape[0])
+        out[first:last] = image[first:last]
+        for a in range(count):
+            g = gamma[a]
+            for i in range(first, last):
+                out[i] -= g * rows[a, i]
 
 
 class Anderson:
@@ -59,13 +67,18 @@ class Anderson:
             np.subtract(image, self._image, out=self._images[slot])
             self._at += 1
             self._count = min(self._count + 1, self.window)
+            _dots(self._differences, self._count, self._differences[slot], self._projected)
+            self._gram[slot, : self._count] = self._gram[: self._count, slot] = self._projected[: self._count]
         self._residual[:] = residual
         self._image[:] = image
         self._norm = norm
         if self._count == 0:
             self.next[:] = image
-        else:
-            _mix(
-                self._differences, self._images, residual, image, self._gram, self._projected, self._count, self.next
-            )
+            return self.next
+        count = self._count
+        _dots(self._differences, count, residual, self._projected)
+        gram = self._gram[:count, :count]
+        gram = gram + np.eye(count) * (_REGULARISATION * np.trace(gram) + 1e-300)
+        gamma = np.linalg.solve(gram, self._projected[:count])
+        _combine(image, self._images, count, gamma, self.next)
         return self.next

@@ -3,6 +3,10 @@
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from .system import ElasticSystem
 
 # Added to the diagonal: keeps two contacts on the same spot from fighting.
 _REGULARISATION = 1e-3
@@ -13,7 +17,7 @@ def solve_contacts(compliance, gap, normals, friction, force, sweeps, tolerance)
     """Solves for the contact forces in place.
 
     compliance: (m, m) response of contact a to a force on contact b [m/N] (the same for x, y, z); gap: (m, 3) offset of each
-    contact point from its target with the present forces [m], updated; normals: (m, 3); force: (m, 3) [N], warm start and result.
+    contact point from its target with the present forces [m], updated; normals: (m, 3); friction: (m,); force: (m, 3) [N], warm start and result.
     A contact pushes only (force · normal >= 0) and holds tangentially while |tangential| <= friction * normal (Coulomb's cone;
     the projection is that of the proximal form, e.g. Jean, "The non-smooth contact dynamics method", 1999).
     """
@@ -32,7 +36,7 @@ def solve_contacts(compliance, gap, normals, friction, force, sweeps, tolerance)
             else:
                 tx, ty, tz = rx - rn * nx, ry - rn * ny, rz - rn * nz
                 t = np.sqrt(tx * tx + ty * ty + tz * tz)
-                limit = friction * rn
+                limit = friction[a] * rn
                 if t > limit:
                     s = limit / t
                     tx, ty, tz = tx * s, ty * s, tz * s
@@ -50,3 +54,38 @@ def solve_contacts(compliance, gap, normals, friction, force, sweeps, tolerance)
                 gap[b, 2] += c * dz
         if largest < tolerance:
             break
+
+
+class ContactProblem:
+    """The contacts of one substep, condensed to the compliance between them.
+
+    skin, weights: (m, 3) each contact's point on the skin; normals, targets: (m, 3); tracked: (n_skin, 3) the undisturbed
+    skin; friction: (m,); force: (m, 3) warm start, and after `solve` the result [N].
+    """
+
+    def __init__(
+        self,
+        system: ElasticSystem,
+        skin: NDArray[np.int64],
+        weights: NDArray,
+        normals: NDArray,
+        targets: NDArray,
+        tracked: NDArray,
+        friction: NDArray,
+        force: NDArray,
+    ):
+        m = len(skin)
+        self.normals, self.friction, self.force = normals, friction, np.ascontiguousarray(force)
+        self._points = csr_matrix(
+            (weights.ravel(), (np.repeat(np.arange(m), 3), skin.ravel())), shape=(m, len(tracked))
+        )
+        used = np.unique(skin)
+        rows = self._points[:, used]
+        self._compliance = np.ascontiguousarray(rows @ (rows @ system.compliance(used)[:, used].astype(np.float64)).T)
+        self._offset = self._points @ tracked - targets
+
+    def solve(self, displacement: NDArray, sweeps: int, tolerance: float) -> NDArray[np.float64]:
+        """Forces on the skin (n_skin, 3) [N] that keep its displacement (n_skin, 3), found without them, out of contact."""
+        gap = self._offset + self._points @ displacement + self._compliance @ self.force
+        solve_contacts(self._compliance, gap, self.normals, self.friction, self.force, sweeps, tolerance)
+        return self._points.T @ self.force

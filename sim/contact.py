@@ -79,7 +79,7 @@ class Contacts:
 class ContactTracker:
     """Finds, keeps, slides and releases the contacts of all hands with the skin."""
 
-    def __init__(self, outer: NDArray[np.bool_], skin_triangles: NDArray, hand_triangles: NDArray, n_hand: int):
+    def __init__(self, outer: NDArray[np.bool_], skin_triangles: NDArray, hands: NDArray, hand_triangles: NDArray):
         self.outer = outer
         self.n_skin = len(outer)
         self.skin_triangles = np.ascontiguousarray(skin_triangles, np.int32)
@@ -87,8 +87,8 @@ class ContactTracker:
         self.hand_triangles = np.ascontiguousarray(hand_triangles, np.int32)
         self.contacts = Contacts.none()
         self.skin_normals = np.zeros((self.n_skin, 3))
-        self.hand_normals = np.zeros((n_hand, 3))
-        self._hand_tree = TriangleTree(np.zeros((n_hand, 3)), self.hand_triangles)
+        self.hand_normals = np.zeros((len(hands), 3))
+        self._hand_tree = TriangleTree(hands, self.hand_triangles)
 
     def reset(self) -> None:
         self.contacts = Contacts.none()
@@ -163,13 +163,14 @@ class ContactTracker:
         normals = interpolate(self.hand_normals, self.contacts.hand, self.contacts.hand_weights)
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
-    def settle(self, skin: NDArray, hands: NDArray, friction: float) -> None:
+    def settle(self, skin: NDArray, hands: NDArray, friction: NDArray | float) -> None:
         """After a solve: drops contacts that no longer push, and moves the anchors of those that slid."""
         contacts = self.contacts
         normals = self.normals()
         along = np.einsum("ij,ij->i", contacts.force, normals)
-        self.contacts = contacts = contacts.select(along > 0)
-        normals, along = normals[along > 0], along[along > 0]
+        pushing = along > 0
+        self.contacts = contacts = contacts.select(pushing)
+        normals, along, friction = normals[pushing], along[pushing], np.broadcast_to(friction, len(pushing))[pushing]
         tangential = np.linalg.norm(contacts.force - along[:, None] * normals, axis=1)
         slid = tangential > 0.999 * friction * along
         self._slide_on_hand(skin, normals, np.flatnonzero(slid & (contacts.key < self.n_skin)))

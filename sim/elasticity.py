@@ -12,10 +12,12 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-# A displacement below this [m] leaves a tetrahedron at rest: a tenth of the 0.001 mm that counts as no change.
-REST = 1e-7
+# A displacement below this [m] leaves a tetrahedron at rest: the 0.001 mm that counts as no change.
+REST = 1e-6
 _ROTATION_STEPS = 4
 _VOLUME_STEPS = 4
+CHUNKS = 64  # elements are worked in so many runs, each with its own scratch memory
+_GENTLE = 0.5  # within this factor of its target volume a tetrahedron's projection needs no singular values
 
 
 def shape_gradients(vertices: NDArray, tets: NDArray) -> tuple[NDArray, NDArray]:
@@ -26,18 +28,6 @@ def shape_gradients(vertices: NDArray, tets: NDArray) -> tuple[NDArray, NDArray]
     return np.ascontiguousarray(gradients), np.linalg.det(edges) / 6.0
 
 
-@njit(cache=True, parallel=True)
-def deformation_gradients(displacement, tets, gradients, out):
-    """F = I + grad d for a displacement d (n, 3) from rest; writes out (t, 3, 3)."""
-    for t in prange(tets.shape[0]):
-        for i in range(3):
-            for j in range(3):
-                value = 1.0 if i == j else 0.0
-                for k in range(4):
-                    value += displacement[tets[t, k], i] * gradients[t, k, j]
-                out[t, i, j] = value
-
-
 @njit(cache=True, inline="always")
 def _det(m):
     return (
@@ -45,6 +35,19 @@ def _det(m):
         - m[0, 1] * (m[1, 0] * m[2, 2] - m[1, 2] * m[2, 0])
         + m[0, 2] * (m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0])
     )
+
+
+@njit(cache=True, parallel=True)
+def deformation_gradients(displacement, tets, gradients, out, det):
+    """F = I + grad d (t, 3, 3) and det F (t,) for a displacement d (n, 3) from rest, written to out and det."""
+    for t in prange(tets.shape[0]):
+        for i in range(3):
+            for j in range(3):
+                value = 1.0 if i == j else 0.0
+                for k in range(4):
+                    value += displacement[tets[t, k], i] * gradients[t, k, j]
+                out[t, i, j] = value
+        det[t] = _det(out[t])
 
 
 @njit(cache=True, inline="always")
@@ -123,6 +126,9 @@ def _nearest_volume(f, d, c, low, high):
     if low <= value <= high:
         return
     target = low if value < low else high
+    if value < _GENTLE * target or value * _GENTLE > target:
+        _nearest_volume_by_stretches(f, d, target)
+        return
     multiplier = 0.0
     for _ in range(_VOLUME_STEPS):
         _cofactor(d, c)
@@ -137,64 +143,90 @@ def _nearest_volume(f, d, c, low, high):
         value = _det(d)
 
 
-@njit(cache=True, parallel=True)
-def tet_forces(u, tets, gradients, f_tra, det_tra, v_str, v_vol, tolerance, quaternions, out):
-    """Right-hand side of the global step per tetrahedron and corner, written to out (t, 4, 3) [N].
+@njit(cache=True)
+def _nearest_volume_by_stretches(f, d, target):
+    """The same for tetrahedra far from their volume, flat or inverted: by singular values that stay clear of zero."""
+    u, s, vt = np.linalg.svd(f)
+    if _det(u) * _det(vt) < 0.0:  # make both rotations; an inverted f has its smallest stretch negative
+        s[2] = -s[2]
+        for i in range(3):
+            u[i, 2] = -u[i, 2]
+    least = 0.2 * np.cbrt(target)
+    for k in range(3):
+        s[k] = max(s[k], least)
+    for _ in range(8):
+        error = s[0] * s[1] * s[2] - target
+        g0, g1, g2 = s[1] * s[2], s[0] * s[2], s[0] * s[1]
+        step = error / (g0 * g0 + g1 * g1 + g2 * g2)
+        s[0] = max(s[0] - step * g0, least)
+        s[1] = max(s[1] - step * g1, least)
+        s[2] = max(s[2] - step * g2, least)
+    for i in range(3):
+        for j in range(3):
+            d[i, j] = u[i, 0] * s[0] * vt[0, j] + u[i, 1] * s[1] * vt[1, j] + u[i, 2] * s[2] * vt[2, j]
 
-    u: (n, 3) displacement [m]; v_str = V m w_str, v_vol = V w_vol (t,) [N m]; quaternions: (t, 4) warm start, updated.
+
+@njit(cache=True, parallel=True)
+def tet_forces(u, tets, gradients, f_tra, det_tra, v_str, v_vol, tolerance, quaternions, active, out):
+    """Right-hand side of the global step per tetrahedron and corner, written to out (t, 4, 3) [N] where active.
+
+    u: (n, 3) displacement [m]; v_str = V m w_str, v_vol = V w_vol (t,) [N m]; quaternions: (t, 4) warm start, updated;
+    active: (t,) bool, set to whether a tetrahedron is displaced at all.
     """
-    for t in prange(tets.shape[0]):
-        largest = 0.0
-        for k in range(4):
-            for i in range(3):
-                largest = max(largest, abs(u[tets[t, k], i]))
-        if largest < REST:
-            quaternions[t, 0] = 1.0
-            for k in range(1, 4):
-                quaternions[t, k] = 0.0
-            for k in range(4):
-                for i in range(3):
-                    out[t, k, i] = 0.0
-            continue
+    count = tets.shape[0]
+    for chunk in prange(CHUNKS):
         f = np.empty((3, 3))
         m = np.empty((3, 3))
         r = np.empty((3, 3))
         d = np.empty((3, 3))
-        for i in range(3):
-            for j in range(3):
-                value = f_tra[t, i, j]
-                for k in range(4):
-                    value += u[tets[t, k], i] * gradients[t, k, j]
-                f[i, j] = value
-        for i in range(3):
-            for j in range(3):
-                m[i, j] = f[i, 0] * f_tra[t, j, 0] + f[i, 1] * f_tra[t, j, 1] + f[i, 2] * f_tra[t, j, 2]
-        _follow_rotation(m, quaternions[t], r)
-        slack = tolerance * det_tra[t]
-        _nearest_volume(f, d, m, det_tra[t] - slack, det_tra[t] + slack)
-        for i in range(3):
-            for j in range(3):
-                rotated = r[i, 0] * f_tra[t, 0, j] + r[i, 1] * f_tra[t, 1, j] + r[i, 2] * f_tra[t, 2, j]
-                m[i, j] = v_str[t] * (rotated - f_tra[t, i, j]) + v_vol[t] * (d[i, j] - f_tra[t, i, j])
-        for k in range(4):
+        for t in range(chunk * count // CHUNKS, (chunk + 1) * count // CHUNKS):
+            largest = 0.0
+            for k in range(4):
+                for i in range(3):
+                    largest = max(largest, abs(u[tets[t, k], i]))
+            active[t] = largest >= REST
+            if not active[t]:
+                continue
             for i in range(3):
-                out[t, k, i] = (
-                    m[i, 0] * gradients[t, k, 0] + m[i, 1] * gradients[t, k, 1] + m[i, 2] * gradients[t, k, 2]
-                )
+                for j in range(3):
+                    value = f_tra[t, i, j]
+                    for k in range(4):
+                        value += u[tets[t, k], i] * gradients[t, k, j]
+                    f[i, j] = value
+            for i in range(3):
+                for j in range(3):
+                    m[i, j] = f[i, 0] * f_tra[t, j, 0] + f[i, 1] * f_tra[t, j, 1] + f[i, 2] * f_tra[t, j, 2]
+            _follow_rotation(m, quaternions[t], r)
+            slack = tolerance * det_tra[t]
+            _nearest_volume(f, d, m, det_tra[t] - slack, det_tra[t] + slack)
+            for i in range(3):
+                for j in range(3):
+                    rotated = r[i, 0] * f_tra[t, 0, j] + r[i, 1] * f_tra[t, 1, j] + r[i, 2] * f_tra[t, 2, j]
+                    m[i, j] = v_str[t] * (rotated - f_tra[t, i, j]) + v_vol[t] * (d[i, j] - f_tra[t, i, j])
+            for k in range(4):
+                for i in range(3):
+                    out[t, k, i] = (
+                        m[i, 0] * gradients[t, k, 0] + m[i, 1] * gradients[t, k, 1] + m[i, 2] * gradients[t, k, 2]
+                    )
 
 
 @njit(cache=True, parallel=True)
-def gather(forces, start, corners, out):
-    """Sums element forces (e, k, 3), seen as rows (e k, 3), into the vertices: out (n, 3) += rows of `corners`.
+def gather(forces, active, start, corners, out):
+    """Sums element forces (e, k, 3) of active elements (e,) into the vertices, out (n, 3) +=.
 
-    start: (n + 1,) and corners: element-corner rows per vertex, as in a CSR matrix. Deterministic whatever the threads.
+    start: (n + 1,) and corners: rows of the flattened (e k) corners per vertex, as in a CSR matrix. The order of the sum, and
+    with it every bit of the result, does not depend on the threads.
     """
+    k = forces.shape[1]
     for v in prange(out.shape[0]):
         x = y = z = 0.0
         for c in range(start[v], start[v + 1]):
-            x += forces[corners[c], 0]
-            y += forces[corners[c], 1]
-            z += forces[corners[c], 2]
+            e = corners[c] // k
+            if active[e]:
+                corner = corners[c] - e * k
+                x += forces[e, corner, 0]
+                y += forces[e, corner, 1]
+                z += forces[e, corner, 2]
         out[v, 0] += x
         out[v, 1] += y
         out[v, 2] += z
@@ -210,14 +242,16 @@ def corner_lists(elements: NDArray, n: int) -> tuple[NDArray[np.int64], NDArray[
 
 
 @njit(cache=True, parallel=True)
-def determinant_ratios(u, tets, gradients, f_tra, det_tra, out):
-    """det(F) / det(F_tra) per tetrahedron, written to out (t,)."""
-    for t in prange(tets.shape[0]):
+def determinants(u, tets, gradients, f_tra, out):
+    """det(F_tra + grad u) per tetrahedron, written to out (t,)."""
+    count = tets.shape[0]
+    for chunk in prange(CHUNKS):
         f = np.empty((3, 3))
-        for i in range(3):
-            for j in range(3):
-                value = f_tra[t, i, j]
-                for k in range(4):
-                    value += u[tets[t, k], i] * gradients[t, k, j]
-                f[i, j] = value
-        out[t] = _det(f) / det_tra[t]
+        for t in range(chunk * count // CHUNKS, (chunk + 1) * count // CHUNKS):
+            for i in range(3):
+                for j in range(3):
+                    value = f_tra[t, i, j]
+                    for k in range(4):
+                        value += u[tets[t, k], i] * gradients[t, k, j]
+                    f[i, j] = value
+            out[t] = _det(f)

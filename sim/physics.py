@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from ..errors import SimulationError, SurfaceError
 from . import rigid
 from .anderson import Anderson
-from .complementarity import solve_contacts
-from .contact import ContactTracker, interpolate
+from .complementarity import ContactProblem
+from .contact import Contacts, ContactTracker, interpolate, unit_normals
 from .distance import TriangleTree
-from .elasticity import deformation_gradients, determinant_ratios, gather, tet_forces
+from .elasticity import deformation_gradients, determinants, gather, tet_forces
 from .frame import SimulatedFrame, TrackedFrame
 from .membrane import triangle_forces
 from .settings import PhysicsSettings
@@ -21,13 +21,19 @@ from .system import ElasticSystem
 from .template import Template
 from .tracking import HeadTracking
 from .undisturbed import UndisturbedVolume
+from .untangle import untangle
 
 _AT_REST = 1e-6  # [m] without contact, what is left of a deformation below this is set to zero
 _LEAST_DETERMINANT = 0.05  # tracked tetrahedra flatter than this are asked for this much volume
+_FADING = 1e-4  # [m] without contact, what is left of a deformation below this just decays
 _CONTACT_SWEEPS = 20
 _CONTACT_TOLERANCE = 1e-6  # [m]
 _CONVERGED = 2e-6  # [m] largest change of an iteration at which a substep is done
 _MAX_TARGET_STEP = 0.003  # [m] a contact moves the skin at most so far in one substep, so that nothing ever pops
+_MAX_CHANGE = 0.006  # [m] largest change of a displacement component in a substep
+_SKIN_MOBILITY = 0.3  # of skin out of contact, against 1 inside the volume, when tetrahedra are opened
+_NEAR_BONE = 0.6  # share of its compression limit beyond which a skin vertex is kept off the bone explicitly
+_SHALLOW = 0.010  # [m] touched skin with a limit below this is kept off the bone from the start
 _DEEP = 0.05  # [m] how deep a hand may be in the head at the first frame to be noticed
 _REACH = 0.005  # [m] hand vertices further than this plus their own motion from the skin need no substeps
 
@@ -60,21 +66,24 @@ class Physics:
         for hand in self._hands:
             triangles += [hand.triangles + offset, fan_caps(hand.triangles) + offset]
             offset += len(hand.vertices)
-        self.contact = ContactTracker(template.outer, template.skin_triangles, np.concatenate(triangles), offset)
+        hands = np.concatenate([hand.vertices for hand in self._hands])
+        self.contact = ContactTracker(template.outer, template.skin_triangles, hands, np.concatenate(triangles))
 
         n, t = len(template.vertices), len(self.system.tets)
         self._u = np.zeros((n, 3))
         self._skin_u = np.zeros((template.n_skin, 3))
         self._f_tra, self._det = np.zeros((t, 3, 3)), np.ones(t)
         self._quaternions = np.zeros((t, 4))
-        self._tet_out = np.zeros((t, 4, 3))
-        self._triangle_out = np.zeros((len(self.system.triangles), 3, 3))
+        self._tet_out, self._tet_active = np.zeros((t, 4, 3)), np.zeros(t, np.bool_)
+        m = len(self.system.triangles)
+        self._triangle_out, self._triangle_active = np.zeros((m, 3, 3)), np.zeros(m, np.bool_)
         self._right, self._skin_right = np.zeros((n, 3)), np.zeros((template.n_skin, 3))
         self._b, self._x = np.zeros((len(self.system.free), 3)), np.zeros((len(self.system.free), 3))
         outer = template.outer[template.skin_triangles].all(axis=1)
         self._skin_tree = TriangleTree(template.skin_vertices, template.skin_triangles[outer])
         self._anderson = Anderson(self._x.size)
-        self._ratios = np.ones(t)
+        self._tracked_normals = np.zeros((template.n_skin, 3))
+        self._ratios, self._mobility = np.ones(t), np.zeros(n)
         self.reset()
 
     def reset(self) -> None:
@@ -85,6 +94,7 @@ class Physics:
         self.contact.reset()
         self._previous: tuple[NDArray, NDArray, NDArray] | None = None
         self._change = 0.0
+        self._lifted = 0.0
 
     def step(self, frame: TrackedFrame) -> SimulatedFrame:
         """Resolves the interaction of one frame; frames are given in order."""
@@ -100,14 +110,18 @@ class Physics:
         inside = self._depth_inside(self.template.skin_vertices + pose.skin, hands) if first else 0.0
         substeps = self._count_substeps(previous, (pose.skin, volume, hands), first)
         iterations = 0
-        if substeps or self._u.any():
+        if not substeps and len(self.contact.contacts) == 0 and np.abs(self._u).max() < _FADING:
+            decay = np.exp(-1.0 / (self.frame_rate * max(self.settings.relaxation_time, 1e-9)))
+            self._u *= decay
+            self._skin_u *= decay
+        elif substeps or self._u.any():
             substeps = max(substeps, 1)
             theta = self._persistence(1.0 / (self.frame_rate * substeps))
             for s in range(1, substeps + 1):
                 a = s / substeps
                 now = [(1 - a) * old + a * new for old, new in zip(previous, (pose.skin, volume, hands), strict=True)]
                 iterations += self._substep(*now, theta, last=s == substeps)
-        limited = self._bone_limited if len(self.contact.contacts) else 0
+        limited = 1000 * self._lifted if substeps else 0.0
         if len(self.contact.contacts) == 0 and np.abs(self._u).max() < _AT_REST:
             self._u[:] = 0
             self._skin_u[:] = 0
@@ -178,43 +192,26 @@ class Physics:
     def _substep(self, skin: NDArray, volume: NDArray, hands: NDArray, theta: float, *, last: bool) -> int:
         """Minimises the energy for one position of skin (n_skin, 3) displacement, volume and hands; returns the iterations."""
         system, settings, template = self.system, self.settings, self.template
-        deformation_gradients(volume, system.tets, system.gradients, self._f_tra)
-        np.maximum(np.linalg.det(self._f_tra), _LEAST_DETERMINANT, out=self._det)
+        deformation_gradients(volume, system.tets, system.gradients, self._f_tra, self._det)
+        np.maximum(self._det, _LEAST_DETERMINANT, out=self._det)
         tracked = template.skin_vertices + skin
+        hands = self._lift_off_bone(tracked, hands)
         self.contact.update(tracked + self._skin_u, hands)
         contacts = self.contact.contacts
-        m = len(contacts)
         before = self._u[system.free]
         iterate = before.copy()
         self._anderson.restart()
-        if m:
-            targets = self._targets(tracked, hands)
-            normals = self.contact.normals()
-            used, local = np.unique(contacts.skin, return_inverse=True)
-            local = local.reshape(m, 3)
-            response = system.compliance(used)[:, used].astype(np.float64)
-            rows = np.zeros((m, len(used)))
-            for k in range(3):
-                np.add.at(rows, (np.arange(m), local[:, k]), contacts.skin_weights[:, k])
-            compliance = rows @ response @ rows.T
-            base = interpolate(tracked, contacts.skin, contacts.skin_weights)
-            pulled = np.zeros((template.n_skin, 3))
+        problem = self._contact_problem(tracked, hands) if len(contacts) else None
 
         count = settings.final_iterations if last else settings.iterations
         for iteration in range(1, count + 1):
             self._right_hand_side(tracked)
             np.multiply(self._right[system.free], 1 - theta, out=self._b)
-            if m:
-                # One solve gives the displacement with last iteration's forces; theirs are then replaced by the new ones.
+            if problem is not None:
+                # One solve shows where the skin would go without contact; the forces that keep it out are then added.
                 system.factor.solve(self._b, self._x)
                 self._scatter(self._x + theta * before)
-                gap = base + interpolate(self._skin_u, contacts.skin, contacts.skin_weights) - targets
-                gap += compliance @ contacts.force
-                solve_contacts(
-                    compliance, gap, normals, settings.friction, contacts.force, _CONTACT_SWEEPS, _CONTACT_TOLERANCE
-                )
-                pulled[:] = 0
-                np.add.at(pulled, contacts.skin, contacts.skin_weights[:, :, None] * contacts.force[:, None, :])
+                pulled = problem.solve(self._skin_u, _CONTACT_SWEEPS, _CONTACT_TOLERANCE)
                 self._b += (system.embedding.T @ pulled)[system.free]
             system.factor.solve(self._b, self._x)
             self._x += theta * before
@@ -223,10 +220,58 @@ class Physics:
                 break
             iterate[:] = self._anderson.mix(iterate.ravel(), self._x.ravel()).reshape(-1, 3)
             self._scatter(iterate)
-        self._scatter(self._x)
+        if problem is not None:
+            contacts.force[:] = problem.force[: len(contacts)]
+        # Never more than this in one substep, whatever the contacts ask for: a bad step must not become the next one's start.
+        step = np.clip(self._x - before, -_MAX_CHANGE, _MAX_CHANGE)
+        self._scatter(before + step)
+        self._untangle(contacts)
         self._change = change
-        self.contact.settle(tracked + self._skin_u, hands, settings.friction)
+        friction = settings.friction if problem is None else problem.friction[: len(contacts)]
+        self.contact.settle(tracked + self._skin_u, hands, friction)
         return iteration
+
+    def _lift_off_bone(self, tracked: NDArray, hands: NDArray) -> NDArray[np.float64]:
+        """The hands as far as bone lets them in, (n, 3).
+
+        A tracked hand may reach deeper than skin can yield. Its vertices beyond the compression limit are moved out along the
+        local direction from bone to skin; what is left of the penetration is bone-limited and reported.
+        """
+        low, high = tracked.min(axis=0), tracked.max(axis=0)
+        near = np.flatnonzero(((hands > low) & (hands < high)).all(axis=1))
+        self._lifted = 0.0
+        if len(near) == 0:
+            return hands
+        self._skin_tree.refit(tracked)
+        distance, triangle, weights, _ = self._skin_tree.closest(hands[near], _DEEP)
+        found = np.isfinite(distance)
+        near, ids, weights = near[found], self._skin_tree.triangles[triangle[found]], weights[found]
+        towards_bone = interpolate(self.template.bone_direction, ids, weights)
+        towards_bone /= np.maximum(np.linalg.norm(towards_bone, axis=1, keepdims=True), 1e-12)
+        limit = self.settings.compression_limit * np.einsum("mk,mk->m", weights, self.template.tissue_depth[ids])
+        allowed = np.maximum(limit - 1.2 * self.settings.gap, 0.0)  # room for the gap, so that contact and bone agree
+        depth = np.einsum("ij,ij->i", hands[near] - interpolate(tracked, ids, weights), towards_bone)
+        excess = np.maximum(depth - allowed, 0.0)
+        if not excess.any():
+            return hands
+        self._lifted = float(excess.max())
+        lifted = hands.copy()
+        lifted[near] -= excess[:, None] * towards_bone
+        return lifted
+
+    def _untangle(self, contacts: Contacts) -> None:
+        """Opens inverted tetrahedra; skin in contact stays, other skin moves less than the inside."""
+        system = self.system
+        self._mobility[:] = 0.0
+        self._mobility[system.free] = 1.0
+        if self.template.conforming:
+            self._mobility[: self.template.n_skin] *= _SKIN_MOBILITY
+            self._mobility[contacts.skin[contacts.force.any(axis=1)]] = 0.0
+        untangle(
+            self._u, system.tets, system.gradients, self._f_tra, self._det, self._mobility,
+            system.tet_start, system.tet_corners,
+        )  # fmt: skip
+        self._skin_u[:] = system.embedding @ self._u
 
     def _scatter(self, free: NDArray) -> None:
         self._u[self.system.free] = free
@@ -237,42 +282,66 @@ class Physics:
         system = self.system
         tet_forces(
             self._u, system.tets, system.gradients, self._f_tra, self._det, system.v_str, system.v_vol,
-            self.settings.volume_tolerance, self._quaternions, self._tet_out,
+            self.settings.volume_tolerance, self._quaternions, self._tet_active, self._tet_out,
         )  # fmt: skip
-        triangle_forces(tracked, self._skin_u, system.triangles, system.skin_gradients, system.w_skin, self._triangle_out)
+        triangle_forces(
+            tracked, self._skin_u, system.triangles, system.skin_gradients, system.w_skin,
+            self._triangle_active, self._triangle_out,
+        )  # fmt: skip
         self._skin_right[:] = 0
-        gather(self._triangle_out.reshape(-1, 3), system.skin_start, system.skin_corners, self._skin_right)
+        gather(self._triangle_out, self._triangle_active, system.skin_start, system.skin_corners, self._skin_right)
         self._right[:] = system.embedding.T @ self._skin_right
-        gather(self._tet_out.reshape(-1, 3), system.tet_start, system.tet_corners, self._right)
+        gather(self._tet_out, self._tet_active, system.tet_start, system.tet_corners, self._right)
 
-    def _targets(self, tracked: NDArray, hands: NDArray) -> NDArray[np.float64]:
-        """Where the contacts want their skin points, (m, 3): a gap off the anchors, but never further towards bone than allowed."""
-        contacts, template = self.contact.contacts, self.template
-        anchors = interpolate(hands, contacts.hand, contacts.hand_weights)
-        targets = anchors + self.settings.gap * self.contact.normals()
+    def _contact_problem(self, tracked: NDArray, hands: NDArray) -> ContactProblem:
+        """The present contacts, each wanting its skin point a gap off its anchor, and the bone under the skin near them."""
+        contacts, settings, template = self.contact.contacts, self.settings, self.template
+        unit_normals(tracked, self.system.triangles, self._tracked_normals)
+        normals = self.contact.normals()
+        targets = interpolate(hands, contacts.hand, contacts.hand_weights) + settings.gap * normals
         present = interpolate(tracked + self._skin_u, contacts.skin, contacts.skin_weights)
         step = targets - present
         length = np.linalg.norm(step, axis=1, keepdims=True)
         targets = present + step * np.minimum(1.0, _MAX_TARGET_STEP / np.maximum(length, 1e-12))
-        towards_bone = interpolate(template.bone_direction, contacts.skin, contacts.skin_weights)
-        towards_bone /= np.maximum(np.linalg.norm(towards_bone, axis=1, keepdims=True), 1e-12)
-        allowed = np.einsum("mk,mk->m", contacts.skin_weights, template.tissue_depth[contacts.skin])
-        yielded = targets - interpolate(tracked, contacts.skin, contacts.skin_weights)
-        excess = np.einsum("ij,ij->i", yielded, towards_bone) - self.settings.compression_limit * allowed
-        self._bone_limited = int((excess > 0).sum())
-        return targets - np.maximum(excess, 0.0)[:, None] * towards_bone
 
-    def _statistics(self, substeps: int, iterations: int, limited: int) -> dict[str, float]:
+        limit = settings.compression_limit * template.tissue_depth
+        yielded = np.einsum("ij,ij->i", self._skin_u, template.bone_direction)
+        touched = np.zeros(template.n_skin, bool)
+        touched[contacts.skin] = True
+        deep = np.flatnonzero(template.outer & ((yielded > _NEAR_BONE * limit) | (touched & (limit < _SHALLOW))))
+        # Skin that was carried far along the surface gives way: it slips, and is pressed under the hand and not ploughed ahead of it.
+        inward = -interpolate(self._tracked_normals, contacts.skin, contacts.skin_weights)
+        inward /= np.maximum(np.linalg.norm(inward, axis=1, keepdims=True), 1e-12)
+        carried = interpolate(self._skin_u, contacts.skin, contacts.skin_weights)
+        carried -= np.einsum("ij,ij->i", carried, inward)[:, None] * inward
+        hold = np.clip(2.0 - np.linalg.norm(carried, axis=1) / settings.drag_limit, 0.0, 1.0)
+        normals = hold[:, None] * normals + (1.0 - hold[:, None]) * inward
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+        away = -template.bone_direction[deep]
+        floor = tracked[deep] - limit[deep, None] * away
+        return ContactProblem(
+            self.system,
+            np.concatenate([contacts.skin, np.column_stack([deep] * 3)]),
+            np.concatenate([contacts.skin_weights, np.tile([1.0, 0.0, 0.0], (len(deep), 1))]),
+            np.concatenate([normals, away]),
+            np.concatenate([targets, floor]),
+            tracked,
+            np.concatenate([settings.friction * hold, np.zeros(len(deep))]),
+            np.concatenate([contacts.force, np.zeros((len(deep), 3))]),
+        )
+
+    def _statistics(self, substeps: int, iterations: int, limited: float) -> dict[str, float]:
         system = self.system
         result = {
             "substeps": float(substeps),
             "iterations": float(iterations),
             "residual_um": 1e6 * float(self._change),
             "contacts": float(len(self.contact.contacts)),
-            "bone_limited": float(limited),
+            "bone_limited_mm": limited,
         }
         if substeps:
-            determinant_ratios(self._u, system.tets, system.gradients, self._f_tra, self._det, self._ratios)
+            determinants(self._u, system.tets, system.gradients, self._f_tra, self._ratios)
+            self._ratios /= self._det
             low, middle, high = np.percentile(self._ratios, (1, 50, 99))
             result |= {"volume_ratio_p1": low, "volume_ratio_p50": middle, "volume_ratio_p99": high}
             result["inverted_tets"] = float((self._ratios <= 0).sum())

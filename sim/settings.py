@@ -17,16 +17,17 @@ class PhysicsSettings:
     w_str: float = 3400.0  # [Pa] strain weight of soft tissue, E about 5 kPa
     w_vol: float = 10200.0  # [Pa] volume weight
     volume_tolerance: float = 0.05  # [-] det F may leave det F_tra by this fraction
-    w_skin: float = 30.0  # [N/m] membrane stiffness of the skin
+    w_skin: float = 90.0  # [N/m] membrane stiffness of the skin
     w_tra: float = 2.0e4  # [Pa/m] attachment of the skin to the tracked surface
     friction: float = 0.5  # [-] Coulomb coefficient between hand and skin
+    drag_limit: float = 0.010  # [m] skin dragged further starts to slip, at twice this it slips freely
     gap: float = 0.0005  # [m] distance at which skin and hand touch
     compression_limit: float = 0.7  # [-] share of the local tissue depth by which skin may yield towards bone
     relaxation_time: float = 0.04  # [s] time constant of the return after release
     step_length: float = 0.0015  # [m] a hand vertex near the skin moves at most so far within a substep
     max_substeps: int = 24
     iterations: int = 4  # per substep
-    final_iterations: int = 12  # in the last substep of a frame
+    final_iterations: int = 20  # in the last substep of a frame
 
     @classmethod
     def load(cls, name: str) -> "PhysicsSettings":

@@ -13,6 +13,8 @@ from .settings import PhysicsSettings
 from .surface import triangle_normals
 from .template import TISSUE, Template
 
+_SOFTEST = 0.1  # this quantile of the tissue counts as its softest part
+
 
 def stiffness(elements: NDArray, gradients: NDArray, weights: NDArray, n: int) -> csr_matrix:
     """Scalar stiffness Σ w_e grad φ_a · grad φ_b over elements of k corners; gradients (e, k, d), weights (e,), (n, n)."""
@@ -83,8 +85,8 @@ class ElasticSystem:
         self.matrix = matrix[self.free][:, self.free].tocsr()
         self.factor = Factor(self.matrix)
         strain = stiffness(self.tets, self.gradients, self.v_str, n).diagonal()[self.free]
-        # Part of A that resists a shear; the rest of it only answers to volume and stretch.
-        self.strain_share = float(strain.sum() / self.matrix.diagonal().sum())
+        # Part of A that resists a shear, where the tissue is softest; the rest of A only answers to volume and stretch.
+        self.strain_share = float(np.quantile(strain / self.matrix.diagonal(), _SOFTEST))
         self.tet_start, self.tet_corners = corner_lists(self.tets, n)
         self.skin_start, self.skin_corners = corner_lists(self.triangles, template.n_skin)
         self._free_embedding = self.embedding[:, self.free].tocsr()
