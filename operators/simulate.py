@@ -173,7 +173,7 @@ def _notes(statistics: list[dict[str, float]], frames: range) -> tuple[str, ...]
             f"At the first frame {frames.start} a hand is already {statistics[0]['started_inside_mm']:.0f} mm inside "
             "the head; where it came from is unknown, so it was pushed out by the shortest way. Start before the contact."
         )
-    held = sum(numbers.get("bone_limited", 0) > 0 for numbers in statistics)
+    held = sum(numbers.get("bone_limited_mm", 0) > 0 for numbers in statistics)
     if held:
         notes.append(f"In {held} frames bone stopped the skin.")
     return tuple(notes)
