@@ -18,9 +18,10 @@ from scipy.spatial import cKDTree
 
 from .bones import signed_distance
 from .distance import TriangleTree
+from .intersections import intersecting_pairs
 from .isosurface import Grid, isosurface, large_parts, smooth_surface
 from .landmarks import Landmarks
-from .solid_angle import inside_grid
+from .solid_angle import inside_grid, winding_number
 from .surface import Surface, vertex_normals
 
 MIN_TISSUE = 0.002  # between any bone and any skin [m]
@@ -130,7 +131,11 @@ def place_skull(
         field = field.reshape(grid.shape)
         field = np.where(large_parts(field < 0), field, np.maximum(field, _OUT))
         v, t = isosurface(field, grid)
-        return (_pushed_inside(smooth_surface(v, t, _SMOOTH_STEPS), t, whole, MIN_TISSUE) if len(v) else v), t
+        if len(v):
+            even = _pushed_inside(smooth_surface(v, t, _SMOOTH_STEPS), t, whole, MIN_TISSUE)
+            # On skin that passes through itself pushing can fold the bone; the isosurface itself never is folded.
+            v = even if not len(intersecting_pairs(even, t)) else v
+        return v, t
 
     jaw_local = bone(_JAW_SPACING, jaw, _mandible(landmarks, visible), None)
     cranium_local = bone(_SPACING, cranium, _cranium(landmarks), jaw_local)
@@ -278,7 +283,8 @@ def _below(front: NDArray, up: NDArray, profile: NDArray) -> NDArray[np.float64]
 def _pushed_inside(vertices: NDArray, triangles: NDArray, skin: TriangleTree, margin: float) -> NDArray[np.float64]:
     """Moves vertices (n, 3) that come closer to the skin than `margin` [m] away from it."""
     for _ in range(10):
-        distance, triangle, barycentric, sign = skin.closest(vertices)
+        distance, triangle, barycentric, _ = skin.closest(vertices)
+        sign = np.where(winding_number(skin, vertices) > 0.5, -1.0, 1.0)
         signed = -sign * distance
         close = signed < margin
         if not close.any():

@@ -101,6 +101,7 @@ def build_template(
         notes.append(f"The skin is embedded in a closed envelope, because {reason}.")
         yield Progress("volume", 0.6, "envelope")
         outside, around = envelope(closed, surface, _ENVELOPE * settings.target_edge)
+        skull = _cleared(outside, around, skull)
         try:
             points, tets = yield from _fill(outside, around, skull, settings, 0)
             points, tets = flesh_only(points, tets, outside, around)
@@ -243,6 +244,9 @@ def _fill(
             (skull.cranium_vertices, skull.cranium_triangles),
         ]
     )
+    pairs = intersecting_pairs(vertices, triangles)
+    if len(pairs):  # TetGen would refuse them, or never end
+        raise VolumeError(f"skin and bone meet in {len(pairs)} places")
     used = np.unique(triangles)
     compact = np.zeros(len(vertices), np.int64)
     compact[used] = np.arange(len(used))
