@@ -10,12 +10,22 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def real_blender() -> str | None:
+    """The Blender program: the one that these tests run in, else the one that the environment names."""
+    if importlib.util.find_spec("bpy") is not None:
+        import bpy
+
+        if bpy.app.binary_path:
+            return bpy.app.binary_path
+    return os.environ.get("NEPHIM_BLENDER") or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if importlib.util.find_spec("bpy") is None:
         for item in items:
             if item.get_closest_marker("bpy"):
                 item.add_marker(pytest.mark.skip(reason="there is no bpy module"))
-    if not os.environ.get("NEPHIM_BLENDER"):
+    if real_blender() is None:
         for item in items:
             if item.get_closest_marker("blender"):
                 item.add_marker(pytest.mark.skip(reason="NEPHIM_BLENDER names no Blender program"))
@@ -45,9 +55,9 @@ def fresh_file(request: pytest.FixtureRequest):
 
 
 @pytest.fixture(scope="session")
-def blender_program() -> str:
-    """The real Blender program that the environment names."""
-    return os.environ["NEPHIM_BLENDER"]
+def blender_program() -> str | None:
+    """The real Blender program; None where there is none (not in tests marked `blender`)."""
+    return real_blender()
 
 
 @pytest.fixture(scope="session")

@@ -106,10 +106,10 @@ def test_manifest_and_project_agree():
     assert manifest()["license"] == ["SPDX:" + project["license"]]
 
 
-def extension_tool() -> list[str]:
-    """Blender's own extension commands: the program's where it is named, else the same tool beside the bpy module."""
-    if os.environ.get("NEPHIM_BLENDER"):
-        return [os.environ["NEPHIM_BLENDER"], "-b", "--factory-startup", "--command", "extension"]
+def extension_tool(program: str | None) -> list[str]:
+    """Blender's own extension commands: the program's where there is one, else the same tool beside the bpy module."""
+    if program:
+        return [program, "-b", "--factory-startup", "--command", "extension"]
     import bpy
 
     tool = Path(bpy.utils.resource_path("LOCAL")) / "scripts/addons_core/bl_pkg/cli/blender_ext.py"
@@ -117,17 +117,19 @@ def extension_tool() -> list[str]:
 
 
 @pytest.mark.bpy
-def test_blender_accepts_the_extension_and_packs_only_the_package(tmp_path):
+def test_blender_accepts_the_extension_and_packs_only_the_package(tmp_path, blender_program):
     import zipfile
 
     environment = os.environ | {"BLENDER_USER_RESOURCES": str(tmp_path / "user")}
     archive = tmp_path / "nephim.zip"
     run = subprocess.run(
-        [*extension_tool(), "build", "--source-dir", str(ROOT), "--output-filepath", str(archive)],
+        [*extension_tool(blender_program), "build", "--source-dir", str(ROOT), "--output-filepath", str(archive)],
         capture_output=True, text=True, env=environment,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
-    run = subprocess.run([*extension_tool(), "validate", str(archive)], capture_output=True, text=True, env=environment)
+    run = subprocess.run(
+        [*extension_tool(blender_program), "validate", str(archive)], capture_output=True, text=True, env=environment
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     with zipfile.ZipFile(archive) as packed:
         names = packed.namelist()
