@@ -87,10 +87,10 @@ def _section(
             order = np.argsort(~below[chosen], axis=1, kind="stable")
             a, b, c, d = np.take_along_axis(tets[chosen], order, axis=1).T
             corners = [_crossing(vertices, height, x, y) for x, y in ((a, c), (a, d), (b, d), (b, c))]
-            fans = ((0, 1, 2), (0, 2, 3))
+            fans = [(0, 1, 2), (0, 2, 3)]
         else:
             corners = [_crossing(vertices, height, a, x) for x in (b, c, d)]
-            fans = ((0, 1, 2),)
+            fans = [(0, 1, 2)]
         block = np.stack(corners, axis=1)
         facing = np.cross(block[:, 1] - block[:, 0], block[:, 2] - block[:, 0]) @ normal
         block = np.where((facing < 0)[:, None, None], block[:, ::-1], block)

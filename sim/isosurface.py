@@ -139,7 +139,7 @@ def well_composed(inside: NDArray) -> NDArray[np.bool_]:
                 diagonal = s[k] & s[(k + 2) % 4] & ~s[(k + 1) % 4] & ~s[(k + 3) % 4]
                 s[(k + 1) % 4][diagonal] = True
         corners = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]
-        views = {c: _shifted(inside, c, cells) for c in corners}
+        views: dict[tuple[int, ...], NDArray] = {c: _shifted(inside, c, cells) for c in corners}
         for a in corners:
             b = tuple(1 - x for x in a)
             others = [views[c] for c in corners if c not in (a, b)]

@@ -93,11 +93,12 @@ def find_landmarks(
 
     vertices: (n, 3) [m]; triangles: (m, 3); up, front: (3,). Raises VolumeError when no profile can be seen.
     """
-    up = np.asarray(up, float) / np.linalg.norm(up)
-    front = np.asarray(front, float) - up * (up @ np.asarray(front, float))
-    front /= np.linalg.norm(front)
+    upwards, forwards = np.asarray(up, float), np.asarray(front, float)
+    upwards = upwards / np.linalg.norm(upwards)
+    forwards = forwards - upwards * (upwards @ forwards)
+    forwards = forwards / np.linalg.norm(forwards)
     used = vertices[np.unique(triangles)]
-    rotation = np.array([np.cross(up, front), up, front])
+    rotation = np.array([np.cross(upwards, forwards), upwards, forwards])
     centre = 0.5 * (used.min(0) + used.max(0))
     frame = HeadFrame(centre, rotation)
     local = frame.into(vertices)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A jaw and a cranium placed under a head's skin by published soft-tissue thickness.
+"""A jaw and a cranium placed under a head's skin by soft-tissue thickness.
 
 The bone is the set of points that lie deeper under the skin than the tissue is thick there, keep away from the mouth,
 the nostrils and the eyes, and lie within the regions of the cranium or the mandible. Both sets are fields on a regular
@@ -38,10 +38,10 @@ _SMOOTHING = 0.6  # of the field, in grid cells
 _SPACING = 0.006  # of the cranium's grid, for an adult head [m]: triangles of about 6 mm
 _JAW_SPACING = 0.004  # the same for the jaw, which is thin
 
-# Soft-tissue depths [mm] at landmarks, adult means pooled over sexes, rounded (Stephan and Simpson 2008, "Facial soft
-# tissue depths in craniofacial identification, part I"); where that table has no entry (ear, temple, side of the
-# scalp) usual anatomical values. Position: a found landmark and an offset from it [mm of an adult head] (lateral, up,
-# front); it is then moved to the closest point of the skin.
+# Soft-tissue depths [mm] at landmarks: round numbers of the size of the adult means that Stephan and Simpson 2008
+# pool ("Facial soft tissue depths in craniofacial identification, part I"), not a transcription of their table; the
+# ear, the temple and the side of the scalp, which it lacks, by usual anatomy. Position: a found landmark and an offset
+# from it [mm of an adult head] (lateral, up, front); it is then moved to the closest point of the skin.
 _DEPTHS: list[tuple[str, str, tuple[float, float, float], float]] = [
     ("vertex", "vertex", (0, 0, 0), 5.0),
     ("parietal", "vertex", (45, -15, -20), 5.5),
