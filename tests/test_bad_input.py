@@ -337,3 +337,22 @@ def test_damaged_results_are_refused(face, capsys):
     message = refused(capsys, face, "simulate")
     assert "is not a volume that NePHIM can read" in message
     assert "Build the volume again" in message
+
+
+def test_an_interrupted_simulation_goes_on_as_if_nothing_had_happened(built, tmp_path):
+    """Cancelled between frames in the middle of a contact, and gone on with: to the last bit the same positions."""
+    results = []
+    for name, interrupted in (("whole", False), ("resumed", True)):
+        shutil.copytree(built.parent, tmp_path / name)
+        path = tmp_path / name / built.name
+        bpy.ops.wm.open_mainfile(filepath=str(path))
+        scene = bpy.context.scene
+        if interrupted:
+            job = simulate.simulate_job(scene, frames=(1, 6))
+            while "frame 5" not in next(job).detail:
+                pass
+            job.close()
+        done = drive(simulate.simulate_job(scene, frames=(1, 6)), io.StringIO())
+        assert done.new == (2 if interrupted else 6)
+        results.append((path.with_suffix(".nephim") / "simulation.pc2").read_bytes())
+    assert results[0] == results[1]
