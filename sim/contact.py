@@ -20,6 +20,7 @@ _NEAR = 0.001  # [m] skin so close to a hand becomes a candidate; the forces dec
 _DEEPEST = 0.01  # [m] a hand vertex deeper in the skin than this is not found by looking from the hand
 _SEARCH = 0.02  # [m] how far from the skin the anchored side of a hand is looked for
 _FACING = 0.1  # least -cos between skin normal and the normal of a hand triangle that may push it
+_OUTWARD = 0.2  # cos between push and skin normal above which a contact lets go
 _SAME_SIDE = 0.2  # least cos between the old and the new hand normal of a sliding anchor
 
 
@@ -93,8 +94,12 @@ class ContactTracker:
     def reset(self) -> None:
         self.contacts = Contacts.none()
 
-    def update(self, skin: NDArray, hands: NDArray) -> None:
-        """Finds new contacts of the skin (n_skin, 3) with hands (n_hand, 3); those that pushed until now stay."""
+    def update(self, tracked: NDArray, skin: NDArray, hands: NDArray) -> None:
+        """Finds new contacts of the skin (n_skin, 3) with hands (n_hand, 3); those that pushed until now stay.
+
+        Which side of a hand may push is told by the normals of the tracked skin (n_skin, 3): those of the deformed skin turn over
+        in folds. A contact that would pull the skin out of the head is none.
+        """
         low, high = hands.min(axis=0) - _NEAR, hands.max(axis=0) + _NEAR
         near_skin = np.flatnonzero(self.outer & ((skin > low) & (skin < high)).all(axis=1))
         if len(near_skin) == 0:
@@ -102,10 +107,11 @@ class ContactTracker:
             return
         low, high = skin[near_skin].min(axis=0) - _SEARCH, skin[near_skin].max(axis=0) + _SEARCH
         near_hand = ((hands > low) & (hands < high)).all(axis=1)
-        unit_normals(skin, self.skin_triangles, self.skin_normals)
+        unit_normals(tracked, self.skin_triangles, self.skin_normals)
         unit_normals(hands, self.hand_triangles, self.hand_normals)
         self._hand_tree.refit(hands)
-        kept = self.contacts
+        outward = interpolate(self.skin_normals, self.contacts.skin, self.contacts.skin_weights)
+        kept = self.contacts = self.contacts.select(np.einsum("ij,ij->i", self.normals(), outward) < _OUTWARD)
         new = self._skin_on_hand(skin, np.setdiff1d(near_skin, kept.key, assume_unique=True))
         self.contacts = kept.join(new).join(self._hand_on_skin(skin, hands, np.flatnonzero(near_hand), kept))
 

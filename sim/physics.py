@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from ..errors import SimulationError, SurfaceError
 from . import rigid
 from .anderson import Anderson
-from .complementarity import ContactProblem
-from .contact import Contacts, ContactTracker, interpolate, unit_normals
+from .complementarity import BONE_GIVE, HAND_GIVE, ContactProblem
+from .contact import Contacts, ContactTracker, interpolate
 from .distance import TriangleTree
 from .elasticity import deformation_gradients, determinants, gather, tet_forces
 from .frame import SimulatedFrame, TrackedFrame
@@ -82,7 +82,6 @@ class Physics:
         outer = template.outer[template.skin_triangles].all(axis=1)
         self._skin_tree = TriangleTree(template.skin_vertices, template.skin_triangles[outer])
         self._anderson = Anderson(self._x.size)
-        self._tracked_normals = np.zeros((template.n_skin, 3))
         self._ratios, self._mobility = np.ones(t), np.zeros(n)
         self.reset()
 
@@ -196,7 +195,7 @@ class Physics:
         np.maximum(self._det, _LEAST_DETERMINANT, out=self._det)
         tracked = template.skin_vertices + skin
         hands = self._lift_off_bone(tracked, hands)
-        self.contact.update(tracked + self._skin_u, hands)
+        self.contact.update(tracked, tracked + self._skin_u, hands)
         contacts = self.contact.contacts
         before = self._u[system.free]
         iterate = before.copy()
@@ -296,7 +295,6 @@ class Physics:
     def _contact_problem(self, tracked: NDArray, hands: NDArray) -> ContactProblem:
         """The present contacts, each wanting its skin point a gap off its anchor, and the bone under the skin near them."""
         contacts, settings, template = self.contact.contacts, self.settings, self.template
-        unit_normals(tracked, self.system.triangles, self._tracked_normals)
         normals = self.contact.normals()
         targets = interpolate(hands, contacts.hand, contacts.hand_weights) + settings.gap * normals
         present = interpolate(tracked + self._skin_u, contacts.skin, contacts.skin_weights)
@@ -310,7 +308,7 @@ class Physics:
         touched[contacts.skin] = True
         deep = np.flatnonzero(template.outer & ((yielded > _NEAR_BONE * limit) | (touched & (limit < _SHALLOW))))
         # Skin that was carried far along the surface gives way: it slips, and is pressed under the hand and not ploughed ahead of it.
-        inward = -interpolate(self._tracked_normals, contacts.skin, contacts.skin_weights)
+        inward = -interpolate(self.contact.skin_normals, contacts.skin, contacts.skin_weights)
         inward /= np.maximum(np.linalg.norm(inward, axis=1, keepdims=True), 1e-12)
         carried = interpolate(self._skin_u, contacts.skin, contacts.skin_weights)
         carried -= np.einsum("ij,ij->i", carried, inward)[:, None] * inward
@@ -327,6 +325,7 @@ class Physics:
             np.concatenate([targets, floor]),
             tracked,
             np.concatenate([settings.friction * hold, np.zeros(len(deep))]),
+            np.concatenate([np.full(len(contacts), HAND_GIVE), np.full(len(deep), BONE_GIVE)]),
             np.concatenate([contacts.force, np.zeros((len(deep), 3))]),
         )
 
