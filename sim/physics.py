@@ -32,8 +32,8 @@ _CONVERGED = 2e-6  # [m] largest change of an iteration at which a substep is do
 _MAX_TARGET_STEP = 0.003  # [m] a contact moves the skin at most so far in one substep, so that nothing ever pops
 _MAX_CHANGE = 0.006  # [m] largest change of a displacement component in a substep
 _SKIN_MOBILITY = 0.3  # of skin out of contact, against 1 inside the volume, when tetrahedra are opened
-_NEAR_BONE = 0.6  # share of its compression limit beyond which a skin vertex is kept off the bone explicitly
-_SHALLOW = 0.010  # [m] touched skin with a limit below this is kept off the bone from the start
+_NEAR_BONE = 0.5  # a skin vertex with less than this share of its yield left is kept off the bone explicitly
+_TOWARDS_BONE = 0.2  # cos between push and bone direction below which bone does not stop the push
 _DEEP = 0.05  # [m] how deep a hand may be in the head at the first frame to be noticed
 _REACH = 0.005  # [m] hand vertices further than this plus their own motion from the skin need no substeps
 
@@ -302,19 +302,21 @@ class Physics:
         length = np.linalg.norm(step, axis=1, keepdims=True)
         targets = present + step * np.minimum(1.0, _MAX_TARGET_STEP / np.maximum(length, 1e-12))
 
+        # Bone stops the skin: a contact asks for no more than its skin can still yield along the push.
         limit = settings.compression_limit * template.tissue_depth
-        yielded = np.einsum("ij,ij->i", self._skin_u, template.bone_direction)
-        touched = np.zeros(template.n_skin, bool)
-        touched[contacts.skin] = True
-        deep = np.flatnonzero(template.outer & ((yielded > _NEAR_BONE * limit) | (touched & (limit < _SHALLOW))))
-        # Skin that was carried far along the surface gives way: it slips, and is pressed under the hand and not ploughed ahead of it.
-        inward = -interpolate(self.contact.skin_normals, contacts.skin, contacts.skin_weights)
-        inward /= np.maximum(np.linalg.norm(inward, axis=1, keepdims=True), 1e-12)
+        room = limit - np.einsum("ij,ij->i", self._skin_u, template.bone_direction)
+        towards = np.einsum("mkd,md->mk", template.bone_direction[contacts.skin], normals)
+        reach = np.where(towards > _TOWARDS_BONE, room[contacts.skin] / np.maximum(towards, _TOWARDS_BONE), np.inf)
+        reach = np.min(np.where(contacts.skin_weights > 0, reach, np.inf), axis=1)
+        asked = np.einsum("ij,ij->i", targets - present, normals)
+        targets -= np.maximum(asked - np.maximum(reach, 0.0), 0.0)[:, None] * normals
+
+        # Skin that was carried far slips.
         carried = interpolate(self._skin_u, contacts.skin, contacts.skin_weights)
-        carried -= np.einsum("ij,ij->i", carried, inward)[:, None] * inward
+        carried -= np.einsum("ij,ij->i", carried, normals)[:, None] * normals
         hold = np.clip(2.0 - np.linalg.norm(carried, axis=1) / settings.drag_limit, 0.0, 1.0)
-        normals = hold[:, None] * normals + (1.0 - hold[:, None]) * inward
-        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+        deep = np.flatnonzero(template.outer & (room < _NEAR_BONE * limit))
         away = -template.bone_direction[deep]
         floor = tracked[deep] - limit[deep, None] * away
         return ContactProblem(
