@@ -20,6 +20,7 @@ _NEAR = 0.001  # [m] skin so close to a hand becomes a candidate; the forces dec
 _DEEPEST = 0.01  # [m] a hand vertex deeper in the skin than this is not found by looking from the hand
 _SEARCH = 0.02  # [m] how far from the skin the anchored side of a hand is looked for
 _FACING = 0.1  # least -cos between skin normal and the normal of a hand triangle that may push it
+_CLEAR = 0.002  # [m] a hand further outside the tracked skin than this lets go
 _OUTWARD = 0.2  # cos between push and skin normal above which a contact lets go
 _SAME_SIDE = 0.2  # least cos between the old and the new hand normal of a sliding anchor
 
@@ -93,6 +94,14 @@ class ContactTracker:
 
     def reset(self) -> None:
         self.contacts = Contacts.none()
+
+    def release(self, tracked: TriangleTree, hands: NDArray) -> None:
+        """Lets go where a hand (n_hand, 3) is clear of the tracked skin, whatever the deformed skin still clings to."""
+        if len(self.contacts) == 0:
+            return
+        anchors = interpolate(hands, self.contacts.hand, self.contacts.hand_weights)
+        distance, _, _, sign = tracked.closest(anchors)
+        self.contacts = self.contacts.select((sign < 0) | (distance < _CLEAR))
 
     def update(self, tracked: NDArray, skin: NDArray, hands: NDArray) -> None:
         """Finds new contacts of the skin (n_skin, 3) with hands (n_hand, 3); those that pushed until now stay.

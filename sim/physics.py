@@ -194,7 +194,9 @@ class Physics:
         deformation_gradients(volume, system.tets, system.gradients, self._f_tra, self._det)
         np.maximum(self._det, _LEAST_DETERMINANT, out=self._det)
         tracked = template.skin_vertices + skin
+        self._skin_tree.refit(tracked)
         hands = self._lift_off_bone(tracked, hands)
+        self.contact.release(self._skin_tree, hands)
         self.contact.update(tracked, tracked + self._skin_u, hands)
         contacts = self.contact.contacts
         before = self._u[system.free]
@@ -241,7 +243,6 @@ class Physics:
         self._lifted = 0.0
         if len(near) == 0:
             return hands
-        self._skin_tree.refit(tracked)
         distance, triangle, weights, _ = self._skin_tree.closest(hands[near], _DEEP)
         found = np.isfinite(distance)
         near, ids, weights = near[found], self._skin_tree.triangles[triangle[found]], weights[found]

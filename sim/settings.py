@@ -20,7 +20,7 @@ class PhysicsSettings:
     w_skin: float = 90.0  # [N/m] membrane stiffness of the skin
     w_tra: float = 2.0e4  # [Pa/m] attachment of the skin to the tracked surface
     friction: float = 0.5  # [-] Coulomb coefficient between hand and skin
-    drag_limit: float = 0.010  # [m] skin dragged further starts to slip, at twice this it slips freely
+    drag_limit: float = 0.007  # [m] skin dragged further starts to slip, at twice this it slips freely
     gap: float = 0.0005  # [m] distance at which skin and hand touch
     compression_limit: float = 0.7  # [-] share of the local tissue depth by which skin may yield towards bone
     relaxation_time: float = 0.04  # [s] time constant of the return after release
