@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 # A displacement below this [m] leaves a tetrahedron at rest: the 0.001 mm that counts as no change.
 REST = 1e-6
+LEAST_DETERMINANT = 0.05  # of det F_tra below which the tracked motion has flattened a tetrahedron
 _ROTATION_STEPS = 4
 _VOLUME_STEPS = 4
 CHUNKS = 64  # elements are worked in so many runs, each with its own scratch memory
@@ -170,6 +171,7 @@ def _nearest_volume_by_stretches(f, d, target):
 def tet_forces(u, tets, gradients, f_tra, det_tra, v_str, v_vol, tolerance, quaternions, active, out):
     """Right-hand side of the global step per tetrahedron and corner, written to out (t, 4, 3) [N] where active.
 
+    A tetrahedron that the tracked motion itself flattened has no volume to keep and is held at its tracked shape instead.
     u: (n, 3) displacement [m]; v_str = V m w_str, v_vol = V w_vol (t,) [N m]; quaternions: (t, 4) warm start, updated;
     active: (t,) bool, set to whether a tetrahedron is displaced at all.
     """
@@ -197,8 +199,11 @@ def tet_forces(u, tets, gradients, f_tra, det_tra, v_str, v_vol, tolerance, quat
                 for j in range(3):
                     m[i, j] = f[i, 0] * f_tra[t, j, 0] + f[i, 1] * f_tra[t, j, 1] + f[i, 2] * f_tra[t, j, 2]
             _follow_rotation(m, quaternions[t], r)
-            slack = tolerance * det_tra[t]
-            _nearest_volume(f, d, m, det_tra[t] - slack, det_tra[t] + slack)
+            if det_tra[t] > LEAST_DETERMINANT:
+                slack = tolerance * det_tra[t]
+                _nearest_volume(f, d, m, det_tra[t] - slack, det_tra[t] + slack)
+            else:
+                d[:] = f_tra[t]
             for i in range(3):
                 for j in range(3):
                     rotated = r[i, 0] * f_tra[t, 0, j] + r[i, 1] * f_tra[t, 1, j] + r[i, 2] * f_tra[t, 2, j]

@@ -12,7 +12,7 @@ from .anderson import Anderson
 from .complementarity import BONE_GIVE, HAND_GIVE, ContactProblem
 from .contact import Contacts, ContactTracker, interpolate
 from .distance import TriangleTree
-from .elasticity import deformation_gradients, determinants, gather, tet_forces
+from .elasticity import LEAST_DETERMINANT, deformation_gradients, determinants, gather, tet_forces
 from .frame import SimulatedFrame, TrackedFrame
 from .membrane import triangle_forces
 from .settings import PhysicsSettings
@@ -24,14 +24,14 @@ from .undisturbed import UndisturbedVolume
 from .untangle import untangle
 
 _AT_REST = 1e-6  # [m] without contact, what is left of a deformation below this is set to zero
-_LEAST_DETERMINANT = 0.05  # tracked tetrahedra flatter than this are asked for this much volume
 _FADING = 1e-4  # [m] without contact, what is left of a deformation below this just decays
 _CONTACT_SWEEPS = 20
 _CONTACT_TOLERANCE = 1e-6  # [m]
 _CONVERGED = 2e-6  # [m] largest change of an iteration at which a substep is done
 _MAX_TARGET_STEP = 0.003  # [m] a contact moves the skin at most so far in one substep, so that nothing ever pops
 _MAX_CHANGE = 0.006  # [m] largest change of a displacement component in a substep
-_SKIN_MOBILITY = 0.3  # of skin out of contact, against 1 inside the volume, when tetrahedra are opened
+# How far skin and skin in contact move against 1 inside the volume when tetrahedra are opened.
+_SKIN_MOBILITY, _CONTACT_MOBILITY = 0.3, 0.05
 _NEAR_BONE = 0.5  # a skin vertex with less than this share of its yield left is kept off the bone explicitly
 _TOWARDS_BONE = 0.2  # cos between push and bone direction below which bone does not stop the push
 _DEEP = 0.05  # [m] how deep a hand may be in the head at the first frame to be noticed
@@ -192,7 +192,6 @@ class Physics:
         """Minimises the energy for one position of skin (n_skin, 3) displacement, volume and hands; returns the iterations."""
         system, settings, template = self.system, self.settings, self.template
         deformation_gradients(volume, system.tets, system.gradients, self._f_tra, self._det)
-        np.maximum(self._det, _LEAST_DETERMINANT, out=self._det)
         tracked = template.skin_vertices + skin
         self._skin_tree.refit(tracked)
         hands = self._lift_off_bone(tracked, hands)
@@ -260,13 +259,13 @@ class Physics:
         return lifted
 
     def _untangle(self, contacts: Contacts) -> None:
-        """Opens inverted tetrahedra; skin in contact stays, other skin moves less than the inside."""
+        """Opens inverted tetrahedra; skin moves less than the inside, skin in contact hardly."""
         system = self.system
         self._mobility[:] = 0.0
         self._mobility[system.free] = 1.0
         if self.template.conforming:
             self._mobility[: self.template.n_skin] *= _SKIN_MOBILITY
-            self._mobility[contacts.skin[contacts.force.any(axis=1)]] = 0.0
+            self._mobility[contacts.skin[contacts.force.any(axis=1)]] = _CONTACT_MOBILITY
         untangle(
             self._u, system.tets, system.gradients, self._f_tra, self._det, self._mobility,
             system.tet_start, system.tet_corners,
@@ -343,10 +342,13 @@ class Physics:
         }
         if substeps:
             determinants(self._u, system.tets, system.gradients, self._f_tra, self._ratios)
-            self._ratios /= self._det
-            low, middle, high = np.percentile(self._ratios, (1, 50, 99))
+            kept = self._det > LEAST_DETERMINANT
+            self._ratios /= np.where(kept, self._det, np.inf)
+            ratios = self._ratios[kept]
+            low, middle, high = np.percentile(ratios, (1, 50, 99))
             result |= {"volume_ratio_p1": low, "volume_ratio_p50": middle, "volume_ratio_p99": high}
-            result["inverted_tets"] = float((self._ratios <= 0).sum())
+            result["inverted_tets"] = float((ratios <= 0).sum())
+            result["tracked_inverted_tets"] = float((~kept).sum())
         else:
             result |= {"volume_ratio_p1": 1.0, "volume_ratio_p50": 1.0, "volume_ratio_p99": 1.0, "inverted_tets": 0.0}
         return result

@@ -5,9 +5,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from .elasticity import shape_gradients
+from .elasticity import corner_lists, deformation_gradients, shape_gradients
 from .system import Factor, stiffness
 from .template import CRANIUM, JAW, TISSUE, Template
+from .untangle import LEAST_RATIO, untangle
 
 # Pulls an embedding volume to the tracked skin so firmly that what remains is far below a micrometre's effect.
 _EMBEDDING_WEIGHT = 100.0
@@ -21,6 +22,11 @@ class UndisturbedVolume:
         n = len(template.vertices)
         tets = template.tets[template.tet_region == TISSUE]
         gradients, volumes = shape_gradients(template.vertices, tets)
+        t = len(tets)
+        self._tets, self._gradients = np.ascontiguousarray(tets), gradients
+        self._f, self._det = np.zeros((t, 3, 3)), np.ones(t)
+        self._identity, self._one = np.broadcast_to(np.eye(3), (t, 3, 3)).copy(), np.ones(t)
+        self._start, self._corners = corner_lists(tets, n)
         # Stiffer where elements are small, so that thin tissue is carried along and not inverted.
         matrix = stiffness(tets, gradients, np.cbrt(volumes), n)
         used = np.zeros(n, bool)
@@ -36,6 +42,8 @@ class UndisturbedVolume:
             matrix = (matrix + weight * (template.embedding.T @ template.embedding)).tocsr()
             self._pull = (weight * template.embedding.T).tocsr()
         self.free = np.flatnonzero(used & ~known)
+        self._mobility = np.zeros(n)
+        self._mobility[self.free] = 1.0
         self.known = np.flatnonzero(known)
         rows = matrix[self.free]
         self._coupling: csr_matrix = rows[:, self.known].tocsr()
@@ -58,4 +66,10 @@ class UndisturbedVolume:
         x = np.empty_like(b)
         self._factor.solve(np.ascontiguousarray(b), x)
         d[self.free] = x
+        deformation_gradients(d, self._tets, self._gradients, self._f, self._det)
+        if self._det.min() < LEAST_RATIO:
+            # Strong expressions fold thin tissue; a harmonic extension does not know, the inside can give way.
+            untangle(
+                d, self._tets, self._gradients, self._identity, self._one, self._mobility, self._start, self._corners
+            )
         return d

@@ -8,6 +8,8 @@ Gauss-Seidel sweep of position-based volume constraints (Müller et al. 2007) ov
 import numpy as np
 from numba import njit
 
+from .elasticity import LEAST_DETERMINANT
+
 LEAST_RATIO = 0.1  # of det F / det F_tra that a tetrahedron must keep
 _TARGET_RATIO = 0.15  # what a tetrahedron below the least ratio is opened to
 _SWEEPS = 40
@@ -41,7 +43,9 @@ def untangle(u, tets, gradients, f_tra, det_tra, mobility, start, corners):
     queue = np.empty(len(tets), np.int64)
     count = 0
     for t in range(len(tets)):
-        if _gradients(u, tets[t], gradients[t], f_tra[t], f, cofactor) < LEAST_RATIO * det_tra[t]:
+        if det_tra[t] <= LEAST_DETERMINANT:
+            queued[t] = True  # the tracked motion flattened it: nothing to keep
+        elif _gradients(u, tets[t], gradients[t], f_tra[t], f, cofactor) < LEAST_RATIO * det_tra[t]:
             queue[count] = t
             queued[t] = True
             count += 1
