@@ -233,13 +233,13 @@ def _touches(character: Character, scout: _Scout, side: str) -> list[_Touch]:
         return lambda posed: gestures.hand_spot(hand, posed, vertex, along)
 
     if side == "R":
-        cheek = [(-38, 0.098), (-46, 0.088), (-55, 0.076), (-64, 0.064), (-72, 0.054)]
+        cheek = [(-46, 0.066), (-52, 0.064), (-58, 0.063), (-64, 0.065), (-70, 0.070)]
         path = _even_turns([Spot(*scout.around(*place), np.array([0.6, 0.1, 0.8])) for place in cheek])
         nose, _ = _nose(scout)
         return [
             _Touch(
                 [(8, 0), (24, 1), (70, 1), (86, 0)],
-                [(8, -60), (22, -45), (30, 0), (38, 10), (42, 10), (48, 6), (60, 6), (68, -5), (76, -45), (86, -60)],
+                [(8, -60), (22, -45), (30, 0), (38, 7), (42, 7), (48, 4), (60, 4), (68, -5), (76, -45), (86, -60)],
                 [(40, 0), (64, 4)],
                 path,
                 at("finger2-3", 0.75, ahead),
