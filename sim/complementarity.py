@@ -11,6 +11,9 @@ from .system import ElasticSystem
 # Give of a hand's contact as a share of the skin's own: contacts that bone contradicts then end at a finite force, and
 # a press of 10 mm ends 0.2 mm short, less than the gap. Bone has none but what keeps two contacts on one spot from fighting.
 HAND_GIVE, BONE_GIVE = 0.02, 1e-3
+_SWEEPS = 20
+_SETTLED = 1e-6  # [m] largest displacement by a force's change at which the sweeps end
+_MANY = 250  # skin vertices in contact from which a solve is faster than adding up their responses
 
 
 @njit(cache=True)
@@ -79,16 +82,31 @@ class ContactProblem:
     ):
         m = len(skin)
         self.normals, self.friction, self.give, self.force = normals, friction, give, np.ascontiguousarray(force)
-        self._points = csr_matrix(
-            (weights.ravel(), (np.repeat(np.arange(m), 3), skin.ravel())), shape=(m, len(tracked))
-        )
+        self._system = system
+        points = csr_matrix((weights.ravel(), (np.repeat(np.arange(m), 3), skin.ravel())), shape=(m, len(tracked)))
         used = np.unique(skin)
-        rows = self._points[:, used]
-        self._compliance = np.ascontiguousarray(rows @ (rows @ system.compliance(used)[:, used].astype(np.float64)).T)
-        self._offset = self._points @ tracked - targets
+        self._rows = points[:, used].tocsr()
+        self._responses = system.responses(used)
+        self._points = (points @ system.free_embedding).tocsr()
+        self._transposed = self._points.T.tocsr()
+        at_used = system.free_embedding[used] @ self._responses.T
+        self._compliance = np.ascontiguousarray(self._rows @ (self._rows @ at_used.astype(np.float64)).T)
+        self._offset = points @ tracked - targets
 
-    def solve(self, displacement: NDArray, sweeps: int, tolerance: float) -> NDArray[np.float64]:
-        """Forces on the skin (n_skin, 3) [N] that keep its displacement (n_skin, 3), found without them, out of contact."""
-        gap = self._offset + self._points @ displacement + self._compliance @ self.force
-        solve_contacts(self._compliance, gap, self.normals, self.friction, self.give, self.force, sweeps, tolerance)
-        return self._points.T @ self.force
+    def load(self) -> NDArray[np.float64]:
+        """The present forces on the free vertices, (n_free, 3) [N]."""
+        return self._transposed @ self.force
+
+    def correct(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Renews the forces for the free displacement x (n_free, 3) found with the present ones; returns what x changes by."""
+        gap = self._offset + self._points @ x
+        before = self.force.copy()
+        solve_contacts(
+            self._compliance, gap, self.normals, self.friction, self.give, self.force, _SWEEPS, _SETTLED
+        )
+        change = self._rows.T @ (self.force - before)
+        if len(change) < _MANY:
+            return self._responses.T @ change.astype(np.float32)
+        load, result = np.ascontiguousarray(self._transposed @ (self.force - before)), np.empty_like(x)
+        self._system.factor.solve(load, result)
+        return result

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 REST = 1e-6
 LEAST_DETERMINANT = 0.05  # of det F_tra below which the tracked motion has flattened a tetrahedron
 _ROTATION_STEPS = 4
+_TURNED = 1e-8  # squared half angle below which a rotation is followed closely enough; the next iteration goes on
 _VOLUME_STEPS = 4
+_VOLUME_MET = 1e-5
 CHUNKS = 64  # elements are worked in so many runs, each with its own scratch memory
 _GENTLE = 0.5  # within this factor of its target volume a tetrahedron's projection needs no singular values
 
@@ -98,20 +100,21 @@ def _follow_rotation(m, q, r):
         ox *= scale
         oy *= scale
         oz *= scale
-        angle = np.sqrt(ox * ox + oy * oy + oz * oz)
-        if angle < 1e-9:
-            break
-        s = np.sin(0.5 * angle) / angle
-        cw, cx, cy, cz = np.cos(0.5 * angle), ox * s, oy * s, oz * s
+        # First order in the angle and normalised: the warm start leaves little to turn.
         w, x, y, z = q[0], q[1], q[2], q[3]
-        q[0] = cw * w - cx * x - cy * y - cz * z
-        q[1] = cw * x + cx * w + cy * z - cz * y
-        q[2] = cw * y - cx * z + cy * w + cz * x
-        q[3] = cw * z + cx * y - cy * x + cz * w
+        ox *= 0.5
+        oy *= 0.5
+        oz *= 0.5
+        q[0] = w - ox * x - oy * y - oz * z
+        q[1] = x + ox * w + oy * z - oz * y
+        q[2] = y - ox * z + oy * w + oz * x
+        q[3] = z + ox * y - oy * x + oz * w
         norm = 1.0 / np.sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3])
         for k in range(4):
             q[k] *= norm
         _rotate(q, r)
+        if ox * ox + oy * oy + oz * oz < _TURNED:
+            break
 
 
 @njit(cache=True, inline="always")
@@ -142,6 +145,8 @@ def _nearest_volume(f, d, c, low, high):
             for j in range(3):
                 d[i, j] = f[i, j] + multiplier * c[i, j]
         value = _det(d)
+        if abs(value - target) < _VOLUME_MET * target:
+            break
 
 
 @njit(cache=True)

@@ -21,17 +21,16 @@ from .system import ElasticSystem
 from .template import Template
 from .tracking import HeadTracking
 from .undisturbed import UndisturbedVolume
-from .untangle import untangle
+from .untangle import LEAST_RATIO, untangle
 
 _AT_REST = 1e-6  # [m] without contact, what is left of a deformation below this is set to zero
-_FADING = 1e-4  # [m] without contact, what is left of a deformation below this just decays
-_CONTACT_SWEEPS = 20
-_CONTACT_TOLERANCE = 1e-6  # [m]
-_CONVERGED = 2e-6  # [m] largest change of an iteration at which a substep is done
+_FADING = 5e-4  # [m] without contact, what is left of a deformation below this just decays
+# [m] largest change of an iteration at which a substep is done, with contacts and without: what relaxes freely moves slowly.
+_CONVERGED, _CONVERGED_FREE = 1e-5, 2e-6
 _MAX_TARGET_STEP = 0.003  # [m] a contact moves the skin at most so far in one substep, so that nothing ever pops
 _MAX_CHANGE = 0.006  # [m] largest change of a displacement component in a substep
 # How far skin and skin in contact move against 1 inside the volume when tetrahedra are opened.
-_SKIN_MOBILITY, _CONTACT_MOBILITY = 0.3, 0.05
+_SKIN_MOBILITY, _CONTACT_MOBILITY = 0.3, 0.1
 _NEAR_BONE = 0.5  # a skin vertex with less than this share of its yield left is kept off the bone explicitly
 _TOWARDS_BONE = 0.2  # cos between push and bone direction below which bone does not stop the push
 _DEEP = 0.05  # [m] how deep a hand may be in the head at the first frame to be noticed
@@ -203,20 +202,19 @@ class Physics:
         self._anderson.restart()
         problem = self._contact_problem(tracked, hands) if len(contacts) else None
 
+        enough = _CONVERGED_FREE if problem is None else _CONVERGED
         count = settings.final_iterations if last else settings.iterations
         for iteration in range(1, count + 1):
             self._right_hand_side(tracked)
             np.multiply(self._right[system.free], 1 - theta, out=self._b)
             if problem is not None:
-                # One solve shows where the skin would go without contact; the forces that keep it out are then added.
-                system.factor.solve(self._b, self._x)
-                self._scatter(self._x + theta * before)
-                pulled = problem.solve(self._skin_u, _CONTACT_SWEEPS, _CONTACT_TOLERANCE)
-                self._b += (system.embedding.T @ pulled)[system.free]
+                self._b += problem.load()
             system.factor.solve(self._b, self._x)
             self._x += theta * before
+            if problem is not None:
+                self._x += problem.correct(self._x)
             change = np.abs(self._x - iterate).max()
-            if change < _CONVERGED or iteration == count:
+            if change < enough or iteration == count:
                 break
             iterate[:] = self._anderson.mix(iterate.ravel(), self._x.ravel()).reshape(-1, 3)
             self._scatter(iterate)
@@ -261,13 +259,16 @@ class Physics:
     def _untangle(self, contacts: Contacts) -> None:
         """Opens inverted tetrahedra; skin moves less than the inside, skin in contact hardly."""
         system = self.system
+        determinants(self._u, system.tets, system.gradients, self._f_tra, self._ratios)
+        if not (self._ratios < LEAST_RATIO * self._det).any():
+            return
         self._mobility[:] = 0.0
         self._mobility[system.free] = 1.0
         if self.template.conforming:
             self._mobility[: self.template.n_skin] *= _SKIN_MOBILITY
             self._mobility[contacts.skin[contacts.force.any(axis=1)]] = _CONTACT_MOBILITY
         untangle(
-            self._u, system.tets, system.gradients, self._f_tra, self._det, self._mobility,
+            self._u, system.tets, system.gradients, self._f_tra, self._det, self._ratios, self._mobility,
             system.tet_start, system.tet_corners,
         )  # fmt: skip
         self._skin_u[:] = system.embedding @ self._u

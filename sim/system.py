@@ -13,6 +13,7 @@ from .settings import PhysicsSettings
 from .surface import triangle_normals
 from .template import TISSUE, Template
 
+_BATCH = 32  # right-hand sides solved at once
 _SOFTEST = 0.1  # this quantile of the tissue counts as its softest part
 
 
@@ -89,29 +90,29 @@ class ElasticSystem:
         self.strain_share = float(np.quantile(strain / self.matrix.diagonal(), _SOFTEST))
         self.tet_start, self.tet_corners = corner_lists(self.tets, n)
         self.skin_start, self.skin_corners = corner_lists(self.triangles, template.n_skin)
-        self._free_embedding = self.embedding[:, self.free].tocsr()
-        self._columns: dict[int, int] = {}
-        self._rows = np.zeros((0, template.n_skin), np.float32)
+        self.free_embedding = self.embedding[:, self.free].tocsr()
+        self._slots: dict[int, int] = {}
+        self._responses = np.zeros((0, len(self.free)), np.float32)
 
-    def compliance(self, skin: NDArray[np.int64]) -> NDArray[np.float32]:
-        """E A⁻¹ Eᵀ for the given skin vertices (k,): response of all skin to a unit force on each, (k, n_skin) [m/N].
+    def responses(self, skin: NDArray[np.int64]) -> NDArray[np.float32]:
+        """A⁻¹ Eᵀ for the given skin vertices (k,): displacement of the free vertices by a unit force on each, (k, n_free) [m/N].
 
-        Columns are computed when first asked for and kept.
+        They are computed when first asked for and kept.
         """
-        missing = [int(v) for v in skin if int(v) not in self._columns]
+        missing = [int(v) for v in skin if int(v) not in self._slots]
         if missing:
-            known = len(self._columns)
-            if known + len(missing) > len(self._rows):
-                grown = np.zeros((max(2 * len(self._rows), known + len(missing), 256), self._rows.shape[1]), np.float32)
-                grown[:known] = self._rows[:known]
-                self._rows = grown
-            for first in range(0, len(missing), 32):
-                batch = missing[first : first + 32]
-                b = np.ascontiguousarray(self._free_embedding[batch].T.toarray())
+            known = len(self._slots)
+            if known + len(missing) > len(self._responses):
+                size = max(2 * len(self._responses), known + len(missing), 256)
+                grown = np.zeros((size, self._responses.shape[1]), np.float32)
+                grown[:known] = self._responses[:known]
+                self._responses = grown
+            for first in range(0, len(missing), _BATCH):
+                batch = missing[first : first + _BATCH]
+                b = np.ascontiguousarray(self.free_embedding[batch].T.toarray())
                 x = np.empty_like(b)
                 self.factor.solve(b, x)
-                rows = slice(known + first, known + first + len(batch))
-                self._rows[rows] = (self._free_embedding @ x).T
+                self._responses[known + first : known + first + len(batch)] = x.T
             for offset, v in enumerate(missing):
-                self._columns[v] = known + offset
-        return self._rows[[self._columns[int(v)] for v in skin]]
+                self._slots[v] = known + offset
+        return self._responses[[self._slots[int(v)] for v in skin]]

@@ -70,6 +70,7 @@ class UndisturbedVolume:
         if self._det.min() < LEAST_RATIO:
             # Strong expressions fold thin tissue; a harmonic extension does not know, the inside can give way.
             untangle(
-                d, self._tets, self._gradients, self._identity, self._one, self._mobility, self._start, self._corners
-            )
+                d, self._tets, self._gradients, self._identity, self._one, self._det, self._mobility,
+                self._start, self._corners,
+            )  # fmt: skip
         return d

@@ -32,10 +32,10 @@ def _gradients(u, tet, gradients, f_tra, f, cofactor):
 
 
 @njit(cache=True)
-def untangle(u, tets, gradients, f_tra, det_tra, mobility, start, corners):
+def untangle(u, tets, gradients, f_tra, det_tra, det, mobility, start, corners):
     """Moves vertices of u (n, 3) [m] in place until every tetrahedron keeps LEAST_RATIO of its volume; returns how many do not.
 
-    mobility: (n,) 0 for vertices that must stay, up to 1; start, corners: rows of the flattened (t, 4) corners per vertex.
+    det: (t,) present det F; mobility: (n,) 0 for vertices that must stay, up to 1; start, corners: rows of the flattened (t, 4) corners per vertex.
     """
     f, cofactor = np.empty((3, 3)), np.empty((3, 3))
     step = np.empty((4, 3))
@@ -45,7 +45,7 @@ def untangle(u, tets, gradients, f_tra, det_tra, mobility, start, corners):
     for t in range(len(tets)):
         if det_tra[t] <= LEAST_DETERMINANT:
             queued[t] = True  # the tracked motion flattened it: nothing to keep
-        elif _gradients(u, tets[t], gradients[t], f_tra[t], f, cofactor) < LEAST_RATIO * det_tra[t]:
+        elif det[t] < LEAST_RATIO * det_tra[t]:
             queue[count] = t
             queued[t] = True
             count += 1
