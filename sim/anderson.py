@@ -36,8 +36,8 @@ def _combine(image, rows, count, gamma, out):
 
 
 class Anderson:
-    """Mixes the last iterates of u ← G(u) so that it converges in far fewer steps (Anderson 1965; on projective dynamics:
-    Peng et al., "Anderson acceleration for geometry optimization and physics simulation", 2018).
+    """Mixes the last iterates of u ← G(u) so that it converges in far fewer steps (Anderson 1965; on projective
+    dynamics: Peng et al., "Anderson acceleration for geometry optimization and physics simulation", 2018).
 
     n is the number of unknowns, window the number of differences kept.
     """
@@ -56,7 +56,8 @@ class Anderson:
         self._norm = np.inf
 
     def mix(self, u: NDArray, image: NDArray) -> NDArray[np.float64]:
-        """The next iterate after u (n,) was mapped to image = G(u) (n,); the returned array is reused by the next call."""
+        """The next iterate after u (n,) was mapped to image = G(u) (n,); the returned array is reused by the next
+        call."""
         residual = image - u
         norm = float(np.dot(residual, residual))
         if norm > _GROWTH**2 * self._norm:

@@ -9,7 +9,8 @@ from scipy.sparse import csr_matrix
 from .system import ElasticSystem
 
 # Give of a hand's contact as a share of the skin's own: contacts that bone contradicts then end at a finite force, and
-# a press of 10 mm ends 0.2 mm short, less than the gap. Bone has none but what keeps two contacts on one spot from fighting.
+# a press of 10 mm ends 0.2 mm short, less than the gap. Bone has none but what keeps two contacts on one spot from
+# fighting.
 HAND_GIVE, BONE_GIVE = 0.02, 1e-3
 _SWEEPS = 20
 _SETTLED = 1e-6  # [m] largest displacement by a force's change at which the sweeps end
@@ -20,10 +21,11 @@ _MANY = 250  # skin vertices in contact from which a solve is faster than adding
 def solve_contacts(compliance, gap, normals, friction, give, force, sweeps, tolerance):
     """Solves for the contact forces in place.
 
-    compliance: (m, m) response of contact a to a force on contact b [m/N] (the same for x, y, z); gap: (m, 3) offset of each
-    contact point from its target with the present forces [m], updated; normals: (m, 3); friction: (m,); give: (m,) as a share of the diagonal; force: (m, 3) [N], warm start and result.
-    A contact pushes only (force · normal >= 0) and holds tangentially while |tangential| <= friction * normal (Coulomb's cone;
-    the projection is that of the proximal form, e.g. Jean, "The non-smooth contact dynamics method", 1999).
+    compliance: (m, m) response of contact a to a force on contact b [m/N] (the same for x, y, z); gap: (m, 3) offset
+    of each contact point from its target with the present forces [m], updated; normals: (m, 3); friction: (m,); give:
+    (m,) as a share of the diagonal; force: (m, 3) [N], warm start and result. A contact pushes only (force · normal
+    >= 0) and holds tangentially while |tangential| <= friction * normal (Coulomb's cone; the projection is that of
+    the proximal form, e.g. Jean, "The non-smooth contact dynamics method", 1999).
     """
     m = force.shape[0]
     for _ in range(sweeps):
@@ -64,8 +66,9 @@ def solve_contacts(compliance, gap, normals, friction, give, force, sweeps, tole
 class ContactProblem:
     """The contacts of one substep, condensed to the compliance between them.
 
-    skin, weights: (m, 3) each contact's point on the skin; normals, targets: (m, 3); tracked: (n_skin, 3) the undisturbed
-    skin; friction: (m,); give: (m,) as a share of the diagonal; force: (m, 3) warm start, and after `solve` the result [N].
+    skin, weights: (m, 3) each contact's point on the skin; normals, targets: (m, 3); tracked: (n_skin, 3) the
+    undisturbed skin; friction: (m,); give: (m,) as a share of the diagonal; force: (m, 3) warm start, and after
+    `solve` the result [N].
     """
 
     def __init__(
@@ -98,7 +101,8 @@ class ContactProblem:
         return self._transposed @ self.force
 
     def correct(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Renews the forces for the free displacement x (n_free, 3) found with the present ones; returns what x changes by."""
+        """Renews the forces for the free displacement x (n_free, 3) found with the present ones; returns what x
+        changes by."""
         gap = self._offset + self._points @ x
         before = self.force.copy()
         solve_contacts(

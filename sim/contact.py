@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Contacts between skin and hands that live on across frames.
 
-A contact ties a point of the skin to an anchor on a hand; both are three vertices with weights, so that a skin vertex on a
-hand triangle and a hand vertex on a skin triangle are the same thing. The skin handed in is the *simulated* one, carried
+A contact ties a point of the skin to an anchor on a hand; both are three vertices with weights, so that a skin vertex
+on a hand triangle and a hand vertex on a skin triangle are the same thing. The skin handed in is the *simulated* one,
+carried
 along by the tracked motion: a hand that moves by less than its own thickness between two updates can then never reach
 the far side, and where the skin came from decides on which side of a finger it stays.
 """
@@ -106,8 +107,8 @@ class ContactTracker:
     def update(self, tracked: NDArray, skin: NDArray, hands: NDArray) -> None:
         """Finds new contacts of the skin (n_skin, 3) with hands (n_hand, 3); those that pushed until now stay.
 
-        Which side of a hand may push is told by the normals of the tracked skin (n_skin, 3): those of the deformed skin turn over
-        in folds. A contact that would pull the skin out of the head is none.
+        Which side of a hand may push is told by the normals of the tracked skin (n_skin, 3): those of the deformed
+        skin turn over in folds. A contact that would pull the skin out of the head is none.
         """
         low, high = hands.min(axis=0) - _NEAR, hands.max(axis=0) + _NEAR
         near_skin = np.flatnonzero(self.outer & ((skin > low) & (skin < high)).all(axis=1))
@@ -156,7 +157,8 @@ class ContactTracker:
         )
 
     def _closest_skin(self, skin: NDArray, hands: NDArray, candidates: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-        """Those hand vertices that touch or pierce the outer skin facing them, with skin triangle (k, 3) and weights (k, 3)."""
+        """Those hand vertices that touch or pierce the outer skin facing them, with skin triangle (k, 3) and weights
+        (k, 3)."""
         nothing = np.zeros(0, np.int64), np.zeros((0, 3), np.int64), np.zeros((0, 3))
         if len(candidates) == 0:
             return nothing

@@ -176,7 +176,8 @@ def _nearest_volume_by_stretches(f, d, target):
 def tet_forces(u, tets, gradients, f_tra, det_tra, v_str, v_vol, tolerance, quaternions, active, out):
     """Right-hand side of the global step per tetrahedron and corner, written to out (t, 4, 3) [N] where active.
 
-    A tetrahedron that the tracked motion itself flattened has no volume to keep and is held at its tracked shape instead.
+    A tetrahedron that the tracked motion itself flattened has no volume to keep and is held at its tracked shape
+    instead.
     u: (n, 3) displacement [m]; v_str = V m w_str, v_vol = V w_vol (t,) [N m]; quaternions: (t, 4) warm start, updated;
     active: (t,) bool, set to whether a tetrahedron is displaced at all.
     """
@@ -224,8 +225,8 @@ def tet_forces(u, tets, gradients, f_tra, det_tra, v_str, v_vol, tolerance, quat
 def gather(forces, active, start, corners, out):
     """Sums element forces (e, k, 3) of active elements (e,) into the vertices, out (n, 3) +=.
 
-    start: (n + 1,) and corners: rows of the flattened (e k) corners per vertex, as in a CSR matrix. The order of the sum, and
-    with it every bit of the result, does not depend on the threads.
+    start: (n + 1,) and corners: rows of the flattened (e k) corners per vertex, as in a CSR matrix. The order of the
+    sum, and with it every bit of the result, does not depend on the threads.
     """
     k = forces.shape[1]
     for v in prange(out.shape[0]):

@@ -13,9 +13,11 @@ _STACK = 64
 def closest_facing(
     tree: TriangleTree, points: NDArray, directions: NDArray, least_cosine: float, max_distance: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.float64]]:
-    """Closest point to each of `points` (k, 3) on triangles whose normal has at least `least_cosine` to `directions` (k, 3).
+    """Closest point to each of `points` (k, 3) on triangles whose normal has at least `least_cosine` to `directions`
+    (k, 3).
 
-    Returns distance (k,) [m], triangle (k,) and barycentric (k, 3); inf, -1 and 0 where none lies within `max_distance`.
+    Returns distance (k,) [m], triangle (k,) and barycentric (k, 3); inf, -1 and 0 where none lies within
+    `max_distance`.
     """
     return _closest_facing(
         np.ascontiguousarray(points), np.ascontiguousarray(directions), least_cosine, max_distance**2, tree.vertices,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The skin as a membrane on the surface triangles: its local step of projective dynamics.
 
-E_skin = 1/2 w_skin A |G - P|² with G the 3x2 deformation of the triangle relative to the tracked skin H_tra, and P nearest to it
+E_skin = 1/2 w_skin A |G - P|² with G the 3x2 deformation of the triangle relative to the tracked skin H_tra, and P
+nearest to it
 with both principal stretches within limits: skin wrinkles under little compression and hardly stretches.
 """
 
@@ -34,10 +35,11 @@ def triangle_frames(vertices: NDArray, triangles: NDArray) -> tuple[NDArray, NDA
 
 @njit(cache=True, parallel=True)
 def triangle_forces(p, u, triangles, gradients, weights, active, out):
-    """Right-hand side of the global step per triangle and corner, written to out (m, 3, 3) [N] where active (m,), which is set.
+    """Right-hand side of the global step per triangle and corner, written to out (m, 3, 3) [N] where active (m,),
+    which is set.
 
-    p: (n, 3) tracked positions, u: (n, 3) displacement [m]; gradients of the rest skin; weights = w_skin area (m,) [N m].
-    The projection is measured against the tracked triangle, whose own deformation G_tra is undone first.
+    p: (n, 3) tracked positions, u: (n, 3) displacement [m]; gradients of the rest skin; weights = w_skin area (m,) [N
+    m]. The projection is measured against the tracked triangle, whose own deformation G_tra is undone first.
     """
     count = triangles.shape[0]
     for chunk in prange(CHUNKS):

@@ -25,7 +25,8 @@ from .untangle import LEAST_RATIO, untangle
 
 _AT_REST = 1e-6  # [m] without contact, what is left of a deformation below this is set to zero
 _FADING = 5e-4  # [m] without contact, what is left of a deformation below this just decays
-# [m] largest change of an iteration at which a substep is done, with contacts and without: what relaxes freely moves slowly.
+# [m] largest change of an iteration at which a substep is done, with contacts and without: what relaxes freely moves
+# slowly.
 _CONVERGED, _CONVERGED_FREE = 1e-5, 2e-6
 _MAX_TARGET_STEP = 0.003  # [m] a contact moves the skin at most so far in one substep, so that nothing ever pops
 _MAX_CHANGE = 0.006  # [m] largest change of a displacement component in a substep
@@ -38,7 +39,8 @@ _REACH = 0.005  # [m] hand vertices further than this plus their own motion from
 
 
 class Physics:
-    """Projective dynamics of one head with its hands, in the cranium's frame, in the displacement from the undisturbed volume.
+    """Projective dynamics of one head with its hands, in the cranium's frame, in the displacement from the
+    undisturbed volume.
 
     left, right: the hands' surfaces (any pose; topology only). frame_rate [1/s] sets the time between steps.
     Raises SimulationError when no hand is given, SurfaceError when a frame does not fit the surfaces.
@@ -105,7 +107,7 @@ class Physics:
         previous = (pose.skin, volume, hands) if self._previous is None else self._previous
         self._previous = (pose.skin, volume, hands)
 
-        inside = self._depth_inside(self.template.skin_vertices + pose.skin, hands) if first else 0.0
+        started_inside = self._depth_inside(self.template.skin_vertices + pose.skin, hands) if first else 0.0
         substeps = self._count_substeps(previous, (pose.skin, volume, hands), first)
         iterations = 0
         if not substeps and len(self.contact.contacts) == 0 and np.abs(self._u).max() < _FADING:
@@ -117,8 +119,10 @@ class Physics:
             theta = self._persistence(1.0 / (self.frame_rate * substeps))
             for s in range(1, substeps + 1):
                 a = s / substeps
-                now = [(1 - a) * old + a * new for old, new in zip(previous, (pose.skin, volume, hands), strict=True)]
-                iterations += self._substep(*now, theta, last=s == substeps)
+                skin, inside, hand = (
+                    (1 - a) * old + a * new for old, new in zip(previous, (pose.skin, volume, hands), strict=True)
+                )
+                iterations += self._substep(skin, inside, hand, theta, last=s == substeps)
         limited = 1000 * self._lifted if substeps else 0.0
         if len(self.contact.contacts) == 0 and np.abs(self._u).max() < _AT_REST:
             self._u[:] = 0
@@ -129,15 +133,15 @@ class Physics:
         skin = tracked + self._skin_u @ pose.cranium[:3, :3].T
         statistics = self._statistics(substeps, iterations, limited)
         contacts = np.unique(self.contact.contacts.skin[self.contact.contacts.skin_weights > 0]).astype(np.int32)
-        statistics["started_inside_mm"] = 1000 * inside
+        statistics["started_inside_mm"] = 1000 * started_inside
         statistics["ms"] = 1000 * (time.perf_counter() - started)
         return SimulatedFrame(skin.astype(np.float32), tracked.astype(np.float32), contacts, statistics)
 
     def _persistence(self, duration: float) -> float:
         """Share θ of the previous deformation in an implicit step of `duration` [s].
 
-        E_dyn = 1/2 c |u - u_before|²_A with c = θ / (1 - θ), chosen so that a deformation held by strain alone decays by
-        exp(-duration / relaxation_time), however the time is cut into steps.
+        E_dyn = 1/2 c |u - u_before|²_A with c = θ / (1 - θ), chosen so that a deformation held by strain alone decays
+        by exp(-duration / relaxation_time), however the time is cut into steps.
         """
         decay = np.exp(-duration / max(self.settings.relaxation_time, 1e-9))
         c = self.system.strain_share * decay / (1 - decay)
@@ -146,22 +150,30 @@ class Physics:
     def _check(self, frame: TrackedFrame) -> NDArray[np.float64]:
         """The hands' vertices of the frame, stacked (n, 3); raises SurfaceError when something does not fit."""
         given = [hand for hand, has in zip((frame.left, frame.right), self._has, strict=True) if has]
-        parts = [("head", frame.head, self.template.n_head)]
-        parts += [(hand.name, vertices, len(hand.vertices)) for hand, vertices in zip(self._hands, given, strict=True)]
-        for name, vertices, expected in parts:
-            if vertices is None or len(vertices) != expected:
-                count = 0 if vertices is None else len(vertices)
+        expected = [hand.vertices for hand in self._hands]
+        names = ["head"] + [hand.name for hand in self._hands]
+        found: list[NDArray] = []
+        for name, vertices, like in zip(
+            names, [frame.head, *given], [self.template.head_vertices, *expected], strict=True
+        ):
+            if vertices is None or len(vertices) != len(like):
                 raise SurfaceError(
-                    f"The surface has {count} vertices, the volume was built for {expected}.",
-                    object=name, frame=frame.frame, advice="Keep the topology constant, or build the volume again.",
-                )  # fmt: skip
-            if not np.isfinite(vertices).all():
-                bad = np.flatnonzero(~np.isfinite(vertices).all(axis=1))
+                    f"The surface has {0 if vertices is None else len(vertices)} vertices instead of {len(like)}.",
+                    object=name,
+                    frame=frame.frame,
+                    advice="Keep the topology constant, or build the volume again.",
+                )
+            bad = np.flatnonzero(~np.isfinite(vertices).all(axis=1))
+            if len(bad):
                 raise SurfaceError(
                     "Vertex positions are not finite numbers.",
-                    object=name, frame=frame.frame, vertices=bad.tolist(), advice="Look for broken drivers or modifiers.",
-                )  # fmt: skip
-        return np.concatenate(given).astype(np.float64)
+                    object=name,
+                    frame=frame.frame,
+                    vertices=bad.tolist(),
+                    advice="Look for broken drivers or modifiers.",
+                )
+            found.append(vertices)
+        return np.concatenate(found[1:]).astype(np.float64)
 
     def _count_substeps(self, old: tuple, new: tuple, first: bool) -> int:
         """Substeps so that no hand vertex near the skin moves further than the step length; 0 when no hand is near."""
@@ -188,7 +200,8 @@ class Physics:
         return float(np.max(distance, where=(sign < 0) & np.isfinite(distance), initial=0.0))
 
     def _substep(self, skin: NDArray, volume: NDArray, hands: NDArray, theta: float, *, last: bool) -> int:
-        """Minimises the energy for one position of skin (n_skin, 3) displacement, volume and hands; returns the iterations."""
+        """Minimises the energy for one position of skin (n_skin, 3) displacement, volume and hands; returns the
+        iterations."""
         system, settings, template = self.system, self.settings, self.template
         deformation_gradients(volume, system.tets, system.gradients, self._f_tra, self._det)
         tracked = template.skin_vertices + skin
@@ -220,7 +233,8 @@ class Physics:
             self._scatter(iterate)
         if problem is not None:
             contacts.force[:] = problem.force[: len(contacts)]
-        # Never more than this in one substep, whatever the contacts ask for: a bad step must not become the next one's start.
+        # Never more than this in one substep, whatever the contacts ask for: a bad step must not become the next
+        # one's start.
         step = np.clip(self._x - before, -_MAX_CHANGE, _MAX_CHANGE)
         self._scatter(before + step)
         self._untangle(contacts)
@@ -232,8 +246,8 @@ class Physics:
     def _lift_off_bone(self, tracked: NDArray, hands: NDArray) -> NDArray[np.float64]:
         """The hands as far as bone lets them in, (n, 3).
 
-        A tracked hand may reach deeper than skin can yield. Its vertices beyond the compression limit are moved out along the
-        local direction from bone to skin; what is left of the penetration is bone-limited and reported.
+        A tracked hand may reach deeper than skin can yield. Its vertices beyond the compression limit are moved out
+        along the local direction from bone to skin; what is left of the penetration is bone-limited and reported.
         """
         low, high = tracked.min(axis=0), tracked.max(axis=0)
         near = np.flatnonzero(((hands > low) & (hands < high)).all(axis=1))
@@ -294,7 +308,8 @@ class Physics:
         gather(self._tet_out, self._tet_active, system.tet_start, system.tet_corners, self._right)
 
     def _contact_problem(self, tracked: NDArray, hands: NDArray) -> ContactProblem:
-        """The present contacts, each wanting its skin point a gap off its anchor, and the bone under the skin near them."""
+        """The present contacts, each wanting its skin point a gap off its anchor, and the bone under the skin near
+        them."""
         contacts, settings, template = self.contact.contacts, self.settings, self.template
         normals = self.contact.normals()
         targets = interpolate(hands, contacts.hand, contacts.hand_weights) + settings.gap * normals

@@ -45,5 +45,7 @@ class PhysicsSettings:
             if key not in known_fields:
                 raise SimulationError(f"The tissue preset {path.name} has an unknown value '{key}'.")
             if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
-                raise SimulationError(f"The value '{key}' of the tissue preset {path.name} must be a number of at least 0.")
+                raise SimulationError(
+                    f"The value '{key}' of the tissue preset {path.name} must be a number of at least 0."
+                )
         return cls(**values)

@@ -70,7 +70,10 @@ def boundary_loops(triangles: NDArray) -> list[NDArray[np.int64]]:
 
 
 def fan_caps(triangles: NDArray) -> NDArray[np.int32]:
-    """Triangles that close every open boundary without new vertices, shape (k, 3): a fan from the loop's first vertex."""
+    """Triangles that close every open boundary without new vertices, shape (k, 3).
+
+    Each cap is a fan from its loop's first vertex.
+    """
     caps = [
         np.column_stack([np.full(len(loop) - 2, loop[0]), loop[1:-1], loop[2:]])
         for loop in boundary_loops(triangles)

@@ -18,7 +18,8 @@ _SOFTEST = 0.1  # this quantile of the tissue counts as its softest part
 
 
 def stiffness(elements: NDArray, gradients: NDArray, weights: NDArray, n: int) -> csr_matrix:
-    """Scalar stiffness Σ w_e grad φ_a · grad φ_b over elements of k corners; gradients (e, k, d), weights (e,), (n, n)."""
+    """Scalar stiffness Σ w_e grad φ_a · grad φ_b over elements of k corners; gradients (e, k, d), weights (e,), (n,
+    n)."""
     k = elements.shape[1]
     blocks = np.einsum("e,eai,ebi->eab", weights, gradients, gradients)
     rows = np.repeat(elements, k, axis=1).ravel()
@@ -29,7 +30,7 @@ def stiffness(elements: NDArray, gradients: NDArray, weights: NDArray, n: int) -
 def vertex_areas(vertices: NDArray, triangles: NDArray) -> NDArray[np.float64]:
     """A third of the adjacent triangles' areas per vertex, (n,) [m²]."""
     areas = np.linalg.norm(triangle_normals(vertices, triangles), axis=1) / 2
-    return np.bincount(triangles.ravel(), weights=np.repeat(areas / 3, 3), minlength=len(vertices))
+    return np.bincount(triangles.ravel(), weights=np.repeat(areas / 3, 3), minlength=len(vertices)).astype(np.float64)
 
 
 class Factor:
@@ -51,7 +52,8 @@ class ElasticSystem:
     """Soft tissue of a template with its rest quantities, constant matrix A and compliance columns.
 
     The unknown is the displacement u of the volume's vertices from the undisturbed volume; bone and rim have u = 0.
-    A = Σ_t V (m w_str + w_vol) Gᵀ G + Σ_skin w_skin area Gᵀ G + Σ_i w_tra area_i, a scalar matrix acting on x, y, z alike.
+    A = Σ_t V (m w_str + w_vol) Gᵀ G + Σ_skin w_skin area Gᵀ G + Σ_i w_tra area_i, a scalar matrix acting on x, y, z
+    alike.
     """
 
     def __init__(self, template: Template, settings: PhysicsSettings):
@@ -62,7 +64,8 @@ class ElasticSystem:
         self.gradients, volumes = shape_gradients(template.vertices, self.tets)
         if not (volumes > 0).all():
             raise VolumeError(
-                f"The volume has {int((volumes <= 0).sum())} tetrahedra without volume.", advice="Build the volume again."
+                f"The volume has {int((volumes <= 0).sum())} tetrahedra without volume.",
+                advice="Build the volume again.",
             )
         self.volumes = volumes
         self.v_str = volumes * template.tet_stiffness[tissue] * settings.w_str
@@ -95,7 +98,8 @@ class ElasticSystem:
         self._responses = np.zeros((0, len(self.free)), np.float32)
 
     def responses(self, skin: NDArray[np.int64]) -> NDArray[np.float32]:
-        """A⁻¹ Eᵀ for the given skin vertices (k,): displacement of the free vertices by a unit force on each, (k, n_free) [m/N].
+        """A⁻¹ Eᵀ for the given skin vertices (k,): displacement of the free vertices by a unit force on each, (k,
+        n_free) [m/N].
 
         They are computed when first asked for and kept.
         """

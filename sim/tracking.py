@@ -16,7 +16,8 @@ _THIN_TISSUE = 0.010  # [m] skin closer to bone than this moves with the bone
 
 @dataclass(frozen=True)
 class Pose:
-    """cranium: (4, 4) T_C, rest to world; jaw: (4, 4) T_C⁻¹ T_J; skin: (n_skin, 3) displacement in the cranium's frame [m]."""
+    """cranium: (4, 4) T_C, rest to world; jaw: (4, 4) T_C⁻¹ T_J; skin: (n_skin, 3) displacement in the cranium's
+    frame [m]."""
 
     cranium: NDArray[np.float64]
     jaw: NDArray[np.float64]
@@ -24,7 +25,8 @@ class Pose:
 
 
 class HeadTracking:
-    """Takes the tracked head into the cranium's frame. Bones give T_C and T_J; without them they are fitted to thin skin."""
+    """Takes the tracked head into the cranium's frame. Bones give T_C and T_J; without them they are fitted to thin
+    skin."""
 
     def __init__(self, template: Template):
         self.template = template

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Opens tetrahedra that a contact has squashed flat or turned inside out.
 
-Contacts hold exactly, energies do not: under a deep or folding contact a few surface tetrahedra may invert. They are few, so a
-Gauss-Seidel sweep of position-based volume constraints (Müller et al. 2007) over them and their neighbours is cheap.
+Contacts hold exactly, energies do not: under a deep or folding contact a few surface tetrahedra may invert. They are
+few, so a Gauss-Seidel sweep of position-based volume constraints (Müller et al. 2007) over them and their neighbours
+is cheap.
 """
 
 import numpy as np
@@ -33,9 +34,11 @@ def _gradients(u, tet, gradients, f_tra, f, cofactor):
 
 @njit(cache=True)
 def untangle(u, tets, gradients, f_tra, det_tra, det, mobility, start, corners):
-    """Moves vertices of u (n, 3) [m] in place until every tetrahedron keeps LEAST_RATIO of its volume; returns how many do not.
+    """Moves vertices of u (n, 3) [m] in place until every tetrahedron keeps LEAST_RATIO of its volume; returns how
+    many do not.
 
-    det: (t,) present det F; mobility: (n,) 0 for vertices that must stay, up to 1; start, corners: rows of the flattened (t, 4) corners per vertex.
+    det: (t,) present det F; mobility: (n,) 0 for vertices that must stay, up to 1; start, corners: rows of the
+    flattened (t, 4) corners per vertex.
     """
     f, cofactor = np.empty((3, 3)), np.empty((3, 3))
     step = np.empty((4, 3))

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The physics on a round head and a capsule finger: invariants and analytic cases."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from volumes import RADIUS, finger, round_head
-
 from nephim.errors import SimulationError, SurfaceError
 from nephim.sim import rigid
 from nephim.sim.distance import TriangleTree
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
+from volumes import RADIUS, finger, round_head
 
 TEMPLATE, FINGER = round_head(), finger()
 FAR = np.array([RADIUS + 0.05, 0, 0])
@@ -99,7 +100,7 @@ def test_release_returns_to_rest_without_a_jump():
         result = simulation.step(tracked(FINGER.vertices + FAR))
         sizes.append(np.abs(result.skin - result.tracked).max())
     assert sizes[0] > 1e-3  # it relaxes, it does not pop
-    assert all(b <= a for a, b in zip(sizes, sizes[1:], strict=False))
+    assert all(b <= a for a, b in pairwise(sizes))
     assert sizes[-1] == 0.0  # and in the end it is exactly the tracked skin
 
 
@@ -165,7 +166,7 @@ def test_wrong_input_is_named():
     with pytest.raises(SimulationError, match="no hand"):
         Physics(TEMPLATE, PhysicsSettings())
     simulation = physics()
-    with pytest.raises(SurfaceError, match="'finger', frame 7.*3 vertices"):
+    with pytest.raises(SurfaceError, match=r"'finger', frame 7.*3 vertices"):
         simulation.step(tracked(np.zeros((3, 3)), frame=7))
     broken = at(0.0)
     broken[5] = np.nan
@@ -175,12 +176,12 @@ def test_wrong_input_is_named():
 
 def test_presets_are_read_and_checked(tmp_path, monkeypatch):
     assert PhysicsSettings.load("default") == PhysicsSettings()
-    with pytest.raises(SimulationError, match="no tissue preset 'jelly'.*default"):
+    with pytest.raises(SimulationError, match=r"no tissue preset 'jelly'.*default"):
         PhysicsSettings.load("jelly")
     monkeypatch.setattr("nephim.sim.settings.FOLDER", tmp_path)
     (tmp_path / "odd.toml").write_text("w_string = 3.0")
     with pytest.raises(SimulationError, match="unknown value 'w_string'"):
         PhysicsSettings.load("odd")
     (tmp_path / "odd.toml").write_text("w_str = -3.0")
-    with pytest.raises(SimulationError, match="'w_str'.*at least 0"):
+    with pytest.raises(SimulationError, match=r"'w_str'.*at least 0"):
         PhysicsSettings.load("odd")

@@ -5,10 +5,9 @@ from functools import cache
 
 import numpy as np
 import tetgen
-from scipy.sparse import identity
-
 from nephim.sim.surface import Surface
 from nephim.sim.template import CRANIUM, TISSUE, Template
+from scipy.sparse import identity
 
 RADIUS, SKULL = 0.09, 0.072
 
@@ -31,7 +30,8 @@ def icosphere(radius: float, level: int) -> tuple[np.ndarray, np.ndarray]:
     vertices /= np.linalg.norm(vertices, axis=1, keepdims=True)
     for _ in range(level):
         triangles = outward(vertices)
-        edges = np.unique(np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), 1), axis=0)
+        edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+        edges = np.unique(np.sort(edges, axis=1), axis=0)
         middle = vertices[edges].sum(axis=1)
         vertices = np.concatenate([vertices, middle / np.linalg.norm(middle, axis=1, keepdims=True)])
     return vertices * radius, outward(vertices).astype(np.int32)
