@@ -17,8 +17,8 @@ REST = 1e-6
 LEAST_DETERMINANT = 0.05  # of det F_tra below which the tracked motion has flattened a tetrahedron
 _ROTATION_STEPS = 4
 _TURNED = 1e-8  # squared half angle below which a rotation is followed closely enough; the next iteration goes on
-_VOLUME_STEPS = 4
-_VOLUME_MET = 1e-5
+_VOLUME_STEPS = 10
+_VOLUME_MET = 1e-5  # change of the multiplier, about a strain, at which the nearest volume is found
 CHUNKS = 64  # elements are worked in so many runs, each with its own scratch memory
 _GENTLE = 0.5  # within this factor of its target volume a tetrahedron's projection needs no singular values
 
@@ -140,12 +140,13 @@ def _nearest_volume(f, d, c, low, high):
         for i in range(3):
             for j in range(3):
                 square += c[i, j] * c[i, j]
-        multiplier -= (value - target) / square
+        step = (value - target) / square
+        multiplier -= step
         for i in range(3):
             for j in range(3):
                 d[i, j] = f[i, j] + multiplier * c[i, j]
         value = _det(d)
-        if abs(value - target) < _VOLUME_MET * target:
+        if abs(step) < _VOLUME_MET:
             break
 
 
