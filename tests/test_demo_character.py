@@ -14,6 +14,8 @@ from nephim.progress import drive
 from nephim.sim.intersections import intersecting_pairs
 from nephim.sim.surface import boundary_loops, triangle_normals
 
+_SHUT = 0.5e-3  # lids this near to each other are closed to the eye [m]
+
 
 @pytest.fixture(scope="module")
 def character(demo_assets: Path) -> Character:
@@ -132,6 +134,25 @@ def test_expressions_move_their_own_region(character: Character):
             assert sign * head.vertices[length.argmax(), 0] > 0
     jaw = head.keys["jawOpen"]
     assert jaw[:, 2].min() < -0.02 and head.vertices[jaw[:, 2].argmin(), 2] < 0.08
+
+
+def test_closed_lids_meet_without_crossing(character: Character):
+    head = character.head
+    for side in ("Left", "Right"):
+        blink = head.keys[f"eyeBlink{side}"]
+        for weight in np.linspace(0.1, 1.0, 10):
+            assert len(intersecting_pairs(head.vertices + weight * blink, head.triangles)) == 0
+        open_eyes = {tuple(p) for p in intersecting_pairs(head.vertices, head.triangles, touch=_SHUT)}
+        shut = intersecting_pairs(head.vertices + blink, head.triangles, touch=_SHUT)
+        met = head.vertices[head.triangles[[p[0] for p in shut if tuple(p) not in open_eyes]]].mean(1)[:, 0]
+        assert np.ptp(met) > 0.025 and np.diff(np.sort(met)).max() < 4e-3, "closed along the whole eye"
+
+
+def test_blinks_move_the_lids_alone(character: Character):
+    for side, name in (("L", "eyeBlinkLeft"), ("R", "eyeBlinkRight")):
+        moved = np.flatnonzero(character.head.keys[name].any(1))
+        apart = np.linalg.norm(character.head.vertices[moved] - character.eyes[side].centre, axis=1)
+        assert apart.max() < 0.035 and len(moved) > 100
 
 
 def test_rest_pose_leaves_every_vertex_where_it_is(character: Character):

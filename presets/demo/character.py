@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import makehuman
+from . import eyelids, makehuman
 from .assets import EXPRESSIONS, read_file
 from .cutting import edge_loop, part_beyond, triangulate
 
@@ -27,6 +27,9 @@ _FINGERS = tuple(f"finger{i}-{k}" for i in range(1, 6) for k in (1, 2, 3))
 HAND_BONES = ("wrist", *(f"metacarpal{i}" for i in (1, 2, 3, 4)), *_FINGERS)
 TEETH_GROUPS = ("helper-upper-teeth", "helper-lower-teeth")
 TONGUE_GROUP = "helper-tongue"
+BLINKS = {"L": "eyeBlinkLeft", "R": "eyeBlinkRight"}
+# Keys move lids on straight lines, which cut through the bulge of the eye; it is smaller by this much [m].
+LID_ROOM = 1.5e-3
 EYE_GROUPS = {"L": "helper-l-eye", "R": "helper-r-eye"}
 
 
@@ -125,12 +128,16 @@ def load_character(archive: Path) -> Character:
         tip = int(weights[f"finger3-3.{side}"][0][0])
         hands[side] = cut(_beyond(body_quads, edge, tip), names, False)
         hand_skeletons[side] = _hand_skeleton(bones, names, side)
+    head = cut(_beyond(body_quads, NECK_EDGE, CROWN_VERTEX), HEAD_BONES, True)
+    eyes = {side: _fit_sphere(person[base.group_vertices(group)]) for side, group in EYE_GROUPS.items()}
+    for side, name in BLINKS.items():
+        head.keys[name] = eyelids.meeting(head.vertices, head.triangles, head.keys[name], eyes[side].centre)
     return Character(
-        cut(_beyond(body_quads, NECK_EDGE, CROWN_VERTEX), HEAD_BONES, True),
+        head,
         _skeleton(bones, HEAD_BONES, {n: np.array([1.0, 0.0, 0.0]) for n in HEAD_BONES}),
         hands,
         hand_skeletons,
-        {side: _fit_sphere(person[base.group_vertices(group)]) for side, group in EYE_GROUPS.items()},
+        {side: Eye(eye.centre, eye.radius - LID_ROOM) for side, eye in eyes.items()},
         cut(np.isin(base.groups, TEETH_GROUPS), HEAD_BONES, True),
         cut(base.groups == TONGUE_GROUP, HEAD_BONES, True),
     )

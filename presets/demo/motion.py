@@ -34,10 +34,11 @@ HEAD_TURNS = [
     (166, 0, 2, 0), (174, 4, 5, -4), (184, 4, 5, -4), (198, 0, 0, 0), (208, 0, 0, 0),
 ]  # fmt: skip
 JAW_OPEN = [(1, 0), (66, 0), (74, 4), (84, 1), (98, 0), (124, 0), (136, 5), (148, 3), (156, 0), (200, 0)]  # degrees
-# MakeHuman's eyes are wide open; a little of the blink lets them look at ease.
+# MakeHuman's eyes are wide open; a little of the blink lets them look at ease. Smiling cheeks lift the
+# lower lid: not quite the whole blink leaves it room.
 _BLINKS: list[tuple[float, float]] = [
-    (1, 0.12), (17, 0.12), (20, 1), (24, 0.12), (88, 0.12), (94, 0.95), (108, 0.95), (115, 0.12), (128, 0.12), (131, 1),
-    (135, 0.3), (150, 0.3), (154, 0.12), (178, 0.15), (181, 1), (185, 0.15), (200, 0.12), (208, 0.12),
+    (1, 0.18), (17, 0.18), (20, 0.97), (24, 0.18), (88, 0.18), (94, 0.97), (108, 0.97), (115, 0.18), (128, 0.18),
+    (131, 0.97), (135, 0.4), (150, 0.4), (154, 0.18), (178, 0.2), (181, 0.97), (185, 0.2), (200, 0.18), (208, 0.18),
 ]  # fmt: skip
 EXPRESSION_KEYS: dict[str, list[tuple[float, float]]] = {
     "mouthSmileLeft": [(1, 0.1), (26, 0.1), (44, 0.5), (62, 0.5), (80, 0.1), (156, 0.1), (168, 0.35), (186, 0.35),
@@ -101,7 +102,7 @@ class Motion:
         """The head (or "teeth", "tongue") at a row, (n, 3) [m]."""
         part = getattr(character, mesh)
         vertices = part.vertices + sum(w[row] * part.keys[name] for name, w in self.expressions.items())
-        return skin(vertices, part.weights, character.head_skeleton, self._head_pose(character, row))
+        return skin(vertices, part.weights, character.head_skeleton, self.head_pose(character, row))
 
     def hand_vertices(self, character: Character, side: str, row: int) -> NDArray[np.float64]:
         """A hand at a row, (n, 3) [m]."""
@@ -109,7 +110,8 @@ class Motion:
         turns = {bone: turn[row] for bone, turn in self.finger_turns[side].items()}
         return skin(hand.vertices, hand.weights, skeleton, pose_matrices(skeleton, turns, self.wrists[side][row]))
 
-    def _head_pose(self, character: Character, row: int) -> NDArray[np.float64]:
+    def head_pose(self, character: Character, row: int) -> NDArray[np.float64]:
+        """Frames of the head's bones at a row, (b, 4, 4)."""
         return pose_matrices(character.head_skeleton, {b: t[row] for b, t in self.head_turns.items()})
 
 
@@ -233,7 +235,7 @@ def _touches(character: Character, scout: _Scout, side: str) -> list[_Touch]:
         return lambda posed: gestures.hand_spot(hand, posed, vertex, along)
 
     if side == "R":
-        cheek = [(-46, 0.066), (-52, 0.064), (-58, 0.063), (-64, 0.065), (-70, 0.070)]
+        cheek = [(-55, 0.060), (-58, 0.061), (-61, 0.063), (-65, 0.066), (-70, 0.070)]
         path = _even_turns([Spot(*scout.around(*place), np.array([0.6, 0.1, 0.8])) for place in cheek])
         nose, _ = _nose(scout)
         return [
@@ -258,7 +260,7 @@ def _touches(character: Character, scout: _Scout, side: str) -> list[_Touch]:
     return [
         _Touch(
             [(64, 0), (84, 1), (111, 1), (126, 0)],
-            [(66, -80), (82, -45), (91, 0), (98, 6), (104, 6), (109, 0), (115, -50), (126, -100)],
+            [(66, -80), (82, -45), (91, 0), (98, 1.5), (104, 1.5), (109, 0), (115, -50), (126, -100)],
             [],
             [forehead],
             at("metacarpal3", 0.9, ahead),
@@ -266,7 +268,7 @@ def _touches(character: Character, scout: _Scout, side: str) -> list[_Touch]:
         ),
         _Touch(
             [(146, 0), (164, 1), (190, 1), (207, 0)],
-            [(146, -80), (163, -40), (170, 0), (176, 7), (182, 7), (188, 0), (197, -45), (207, -80)],
+            [(146, -80), (163, -40), (170, 0), (176, 3), (182, 3), (188, 0), (197, -45), (207, -80)],
             [],
             [chin],
             at("finger3-1", 0.7, out_of_palm, palmar=False),
