@@ -71,6 +71,7 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     simulate = verb("simulate", "Simulate all frames into the point cache; goes on where it was interrupted.")
     simulate.add_argument("--frames", type=frame_range, metavar="A-B", help="default: the scene's range")
     simulate.add_argument("--preset", metavar="NAME", help="tissue preset")
+    simulate.add_argument("--interaction", metavar="NAME", help="interaction preset: touch, firm_press or pull")
 
     bake = verb("bake", "Write the simulation into the character.")
     bake.add_argument("--to", choices=("shape-keys", "point-cache"), required=True)
@@ -193,7 +194,9 @@ def _simulate(parsed: argparse.Namespace) -> str:
     from .operators import simulate
     from .operators.save import save_blend
 
-    changed = simulate.choose(bpy.context.scene, frames=parsed.frames, preset=parsed.preset)
+    changed = simulate.choose(
+        bpy.context.scene, frames=parsed.frames, preset=parsed.preset, interaction=parsed.interaction
+    )
     if changed:
         save_blend()
     return simulate.summary(drive(simulate.simulate_job(bpy.context.scene)))

@@ -67,6 +67,9 @@ class SceneSettings(PropertyGroup):
         max=50.0,
     )
     tissue: StringProperty(name="Tissue", description="Name of the tissue preset", default="default")  # type: ignore[valid-type]
+    interaction: StringProperty(  # type: ignore[valid-type]
+        name="Interaction", description="Name of the interaction preset: touch, firm_press or pull", default="touch"
+    )
     tolerance_mm: FloatProperty(  # type: ignore[valid-type]
         name="Tolerance",
         description="Largest distance of the baked from the simulated surface, in millimetres",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..progress import Job, Progress
 from ..sim import measure
+from ..sim.settings import PhysicsSettings
 from ..sim.template import Template
 from .manifest import write_json
 from .results import ResultFrame, ResultReader
@@ -47,6 +48,8 @@ class Survey:
         self.outer, self.depth = template.outer[:count], template.tissue_depth[:count]
         self.direction = template.bone_direction[:count]
         self.neutral = template.head_vertices
+        presets = result.scene.nephim
+        self.limit = PhysicsSettings.load(presets.tissue, presets.interaction).compression_limit
         self.meters = {
             side: measure.PenetrationMeter(self.rig.head.triangles, self.outer, part.triangles)
             for side, part in (("left", self.rig.left), ("right", self.rig.right))
@@ -70,7 +73,8 @@ class Survey:
             hand = getattr(read.tracked, side).astype(np.float64)
             before, after = meter.measure(undisturbed, hand), meter.measure(read.skin, hand)
             pairs.append((before, after))
-            limited.append(measure.bone_limited(undisturbed, read.skin, direction, self.depth, meter, hand))
+            stopped = measure.bone_limited(undisturbed, read.skin, direction, self.depth, meter, hand, self.limit)
+            limited.append(stopped)
             touched |= before.gap == 0 or after.gap == 0
         self.penetration.add(pairs, limited, self.rig.head.triangles)
         counted = self.statistics[len(self.touched)].get("contacts", 0)

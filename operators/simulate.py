@@ -2,7 +2,7 @@
 """Simulate: every frame through the physics into the point cache, going on where an earlier run stopped."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 import numpy as np
@@ -17,6 +17,9 @@ from ..progress import Job, Progress
 from .jobs import JobOperator
 from .paths import cache_path
 from .volume import load_volume, needs_setup
+
+if TYPE_CHECKING:  # scipy and numba load when they are used
+    from ..sim.settings import PhysicsSettings
 
 _STEP = "simulation"
 # A hand this deep in the head at the first frame did not get there by touching: where it came from is unknown.
@@ -33,35 +36,41 @@ class Simulated:
     notes: tuple[str, ...]
 
 
-def choose(scene: Any, *, frames: tuple[int, int] | None = None, preset: str | None = None) -> bool:
-    """Stores frame range and tissue preset in the scene; returns whether anything changed. Raises SimulationError."""
+def choose(
+    scene: Any, *, frames: tuple[int, int] | None = None, preset: str | None = None, interaction: str | None = None
+) -> bool:
+    """Stores frame range, tissue preset and interaction preset in the scene; returns whether anything changed.
+
+    Raises SimulationError for an unknown preset; nothing is stored then.
+    """
     from ..sim.settings import PhysicsSettings
 
     settings = scene.nephim
-    names = ("use_scene_range", "frame_start", "frame_end", "tissue")
+    names = ("use_scene_range", "frame_start", "frame_end", "tissue", "interaction")
     before = [getattr(settings, name) for name in names]
-    if preset is not None:
-        PhysicsSettings.load(preset)
-        settings.tissue = preset
+    tissue, interaction = preset or settings.tissue, interaction or settings.interaction
+    PhysicsSettings.load(tissue, interaction)
+    settings.tissue, settings.interaction = tissue, interaction
     if frames is not None:
         settings.use_scene_range = False
         settings.frame_start, settings.frame_end = frames
     return before != [getattr(settings, name) for name in names]
 
 
-def simulate_job(scene: Any, frames: tuple[int, int] | None = None, preset: str | None = None) -> Job[Simulated]:
+def simulate_job(
+    scene: Any, frames: tuple[int, int] | None = None, preset: str | None = None, interaction: str | None = None
+) -> Job[Simulated]:
     """Simulates the scene's frames into `FILE.nephim/simulation.pc2`. Raises NephimError; finished frames are kept.
 
     The physics has a history: a run that goes on first repeats the frames since the skin was last at rest.
     """
     from .. import __version__
     from ..sim.physics import Physics
-    from ..sim.settings import PhysicsSettings
 
     path = cache_path()
-    choose(scene, frames=frames, preset=preset)
+    choose(scene, frames=frames, preset=preset, interaction=interaction)
     rig = read_rig(scene)
-    tissue = PhysicsSettings.load(scene.nephim.tissue)
+    tissue = physics_settings(scene)
     yield Progress(_STEP, 0.0, "preparing")
     with SurfaceReader(scene, rig) as reader:
         surfaces = reader.neutral()
@@ -102,7 +111,6 @@ def simulate_job(scene: Any, frames: tuple[int, int] | None = None, preset: str 
 
 def finished_cache_job(scene: Any) -> Job[PointCache]:
     """The point cache, checked against mesh, settings and motion as they are now; if not valid raises CacheError."""
-    from ..sim.settings import PhysicsSettings
 
     path = cache_path()
     rig = read_rig(scene)
@@ -117,13 +125,20 @@ def finished_cache_job(scene: Any) -> Job[PointCache]:
     status = cache_status(
         path,
         topology=topology_fingerprint(rig),
-        settings=_settings_fingerprint(scene, PhysicsSettings.load(scene.nephim.tissue), template),
+        settings=_settings_fingerprint(scene, physics_settings(scene), template),
         frames=rig.frames,
         motion=motion,
     )
     if status.state != "valid":
         raise CacheError(status.reason, object=rig.head.object_name, advice="Simulate again: what still holds is kept.")
     return PointCache(path)
+
+
+def physics_settings(scene: Any) -> "PhysicsSettings":
+    """The scene's tissue preset with its interaction preset. Raises SimulationError."""
+    from ..sim.settings import PhysicsSettings
+
+    return PhysicsSettings.load(scene.nephim.tissue, scene.nephim.interaction)
 
 
 def _frame_rate(scene: Any) -> float:
@@ -200,13 +215,14 @@ class NEPHIM_OT_simulate(JobOperator, bpy.types.Operator):
 
     frames: StringProperty(name="Frames", description="A-B; empty: as set in the scene")  # type: ignore[valid-type]
     preset: StringProperty(name="Preset", description="Tissue preset; empty: as set in the scene")  # type: ignore[valid-type]
+    interaction: StringProperty(name="Interaction", description="Interaction preset; empty: as set in the scene")  # type: ignore[valid-type]
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return needs_setup(cls, context)
 
     def job(self, context: bpy.types.Context) -> Job[Any]:
-        return simulate_job(context.scene, _range(self.frames), self.preset or None)
+        return simulate_job(context.scene, _range(self.frames), self.preset or None, self.interaction or None)
 
     def summary(self, result: Any) -> str:
         return summary(result)

@@ -43,6 +43,7 @@ class NEPHIM_PT_sidebar(bpy.types.Panel):
             simulate.prop(settings, "frame_start")
             simulate.prop(settings, "frame_end")
         simulate.prop(settings, "tissue")
+        simulate.prop(settings, "interaction")
         simulate.operator("nephim.simulate")
         bake = layout.column()
         bake.prop(settings, "tolerance_mm")

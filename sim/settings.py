@@ -2,12 +2,18 @@
 """Material and interaction values of the physics, read from presets in TOML."""
 
 import tomllib
+from collections.abc import Set
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from ..errors import SimulationError
 
 FOLDER = Path(__file__).resolve().parent.parent / "presets" / "tissues"
+INTERACTIONS = FOLDER.parent / "interactions"
+# What hand and skin decide together is set by the interaction; it may also override what depends on how the hand acts.
+_OF_CONTACT = frozenset({"friction", "gap"})
+_OVERRIDABLE = frozenset({"drag_limit", "compression_limit", "relaxation_time"})
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,7 @@ class PhysicsSettings:
     w_tra: float = 2.0e4  # [Pa/m] attachment of the skin to the tracked surface
     friction: float = 0.5  # [-] Coulomb coefficient between hand and skin
     drag_limit: float = 0.007  # [m] skin dragged further starts to slip, at twice this it slips freely
+    pull_limit: float = 0.030  # [m] pinched skin that was pulled further lets go
     gap: float = 0.0005  # [m] distance at which skin and hand touch
     compression_limit: float = 0.7  # [-] share of the local tissue depth by which skin may yield towards bone
     relaxation_time: float = 0.04  # [s] time constant of the return after release
@@ -30,22 +37,37 @@ class PhysicsSettings:
     final_iterations: int = 20  # in the last substep of a frame
 
     @classmethod
-    def load(cls, name: str) -> "PhysicsSettings":
-        """Reads `presets/tissues/NAME.toml`. Raises SimulationError naming the preset and the faulty key."""
-        path = FOLDER / f"{name}.toml"
-        if not path.is_file():
-            known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.toml")))
-            raise SimulationError(f"There is no tissue preset '{name}'.", advice=f"Choose one of: {known}.")
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
-            raise SimulationError(f"The tissue preset {path.name} is not valid TOML: {error}.") from error
-        known_fields = {f.name: f.type for f in fields(cls)}
-        for key, value in values.items():
-            if key not in known_fields:
-                raise SimulationError(f"The tissue preset {path.name} has an unknown value '{key}'.")
-            if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
-                raise SimulationError(
-                    f"The value '{key}' of the tissue preset {path.name} must be a number of at least 0."
-                )
-        return cls(**values)
+    def load(cls, tissue: str, interaction: str = "touch") -> "PhysicsSettings":
+        """The tissue preset `presets/tissues/TISSUE.toml`, with what `presets/interactions/INTERACTION.toml` overrides.
+
+        Raises SimulationError naming the preset and the faulty key.
+        """
+        every = {f.name for f in fields(cls)}
+        values = _read("tissue", FOLDER, tissue, every - _OF_CONTACT)
+        return cls(**values | _read("interaction", INTERACTIONS, interaction, _OF_CONTACT | _OVERRIDABLE))
+
+
+def _read(kind: str, folder: Path, name: str, allowed: Set[str]) -> dict[str, Any]:
+    """The values of one preset file, checked."""
+    path = folder / f"{name}.toml"
+    known = sorted(p.stem for p in folder.glob("*.toml"))
+    if name not in known:
+        raise SimulationError(f"There is no {kind} preset '{name}'.", advice=f"Choose one of: {', '.join(known)}.")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SimulationError(f"The {kind} preset {path.name} is not valid TOML: {error}.") from error
+    for key, value in values.items():
+        if kind == "tissue" and key in _OF_CONTACT:
+            raise SimulationError(
+                f"The tissue preset {path.name} sets '{key}', which depends on the hand as well.",
+                advice="Set it in an interaction preset.",
+            )
+        if key not in allowed:
+            raise SimulationError(
+                f"The {kind} preset {path.name} has an unknown value '{key}'.",
+                advice=f"It may set: {', '.join(sorted(allowed))}.",
+            )
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
+            raise SimulationError(f"The value '{key}' of the {kind} preset {path.name} must be a number of at least 0.")
+    return values
