@@ -38,9 +38,8 @@ class NephimError(Exception):
         if self.vertices:
             shown = ", ".join(str(v) for v in self.vertices[:_SHOWN_VERTICES])
             more = len(self.vertices) - _SHOWN_VERTICES
-            where.append(
-                f"{'vertex' if len(self.vertices) == 1 else 'vertices'} {shown}" + (f" and {more} more" if more > 0 else "")
-            )
+            noun = "vertex" if len(self.vertices) == 1 else "vertices"
+            where.append(f"{noun} {shown}" + (f" and {more} more" if more > 0 else ""))
         message = f"{', '.join(where)}: {self.what}" if where else self.what
         return f"{message} {self.advice}".rstrip()
 

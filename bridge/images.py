@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pictures as arrays: writing PNG, colours for displacements, the colour bar's numbers."""
 
-import os
 import struct
-import tempfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CacheError
+from ..files import atomic_write
 
 # Colours of a displacement from nothing to the end of the scale, linear RGB: the grey of clay, then yellow, orange,
 # red, purple and almost black. Lightness falls evenly, so that it reads in grey and with colour-blind eyes too.
@@ -53,22 +51,9 @@ def write_png(path: Path, image: NDArray[np.uint8], compression: int = 6) -> Non
         (b"IDAT", zlib.compress(filtered.tobytes(), compression)),
         (b"IEND", b""),
     )
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(b"\x89PNG\r\n\x1a\n")
-                for kind, data in chunks:
-                    stream.write(struct.pack(">I", len(data)) + kind + data)
-                    stream.write(struct.pack(">I", zlib.crc32(kind + data)))
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise CacheError(
-            f"The picture could not be written to {path}: {error.strerror or error}.",
-            advice="Free disk space or make the folder writable.",
-        ) from error
+    advice = "Free disk space or make the folder writable."
+    with atomic_write(Path(path), f"The picture could not be written to {path}", advice) as stream:
+        stream.write(b"\x89PNG\r\n\x1a\n")
+        for kind, data in chunks:
+            stream.write(struct.pack(">I", len(data)) + kind + data)
+            stream.write(struct.pack(">I", zlib.crc32(kind + data)))

@@ -4,7 +4,6 @@
 import hashlib
 import json
 import os
-import tempfile
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CacheError
+from ..files import atomic_write
 from ..sim.frame import TrackedFrame
 
 FORMAT = 1
@@ -127,23 +127,11 @@ def _checked(path: Path, values: dict[str, Any], advice: str) -> dict[str, Any]:
 
 def write_json(path: Path, values: Any) -> None:
     """Writes JSON under a temporary name and renames it. Raises CacheError."""
-    path = Path(path)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                json.dump(values, stream, indent=1, default=_plain)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise CacheError(
-            f"{path} could not be written: {error.strerror or error}.",
-            advice="Free disk space or make the folder writable, then run the step again; finished frames are kept.",
-        ) from error
+    advice = "Free disk space or make the folder writable, then run the step again; finished frames are kept."
+    with atomic_write(Path(path), f"{path} could not be written", advice) as stream:
+        stream.write(json.dumps(values, indent=1, default=_plain).encode())
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _plain(value: Any) -> Any:

@@ -25,7 +25,6 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     from ..presets.demo.scene import HEAD, HEAD_BONE, JAW_BONE, LEFT, NEUTRAL_FRAME, RIGHT, build_demo_scene
     from ..sim.template import Template
 
-    out.mkdir(parents=True, exist_ok=True)
     archive = yield from fetch_character_data(assets or out / "character")
     yield Progress("demo scene", 0.0)
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True, load_ui=False)

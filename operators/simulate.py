@@ -184,9 +184,10 @@ def _check_finite(skin: Any, rig: Any, frame: int) -> None:
 def _notes(statistics: list[dict[str, float]], frames: range) -> tuple[str, ...]:
     notes = []
     if statistics and statistics[0].get("started_inside_mm", 0.0) > _INSIDE_MM:
+        inside = statistics[0]["started_inside_mm"]
         notes.append(
-            f"At the first frame {frames.start} a hand is already {statistics[0]['started_inside_mm']:.0f} mm inside "
-            "the head; where it came from is unknown, so it was pushed out by the shortest way. Start before the contact."
+            f"At the first frame {frames.start} a hand is already {inside:.0f} mm inside the head; where it came from "
+            "is unknown, so it was pushed out by the shortest way. Start before the contact."
         )
     held = sum(numbers.get("bone_limited_mm", 0) > 0 for numbers in statistics)
     if held:

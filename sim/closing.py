@@ -78,9 +78,7 @@ def _stitch(outer: NDArray, outer_points: NDArray, inner: NDArray, inner_points:
     while i < n or j < start + m:
         a, b = outer_points[i % n], inner_points[j % m]
         next_a, next_b = outer_points[(i + 1) % n], inner_points[(j + 1) % m]
-        advance_outer = j >= start + m or (
-            i < n and np.linalg.norm(next_a - b) <= np.linalg.norm(a - next_b)
-        )
+        advance_outer = j >= start + m or (i < n and np.linalg.norm(next_a - b) <= np.linalg.norm(a - next_b))
         if advance_outer:
             triangles.append((outer[i % n], outer[(i + 1) % n], inner[j % m]))
             i += 1

@@ -91,7 +91,7 @@ def edge_neighbours(triangles: NDArray) -> NDArray[np.int32]:
 def _curve_order(centres: NDArray) -> NDArray[np.int32]:
     """Order of points along the Morton curve."""
     low = centres.min(0)
-    size = max(float((centres.max(0) - low).max()), np.finfo(float).tiny)
+    size = max(float((centres.max(0) - low).max()), float(np.finfo(np.float64).tiny))
     cell = ((centres - low) * (1023 / size)).astype(np.uint64)
     code = np.zeros(len(centres), np.uint64)
     for bit in range(10):

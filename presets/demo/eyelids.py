@@ -27,7 +27,8 @@ def meeting(vertices: NDArray, triangles: NDArray, blink: NDArray, eye: NDArray)
     share = np.clip((_END - from_eye) / (_END - _WHOLE), 0, 1)
     blink = (share * share * (3 - 2 * share))[:, None] * blink
     about = triangles[(from_eye < _END)[triangles].any(1)]
-    narrow = {tuple(pair) for pair in intersecting_pairs(vertices, about, GAP)}  # folds of the open eye stay as they are
+    # Folds of the open eye stay as they are.
+    narrow = {tuple(pair) for pair in intersecting_pairs(vertices, about, GAP)}
     held = np.ones(len(vertices))
     for _ in range(_STEPS):
         pairs = intersecting_pairs(vertices + held[:, None] * blink, about, GAP)
