@@ -69,9 +69,6 @@ class TriangleTree:
         )  # fmt: skip
 
 
-TriangleGrid = TriangleTree  # the name the physics and the measures use
-
-
 def edge_neighbours(triangles: NDArray) -> NDArray[np.int32]:
     """Triangle on the other side of the edge opposite to each corner, shape (m, 3); -1 at a boundary.
 

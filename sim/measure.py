@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .distance import TriangleGrid
+from .distance import TriangleTree
 from .surface import fan_caps
 from .winding import inside
 
@@ -58,8 +58,8 @@ class PenetrationMeter:
         self.hand_triangles = np.asarray(hand_triangles, np.int32)
         self.skin_surface = np.flatnonzero(self.outer[triangles].all(axis=1))
         self.skin_triangles = np.asarray(triangles, np.int32)
-        self._skin_tree: TriangleGrid | None = None
-        self._hand_tree: TriangleGrid | None = None
+        self._skin_tree: TriangleTree | None = None
+        self._hand_tree: TriangleTree | None = None
 
     def contains(self, points: NDArray, hand: NDArray) -> NDArray[np.bool_]:
         """Which points (k, 3) lie inside the closed hand (m, 3), shape (k,)."""
@@ -91,10 +91,10 @@ class PenetrationMeter:
         return Penetration(skin_depth, hand_depth, hand_triangle, gap)
 
 
-def _moved(tree: TriangleGrid | None, vertices: NDArray, triangles: NDArray) -> TriangleGrid:
+def _moved(tree: TriangleTree | None, vertices: NDArray, triangles: NDArray) -> TriangleTree:
     """The tree over the surface at `vertices`: built once, refitted afterwards, which is ten times faster."""
     if tree is None:
-        return TriangleGrid(vertices, triangles)
+        return TriangleTree(vertices, triangles)
     tree.refit(vertices)
     return tree
 
