@@ -18,7 +18,7 @@ _MANY = 250  # skin vertices in contact from which a solve is faster than adding
 
 
 @njit(cache=True)
-def solve_contacts(compliance, gap, normals, friction, give, force, sweeps, tolerance):
+def solve_contacts(compliance, gap, normals, friction, give, held, force, sweeps, tolerance):
     """Solves for the contact forces in place.
 
     compliance: (m, m) response of contact a to a force on contact b [m/N] (the same for x, y, z); gap: (m, 3) offset
@@ -38,9 +38,9 @@ def solve_contacts(compliance, gap, normals, friction, give, force, sweeps, tole
             rz = force[a, 2] - (gap[a, 2] + soft * force[a, 2]) * scale
             nx, ny, nz = normals[a, 0], normals[a, 1], normals[a, 2]
             rn = rx * nx + ry * ny + rz * nz
-            if rn <= 0.0:
+            if not held[a] and rn <= 0.0:
                 rx = ry = rz = 0.0
-            else:
+            elif not held[a]:
                 tx, ty, tz = rx - rn * nx, ry - rn * ny, rz - rn * nz
                 t = np.sqrt(tx * tx + ty * ty + tz * tz)
                 limit = friction[a] * rn
@@ -81,10 +81,12 @@ class ContactProblem:
         tracked: NDArray,
         friction: NDArray,
         give: NDArray,
+        held: NDArray,
         force: NDArray,
     ):
         m = len(skin)
-        self.normals, self.friction, self.give, self.force = normals, friction, give, np.ascontiguousarray(force)
+        self.normals, self.friction, self.give, self.held = normals, friction, give, held
+        self.force = np.ascontiguousarray(force)
         self._system = system
         points = csr_matrix((weights.ravel(), (np.repeat(np.arange(m), 3), skin.ravel())), shape=(m, len(tracked)))
         used = np.unique(skin)
@@ -106,7 +108,7 @@ class ContactProblem:
         gap = self._offset + self._points @ x
         before = self.force.copy()
         solve_contacts(
-            self._compliance, gap, self.normals, self.friction, self.give, self.force, _SWEEPS, _SETTLED
+            self._compliance, gap, self.normals, self.friction, self.give, self.held, self.force, _SWEEPS, _SETTLED
         )
         change = self._rows.T @ (self.force - before)
         if len(change) < _MANY:

@@ -60,12 +60,13 @@ class Contacts:
     skin_weights: NDArray[np.float64]  # (m, 3)
     hand: NDArray[np.int64]  # (m, 3)
     hand_weights: NDArray[np.float64]  # (m, 3)
-    force: NDArray[np.float64]  # (m, 3) [N], by skin on nothing but itself: what pushes the skin
+    force: NDArray[np.float64]  # (m, 3) [N], what pushes the skin
+    held: NDArray[np.bool_]  # (m,) pinched: pulls as well, and does not slip
 
     @classmethod
     def none(cls) -> "Contacts":
         ids, weights = np.zeros((0, 3), np.int64), np.zeros((0, 3))
-        return cls(np.zeros(0, np.int64), ids, weights, ids.copy(), weights.copy(), weights.copy())
+        return cls(np.zeros(0, np.int64), ids, weights, ids.copy(), weights.copy(), weights.copy(), np.zeros(0, bool))
 
     def __len__(self) -> int:
         return len(self.key)
@@ -102,7 +103,7 @@ class ContactTracker:
             return
         anchors = interpolate(hands, self.contacts.hand, self.contacts.hand_weights)
         distance, _, _, sign = tracked.closest(anchors)
-        self.contacts = self.contacts.select((sign < 0) | (distance < _CLEAR))
+        self.contacts = self.contacts.select(self.contacts.held | (sign < 0) | (distance < _CLEAR))
 
     def update(self, tracked: NDArray, skin: NDArray, hands: NDArray) -> None:
         """Finds new contacts of the skin (n_skin, 3) with hands (n_hand, 3); those that pushed until now stay.
@@ -121,7 +122,8 @@ class ContactTracker:
         unit_normals(hands, self.hand_triangles, self.hand_normals)
         self._hand_tree.refit(hands)
         outward = interpolate(self.skin_normals, self.contacts.skin, self.contacts.skin_weights)
-        kept = self.contacts = self.contacts.select(np.einsum("ij,ij->i", self.normals(), outward) < _OUTWARD)
+        pulls = np.einsum("ij,ij->i", self.normals(), outward) >= _OUTWARD
+        kept = self.contacts = self.contacts.select(self.contacts.held | ~pulls)
         new = self._skin_on_hand(skin, np.setdiff1d(near_skin, kept.key, assume_unique=True))
         self.contacts = kept.join(new).join(self._hand_on_skin(skin, hands, np.flatnonzero(near_hand), kept))
 
@@ -142,6 +144,7 @@ class ContactTracker:
             self.hand_triangles[triangle].astype(np.int64),
             weights,
             np.zeros((m, 3)),
+            np.zeros(m, bool),
         )
 
     def _hand_on_skin(self, skin: NDArray, hands: NDArray, candidates: NDArray, kept: Contacts) -> Contacts:
@@ -154,6 +157,7 @@ class ContactTracker:
             np.column_stack([chosen] * 3).astype(np.int64),
             np.tile([1.0, 0.0, 0.0], (m, 1)),
             np.zeros((m, 3)),
+            np.zeros(m, bool),
         )
 
     def _closest_skin(self, skin: NDArray, hands: NDArray, candidates: NDArray) -> tuple[NDArray, NDArray, NDArray]:
@@ -185,11 +189,11 @@ class ContactTracker:
         contacts = self.contacts
         normals = self.normals()
         along = np.einsum("ij,ij->i", contacts.force, normals)
-        pushing = along > 0
+        pushing = contacts.held | (along > 0)
         self.contacts = contacts = contacts.select(pushing)
         normals, along, friction = normals[pushing], along[pushing], np.broadcast_to(friction, len(pushing))[pushing]
         tangential = np.linalg.norm(contacts.force - along[:, None] * normals, axis=1)
-        slid = tangential > 0.999 * friction * along
+        slid = ~contacts.held & (tangential > 0.999 * friction * along)
         self._slide_on_hand(skin, normals, np.flatnonzero(slid & (contacts.key < self.n_skin)))
         self._slide_on_skin(skin, hands, np.flatnonzero(slid & (contacts.key >= self.n_skin)))
 

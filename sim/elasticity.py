@@ -17,8 +17,8 @@ REST = 1e-6
 LEAST_DETERMINANT = 0.05  # of det F_tra below which the tracked motion has flattened a tetrahedron
 _ROTATION_STEPS = 4
 _TURNED = 1e-8  # squared half angle below which a rotation is followed closely enough; the next iteration goes on
-_VOLUME_STEPS = 10
-_VOLUME_MET = 1e-5  # change of the multiplier, about a strain, at which the nearest volume is found
+_VOLUME_STEPS = 5
+_VOLUME_MET = 1e-4  # change of the multiplier, about a strain, at which the nearest volume is found
 CHUNKS = 64  # elements are worked in so many runs, each with its own scratch memory
 _GENTLE = 0.5  # within this factor of its target volume a tetrahedron's projection needs no singular values
 
@@ -117,11 +117,13 @@ def _follow_rotation(m, q, r):
             break
 
 
-@njit(cache=True, inline="always")
-def _nearest_volume(f, d, c, low, high):
-    """Writes to d the matrix nearest to f with determinant within [low, high].
+@njit(cache=True)
+def _nearest_volume(f, d, low, high, scratch):
+    """Writes to d the matrix nearest to f with determinant within [low, high]; scratch: (4, 3, 3).
 
-    Stationary points satisfy d = f + λ cof(d), det d = target; λ is found by Newton steps with the cofactor updated.
+    Stationary points satisfy d = f + λ cof(d), det d = target. Each step renews d for the present λ, then moves both
+    along dd/dλ = c + λ ∂cof(d)[c], c = cof(d), to the target determinant; cof is quadratic, so ∂cof(d)[c] = cof(d +
+    c) - c - cof(c).
     """
     for i in range(3):
         for j in range(3):
@@ -133,20 +135,31 @@ def _nearest_volume(f, d, c, low, high):
     if value < _GENTLE * target or value * _GENTLE > target:
         _nearest_volume_by_stretches(f, d, target)
         return
+    c, sum_, cof_sum, cof_c = scratch[0], scratch[1], scratch[2], scratch[3]
     multiplier = 0.0
-    for _ in range(_VOLUME_STEPS):
+    for k in range(_VOLUME_STEPS):
+        if k > 0:
+            _cofactor(d, c)
+            for i in range(3):
+                for j in range(3):
+                    d[i, j] = f[i, j] + multiplier * c[i, j]
         _cofactor(d, c)
-        square = 1e-12
+        _cofactor(c, cof_c)
         for i in range(3):
             for j in range(3):
-                square += c[i, j] * c[i, j]
-        step = (value - target) / square
-        multiplier -= step
+                sum_[i, j] = d[i, j] + c[i, j]
+        _cofactor(sum_, cof_sum)
+        slope = 1e-12
         for i in range(3):
             for j in range(3):
-                d[i, j] = f[i, j] + multiplier * c[i, j]
-        value = _det(d)
-        if abs(step) < _VOLUME_MET:
+                cof_sum[i, j] = c[i, j] + multiplier * (cof_sum[i, j] - c[i, j] - cof_c[i, j])
+                slope += c[i, j] * cof_sum[i, j]
+        step = (target - _det(d)) / slope
+        multiplier += step
+        for i in range(3):
+            for j in range(3):
+                d[i, j] += step * cof_sum[i, j]
+        if k > 0 and abs(step) < _VOLUME_MET:
             break
 
 
@@ -188,6 +201,7 @@ def tet_forces(u, tets, gradients, f_tra, det_tra, v_str, v_vol, tolerance, quat
         m = np.empty((3, 3))
         r = np.empty((3, 3))
         d = np.empty((3, 3))
+        scratch = np.empty((4, 3, 3))
         for t in range(chunk * count // CHUNKS, (chunk + 1) * count // CHUNKS):
             largest = 0.0
             for k in range(4):
@@ -208,7 +222,7 @@ def tet_forces(u, tets, gradients, f_tra, det_tra, v_str, v_vol, tolerance, quat
             _follow_rotation(m, quaternions[t], r)
             if det_tra[t] > LEAST_DETERMINANT:
                 slack = tolerance * det_tra[t]
-                _nearest_volume(f, d, m, det_tra[t] - slack, det_tra[t] + slack)
+                _nearest_volume(f, d, det_tra[t] - slack, det_tra[t] + slack, scratch)
             else:
                 d[:] = f_tra[t]
             for i in range(3):

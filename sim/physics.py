@@ -15,6 +15,7 @@ from .distance import TriangleTree
 from .elasticity import LEAST_DETERMINANT, deformation_gradients, determinants, gather, tet_forces
 from .frame import SimulatedFrame, TrackedFrame
 from .membrane import triangle_forces
+from .pinch import PinchTracker
 from .settings import PhysicsSettings
 from .surface import Surface, fan_caps
 from .system import ElasticSystem
@@ -68,6 +69,7 @@ class Physics:
             triangles += [hand.triangles + offset, fan_caps(hand.triangles) + offset]
             offset += len(hand.vertices)
         hands = np.concatenate([hand.vertices for hand in self._hands])
+        self.pinch = PinchTracker(np.repeat(np.arange(len(self._hands)), [len(hand.vertices) for hand in self._hands]))
         self.contact = ContactTracker(template.outer, template.skin_triangles, hands, np.concatenate(triangles))
 
         n, t = len(template.vertices), len(self.system.tets)
@@ -92,6 +94,7 @@ class Physics:
         self._skin_u[:] = 0
         self._quaternions[:] = (1.0, 0.0, 0.0, 0.0)
         self.contact.reset()
+        self.pinch.reset()
         self._previous: tuple[NDArray, NDArray, NDArray] | None = None
         self._change = 0.0
         self._lifted = 0.0
@@ -123,6 +126,12 @@ class Physics:
                     (1 - a) * old + a * new for old, new in zip(previous, (pose.skin, volume, hands), strict=True)
                 )
                 iterations += self._substep(skin, inside, hand, theta, last=s == substeps)
+        if substeps:
+            live = self.contact.contacts
+            carried = np.linalg.norm(interpolate(self._skin_u, live.skin, live.skin_weights), axis=1)
+            self.pinch.update(
+                live, hands, self.contact.normals(), carried, self.settings.pull_limit, 1.0 / self.frame_rate
+            )
         limited = 1000 * self._lifted if substeps else 0.0
         if len(self.contact.contacts) == 0 and np.abs(self._u).max() < _AT_REST:
             self._u[:] = 0
@@ -344,6 +353,7 @@ class Physics:
             tracked,
             np.concatenate([settings.friction * hold, np.zeros(len(deep))]),
             np.concatenate([np.full(len(contacts), HAND_GIVE), np.full(len(deep), BONE_GIVE)]),
+            np.concatenate([contacts.held, np.zeros(len(deep), bool)]),
             np.concatenate([contacts.force, np.zeros((len(deep), 3))]),
         )
 
@@ -355,6 +365,7 @@ class Physics:
             "residual_um": 1e6 * float(self._change),
             "contacts": float(len(self.contact.contacts)),
             "bone_limited_mm": limited,
+            "held": float(self.contact.contacts.held.sum()),
         }
         if substeps:
             determinants(self._u, system.tets, system.gradients, self._f_tra, self._ratios)

@@ -6,9 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.optimize import minimize
-from volumes import round_head
-
 from nephim.sim import rigid
 from nephim.sim.anderson import Anderson
 from nephim.sim.complementarity import solve_contacts
@@ -25,6 +22,8 @@ from nephim.sim.settings import PhysicsSettings
 from nephim.sim.system import ElasticSystem
 from nephim.sim.undisturbed import UndisturbedVolume
 from nephim.sim.untangle import LEAST_RATIO, untangle
+from scipy.optimize import minimize
+from volumes import round_head
 
 TEMPLATE = round_head()
 TETRAHEDRON = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]) * 0.01
@@ -32,7 +31,7 @@ MATRICES = arrays(float, (3, 3), elements=st.floats(-0.4, 0.4)).map(lambda m: np
 
 
 def local_step(f: np.ndarray, f_tra: np.ndarray | None = None, tolerance: float = 0.0) -> np.ndarray:
-    """Stress-like matrix of one tetrahedron with F = f: V w_str (R F_tra - F_tra) + V w_vol (D - F_tra), both weights 1."""
+    """What one tetrahedron with F = f asks for, (R F_tra - F_tra) + (D - F_tra), with unit weights."""
     f_tra = np.eye(3) if f_tra is None else f_tra
     tets = np.array([[0, 1, 2, 3]], np.int32)
     gradients, _ = shape_gradients(TETRAHEDRON, tets)
@@ -146,9 +145,8 @@ def test_anderson_solves_a_linear_fixed_point_in_as_many_steps_as_unknowns():
 def contact(gap: np.ndarray, friction: float) -> np.ndarray:
     """Force of one contact of compliance 2 with normal z whose point is off its target by `gap`."""
     force = np.zeros((1, 3))
-    solve_contacts(
-        np.array([[2.0]]), np.array([gap]), np.array([[0.0, 0, 1]]), np.array([friction]), np.zeros(1), force, 50, 0.0
-    )
+    normal, none = np.array([[0.0, 0, 1]]), np.zeros(1, bool)
+    solve_contacts(np.array([[2.0]]), np.array([gap]), normal, np.array([friction]), np.zeros(1), none, force, 50, 0.0)
     return force[0]
 
 
@@ -167,7 +165,7 @@ def test_frictionless_contacts_solve_the_complementarity_problem():
     gap = np.column_stack([np.zeros((6, 2)), rng.normal(size=6)])
     force, start = np.zeros((6, 3)), gap.copy()
     normals = np.tile([0.0, 0, 1], (6, 1))
-    solve_contacts(compliance, gap, normals, np.zeros(6), np.zeros(6), force, 2000, 1e-14)
+    solve_contacts(compliance, gap, normals, np.zeros(6), np.zeros(6), np.zeros(6, bool), force, 2000, 1e-14)
     distance = start[:, 2] + compliance @ force[:, 2]
     assert force[:, 2].min() >= 0
     assert distance.min() > -1e-9
@@ -179,7 +177,8 @@ def test_contradicting_contacts_end_at_a_finite_force():
     force = np.zeros((2, 3))
     gap = np.array([[0.0, 0, -0.001], [0, 0, -0.001]])
     normals, give = np.array([[0.0, 0, 1], [0, 0, -1]]), np.array([0.02, 1e-3])
-    solve_contacts(np.array([[1.0, 1], [1, 1]]), gap, normals, np.zeros(2), give, force, 20000, 1e-12)
+    held, compliance = np.zeros(2, bool), np.ones((2, 2))
+    solve_contacts(compliance, gap, normals, np.zeros(2), give, held, force, 20000, 1e-12)
     assert np.abs(force).max() < 1.0
 
 

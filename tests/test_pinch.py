@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two fingers pinch a fold of the round head, pull it, and let go."""
+
+import numpy as np
+from nephim.sim.frame import TrackedFrame
+from nephim.sim.physics import Physics
+from nephim.sim.settings import PhysicsSettings
+from nephim.sim.surface import Surface
+from volumes import RADIUS, finger, round_head
+
+TEMPLATE, FINGER = round_head(5), finger(0.007, 0.03)
+HAND = Surface(
+    np.concatenate([FINGER.vertices, FINGER.vertices]),
+    np.concatenate([FINGER.triangles, FINGER.triangles + len(FINGER.vertices)]),
+    "hand",
+)
+RATE = 30
+
+
+def hand(gap: float, depth: float) -> np.ndarray:
+    """Both fingers pointing at the head side by side: `gap` between them, their tips `depth` below the skin."""
+    aside = np.array([0, gap / 2 + 0.007, 0])
+    tip = np.array([RADIUS - depth, 0, 0])
+    return np.concatenate([FINGER.vertices + tip - aside, FINGER.vertices + tip + aside])
+
+
+def play(keys: list[tuple[int, float, float]]):
+    """Steps through keys of (frame, gap, depth); yields (frame, result, simulation)."""
+    simulation = Physics(TEMPLATE, PhysicsSettings.load("default"), right=HAND, frame_rate=RATE)
+    frames, gaps, depths = np.array(keys).T
+    for frame in range(int(frames[-1]) + 1):
+        vertices = hand(np.interp(frame, frames, gaps), np.interp(frame, frames, depths))
+        tracked = TrackedFrame(
+            TEMPLATE.head_vertices.astype(np.float32), None, vertices.astype(np.float32), np.eye(4), frame=frame
+        )
+        yield frame, simulation.step(tracked), simulation
+
+
+APPROACH = [(0, 0.016, -0.004), (8, 0.016, 0.007), (16, 0.004, 0.007), (20, 0.004, 0.007)]
+
+
+def test_a_pinch_holds_pulls_and_lets_go():
+    pull = [
+        *APPROACH,
+        (30, 0.004, -0.006),
+        (34, 0.004, -0.006),
+        (37, 0.02, -0.006),
+        (40, 0.02, -0.03),
+        (80, 0.02, -0.06),
+    ]
+    held, height = {}, {}
+    for frame, result, _ in play(pull):
+        held[frame] = result.statistics["held"]
+        height[frame] = float((np.linalg.norm(result.skin, axis=1) - RADIUS).max())
+        assert np.isfinite(result.skin).all()
+    assert not any(held[f] for f in range(9))  # pressing is not pinching
+    assert held[20] > 0 and held[33] > 0
+    assert height[33] > 0.004  # the fold is drawn out of the head
+    opened = 35  # the gap is then well above the narrowest
+    assert not any(held[f] for f in range(opened + 3, 81))  # let go within 100 ms
+    assert height[opened + 8] < 0.5 * height[33]
+    assert height[80] < 1e-4
+
+
+def test_pressing_and_stroking_never_hold():
+    for _, result, _ in play([(0, 0.016, -0.004), (8, 0.016, 0.008), (16, 0.016, 0.004), (20, 0.016, -0.01)]):
+        assert result.statistics["held"] == 0
+
+
+def test_skin_pulled_too_far_slips_away():
+    limit = PhysicsSettings.load("default").pull_limit
+    for frame, result, _ in play([*APPROACH, (50, 0.004, -0.06), (60, 0.004, -0.08)]):
+        assert np.abs(result.skin - result.tracked).max() < 1.3 * limit, frame
+    assert result.statistics["held"] == 0
