@@ -164,15 +164,12 @@ def converged(
         p[ids] = x.reshape(-1, 3)
         return p
 
+    hessian = LinearOperator((size, size), lambda x: energy.product(widen(x))[ids].ravel(), dtype=np.float64)
     value, gradient = energy.value(u, curvature=True)
     start = norm = float(np.linalg.norm(gradient[ids]))
     for step in range(max_steps):
         if norm <= tolerance * start:
             return Converged(u, value, norm / start if start else 0.0, step)
-        hessian = LinearOperator((size, size), lambda x: energy.product(widen(x))[ids].ravel(), dtype=np.float64)
-        smooth = LinearOperator(
-            (size, size), lambda x: preconditioner.solve(x.reshape(-1, 3)).ravel(), dtype=np.float64
-        )
         # Inexact Newton: the closer to the end, the more exact (Nocedal and Wright 2006, section 7.1).
         direction, _ = cg(hessian, -gradient[ids].ravel(), rtol=min(0.1, norm / start), atol=0.0, M=smooth, maxiter=500)
         direction = widen(direction)
