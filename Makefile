@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # make demo   the whole job on the demo character, into build/demo/
 # make test   linters, then the tests with the bpy module, then the same tests in the real Blender
+# make bench-interactions  scripted interactions by every method: table and picture strips, into build/bench/
 # make setup  only the environment in .venv; make lint only the linters
 #
 # PYTHON         the Python 3.11 that makes .venv
@@ -15,7 +16,7 @@ BPY := bpy>=4.5.15,<4.6
 # Tests and demo never see the user's own preferences and add-ons.
 export BLENDER_USER_RESOURCES := $(CURDIR)/build/resources
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint setup clean bench-interactions
 
 demo: setup
 	@$(RUN) -m nephim demo --out build/demo --assets build/assets
@@ -23,6 +24,9 @@ demo: setup
 test: lint
 	@$(RUN) -m pytest
 	@tests/real_blender.sh
+
+bench-interactions: setup
+	@$(RUN) -m benchmarks.bench_interactions --out build/bench --assets build/assets
 
 lint: setup build/package/nephim
 	@$(RUN) -m ruff check .

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make bench-interactions`: every scripted interaction by each method, measured, tabulated and pictured.
+
+Writes interactions.json, interactions.md and NAME.png into build/bench/; the last line printed is a JSON object with
+the medians over the set.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from nephim.bridge.manifest import write_json
+from nephim.errors import CacheError
+from nephim.files import atomic_write
+from nephim.presets.demo.assets import fetch_character_data
+from nephim.presets.demo.character import Character, load_character
+from nephim.progress import drive
+from nephim.sim import measure
+from nephim.sim.frame import SimulatedFrame, TrackedFrame
+from nephim.sim.physics import Physics
+from nephim.sim.settings import PhysicsSettings
+from nephim.sim.surface import Surface
+from nephim.sim.template import Template
+from nephim.sim.volume import VolumeSettings, build_template, fingerprint
+from numpy.typing import NDArray
+
+from .interactions import FRAME_RATE, Face, Interaction, perform
+from .scripts import SCRIPTS
+
+METHODS = ("tracked", "surface_pbd", "physics")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One interaction by one method: skins (f, n, 3) and the statistics of each frame."""
+
+    skins: NDArray[np.float32]
+    statistics: list[dict[str, float]]
+
+
+class Tracked:
+    """The input itself as a method: nothing is resolved."""
+
+    def __init__(self, template: Template):
+        self._refinement = template.refinement
+
+    def step(self, frame: TrackedFrame) -> SimulatedFrame:
+        skin = (self._refinement @ frame.head.astype(np.float64)).astype(np.float32)
+        return SimulatedFrame(skin, skin, np.zeros(0, np.int32), {})
+
+
+def available_methods() -> list[str]:
+    """The methods there are here, the tracked input first."""
+    baseline = importlib.util.find_spec("nephim.sim.surface_pbd") is not None
+    return [name for name in METHODS if name != "surface_pbd" or baseline]
+
+
+def make_method(name: str, template: Template, settings: PhysicsSettings, hands: dict[str, Surface]):
+    """What has `step(TrackedFrame)`."""
+    if name == "tracked":
+        return Tracked(template)
+    if name == "surface_pbd":
+        from nephim.sim.surface_pbd import SurfacePBD as method
+    else:
+        method = Physics
+    return method(template, settings, left=hands.get("L"), right=hands.get("R"), frame_rate=FRAME_RATE)
+
+
+def hand_surfaces(character: Character, frame: TrackedFrame) -> dict[str, Surface]:
+    """The hands that take part, by side."""
+    return {
+        side: Surface(vertices, character.hands[side].triangles, f"Hand.{side}") for side, vertices in _hands(frame)
+    }
+
+
+def cached_template(head: Surface, path: Path) -> Template:
+    """The volume of the head, built once."""
+    settings = VolumeSettings()
+    try:
+        template = Template.load(path)
+        if template.fingerprint == fingerprint([head, None, None], settings):
+            return template
+    except CacheError:
+        pass  # not there yet, or of another version
+    template = drive(build_template(head, None, None, settings=settings))
+    template.save(path)
+    return template
+
+
+def run(interaction: Interaction, method) -> Run:
+    """All frames in order."""
+    results = [method.step(frame) for frame in interaction.frames]
+    return Run(np.stack([r.skin for r in results]), [r.statistics for r in results])
+
+
+class Meters:
+    """Measures runs on one template; METHOD's measures, lengths in mm."""
+
+    def __init__(self, template: Template, settings: PhysicsSettings, character: Character):
+        self.template, self.limit = template, settings.compression_limit
+        self._meters = {
+            side: measure.PenetrationMeter(template.skin_triangles, template.outer, part.triangles)
+            for side, part in character.hands.items()
+        }
+
+    def depths(self, interaction: Interaction, skins: NDArray) -> list[list[measure.Penetration]]:
+        """Penetration of each frame with each hand that takes part; skins: (f, n, 3)."""
+        return [
+            [self._meters[side].measure(skin, hand) for side, hand in _hands(frame)]
+            for frame, skin in zip(interaction.frames, skins, strict=True)
+        ]
+
+    def measure(self, interaction: Interaction, tracked: NDArray, before: list, run: Run) -> dict:
+        """The row of one interaction and method; tracked: (f, n, 3), before: its `depths`."""
+        record, touched = measure.PenetrationRecord(), []
+        template = self.template
+        after = before if run.skins is tracked else self.depths(interaction, run.skins)
+        for k, frame in enumerate(interaction.frames):
+            before_skin, after_skin = tracked[k], run.skins[k]
+            pairs, limited = list(zip(before[k], after[k], strict=True)), []
+            for side, hand in _hands(frame):
+                meter = self._meters[side]
+                limited.append(
+                    measure.bone_limited(
+                        before_skin, after_skin, template.bone_direction, template.tissue_depth, meter, hand, self.limit
+                    )
+                )
+            record.add(pairs, limited, template.skin_triangles)
+            touched.append(any(p.gap == 0 for p in before[k]))
+        displacement = run.skins - tracked
+        moved = np.linalg.norm(displacement, axis=2)
+        hands = np.stack([np.concatenate([hand for _, hand in _hands(frame)]) for frame in interaction.frames])
+        step = np.linalg.norm(np.diff(hands, axis=0), axis=2).max(axis=1)
+        displacement = displacement[:, moved.max(axis=0) > 0]
+        busy = [s for s, t in zip(run.statistics, touched, strict=True) if t]
+        return {
+            "frames": len(tracked),
+            "touching": int(sum(touched)),
+            "penetration_mm": record.summary()["after"],
+            "decaf": record.decaf()["after"],
+            "displacement_max_mm": measure.MM * float(moved.max()),
+            "end_mm": measure.MM * float(moved[-1].max()),
+            "pops": measure.pops(displacement, step).tolist(),
+            **measure.roughness(displacement, hands, FRAME_RATE),
+            "volume_ratio_p1": _least(busy, "volume_ratio_p1"),
+            "inverted_tets": _most(run.statistics, "inverted_tets"),
+            "ms": measure.percentiles(np.array([s["ms"] for s in busy if "ms" in s]), (50, 95)),
+            "substeps": _mean(busy, "substeps"),
+            "iterations": _mean(busy, "iterations"),
+            "held": [k for k, s in enumerate(run.statistics) if s.get("held", 0) > 0],
+            "held_expected": list(interaction.held) if interaction.held else None,
+        }
+
+
+def _hands(frame: TrackedFrame) -> list[tuple[str, NDArray[np.float64]]]:
+    """Side and vertices of the hands that take part."""
+    given = (("L", frame.left), ("R", frame.right))
+    return [(side, hand.astype(np.float64)) for side, hand in given if hand is not None]
+
+
+def _least(statistics: Sequence[dict], name: str) -> float | None:
+    return min((s[name] for s in statistics if name in s), default=None)
+
+
+def _most(statistics: Sequence[dict], name: str) -> float | None:
+    return max((s[name] for s in statistics if name in s), default=None)
+
+
+def _mean(statistics: Sequence[dict], name: str) -> float | None:
+    values = [s[name] for s in statistics if name in s]
+    return float(np.mean(values)) if values else None
+
+
+_COLUMNS = (
+    ("avoidable penetration p95", lambda r: r["penetration_mm"]["avoidable"]["p95"], "{:.2f}"),
+    ("max", lambda r: r["penetration_mm"]["avoidable"]["max"], "{:.2f}"),
+    ("bone-limited p95", lambda r: r["penetration_mm"]["bone_limited"]["p95"], "{:.2f}"),
+    ("max", lambda r: r["penetration_mm"]["bone_limited"]["max"], "{:.2f}"),
+    ("all: mean", lambda r: r["penetration_mm"]["mean"], "{:.2f}"),
+    ("volume p1", lambda r: r["volume_ratio_p1"], "{:.2f}"),
+    ("inverted", lambda r: r["inverted_tets"], "{:.0f}"),
+    ("pops", lambda r: len(r["pops"]), "{:d}"),
+    ("acceleration / hand", lambda r: r["acceleration_ratio"], "{:.2f}"),
+    ("moved", lambda r: r["displacement_max_mm"], "{:.1f}"),
+    ("end", lambda r: r["end_mm"], "{:.2f}"),
+    ("ms p50", lambda r: r["ms"]["p50"], "{:.0f}"),
+    ("p95", lambda r: r["ms"]["p95"], "{:.0f}"),
+)
+
+
+def table(rows: dict[str, dict[str, dict]]) -> str:
+    """Markdown: a line per interaction and method, lengths in mm; at the end the medians of each method."""
+    head = ["interaction", "method", *(title for title, *_ in _COLUMNS)]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name, methods in rows.items():
+        for method, row in methods.items():
+            cells = [_cell(value(row), form) for _, value, form in _COLUMNS]
+            lines.append("| " + " | ".join([name, method, *cells]) + " |")
+    for method in next(iter(rows.values())):
+        values = [[value(methods[method]) for methods in rows.values()] for _, value, _ in _COLUMNS]
+        middle = [None if None in column else float(np.median(column)) for column in values]
+        cells = [_cell(m, "{:.1f}" if form == "{:d}" else form) for m, (*_, form) in zip(middle, _COLUMNS, strict=True)]
+        lines.append("| " + " | ".join(["**median**", method, *cells]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "–" if value is None else form.format(value)
+
+
+def overall(rows: dict[str, dict[str, dict]], template: Template) -> dict:
+    """The set in a few numbers per method."""
+    result: dict = {"skin_vertices": template.n_skin, "tets": len(template.tets), "cores": os.cpu_count()}
+    for method in next(iter(rows.values())):
+        mine = [methods[method] for methods in rows.values()]
+        avoidable = [row["penetration_mm"]["avoidable"] for row in mine]
+        volume = [row["volume_ratio_p1"] for row in mine if row["volume_ratio_p1"] is not None]
+        result[method] = {
+            "avoidable_mm": {
+                "p95_median": float(np.median([a["p95"] for a in avoidable])),
+                "max": max(a["max"] for a in avoidable),
+            },
+            "pops": sum(len(row["pops"]) for row in mine),
+            "inverted_tets": max((row["inverted_tets"] or 0 for row in mine), default=0),
+            "volume_ratio_p1": min(volume, default=None),
+            "end_mm": max(row["end_mm"] for row in mine),
+            "ms_p50_median": float(np.median([row["ms"]["p50"] for row in mine])),
+        }
+    return result
+
+
+def write(folder: Path, rows: dict[str, dict[str, dict]], template: Template) -> None:
+    """interactions.json and interactions.md."""
+    write_json(folder / "interactions.json", {"summary": overall(rows, template), "interactions": rows})
+    with atomic_write(folder / "interactions.md", "The table could not be written", "Free disk space.") as stream:
+        stream.write(table(rows).encode())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("build/bench"))
+    parser.add_argument("--assets", type=Path, default=Path("build/assets"))
+    parser.add_argument(
+        "--only", nargs="+", choices=[s.name for s in SCRIPTS], metavar="NAME", help="some interactions"
+    )
+    parser.add_argument("--methods", nargs="+", choices=METHODS[1:], help="default: all there are")
+    parser.add_argument("--preset", default="default", help="tissue preset")
+    parser.add_argument("--interaction", default="touch", help="interaction preset of what pushes; pulls take `pull`")
+    parser.add_argument("--no-pictures", action="store_true")
+    given = parser.parse_args(arguments)
+
+    character = load_character(drive(fetch_character_data(given.assets)))
+    face = Face(character)
+    template = cached_template(face.surface, given.out / "template.npz")
+    methods = [m for m in available_methods() if m == "tracked" or not given.methods or m in given.methods]
+    studio = None
+    if not given.no_pictures:
+        from .strips import Studio  # needs the bpy module for lettering
+
+        studio = Studio(character, template.skin_vertices, template.skin_triangles)
+    rows: dict[str, dict[str, dict]] = {}
+    for script in SCRIPTS:
+        if given.only and script.name not in given.only:
+            continue
+        settings = PhysicsSettings.load(given.preset, "pull" if script.held else given.interaction)
+        meters = Meters(template, settings, character)
+        interaction = perform(script, character, face)
+        hands = hand_surfaces(character, interaction.frames[0])
+        runs = {name: run(interaction, make_method(name, template, settings, hands)) for name in methods}
+        tracked = runs["tracked"].skins
+        before = meters.depths(interaction, tracked)
+        rows[script.name] = {name: meters.measure(interaction, tracked, before, r) for name, r in runs.items()}
+        line = rows[script.name][methods[-1]]
+        avoidable = line["penetration_mm"]["avoidable"]
+        print(
+            f"{script.name:15s} {methods[-1]}: avoidable p95 {avoidable['p95']:.2f} max {avoidable['max']:.2f} mm, "
+            f"{line['ms']['p50']:.0f} ms, pops {line['pops']}",
+            flush=True,
+        )
+        if studio is not None:
+            skins = {name: r.skins for name, r in runs.items()}
+            title = f"{script.name.replace('_', ' ')}: {script.text}"
+            line["pictured"] = studio.strip(
+                given.out / f"{script.name}.png", title, interaction.frames, skins, methods[-1]
+            )
+        write(given.out, rows, template)  # after each, so that an interrupted run leaves what it has
+    print(table(rows))
+    print(json.dumps(overall(rows, template)))
+
+
+if __name__ == "__main__":
+    main()

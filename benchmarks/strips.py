@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picture strips: four frames of an interaction, the tracked input above each method's result, close up."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import bpy
+import numpy as np
+from nephim.bridge.camera import best_direction, focus
+from nephim.bridge.images import write_png
+from nephim.bridge.lettering import write_text
+from nephim.bridge.raster import Light, Model, View, render_all
+from nephim.bridge.results import evaluated_mesh
+from nephim.bridge.staging import HAND, SKIN, material_colours
+from nephim.presets.demo import looks
+from nephim.presets.demo.character import Character
+from nephim.sim.frame import TrackedFrame
+from numpy.typing import NDArray
+
+_CELL, _GAP, _MARGIN, _CAPTION, _HEADER = (380, 380), 6, 20, 130, 74
+_PAPER, _GREY = (30, 32, 35), (150, 153, 158)
+_FRONT, _UP = np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, 1.0])
+_CLOSE_LOW, _CLOSE_HIGH = 0.085, 0.16  # least and largest height of a picture [m]
+_MOVED = 3e-4  # [m] displacement from which the skin counts as moved
+
+
+class Studio:
+    """Colours and eyes of the character, prepared once. triangles: (m, 3) of the head as simulated."""
+
+    def __init__(self, character: Character, rest: NDArray, triangles: NDArray):
+        self.character, self.triangles = character, triangles
+        self._tint = looks.head_tint(rest)
+        self._hand_tint = {
+            side: looks.hand_tint(part.weights, character.hand_skeletons[side].names) * (HAND / SKIN)
+            for side, part in character.hands.items()
+        }
+        self._hand_triangles = {side: part.triangles for side, part in character.hands.items()}
+        self._eyes = [self._eye(side) for side in character.eyes]
+
+    def _eye(self, side: str) -> Model:
+        obj = looks.add_eye(f"Eye.{side}", self.character.eyes[side])
+        for name, colour in (("Pupil", (0.004,) * 3), ("Iris", (0.11, 0.16, 0.14)), ("White", (0.80, 0.77, 0.74))):
+            obj.data.materials.append(looks.plain_material(name, colour, 0.1))
+        bpy.context.view_layer.update()
+        vertices, faces, slots = evaluated_mesh(obj, bpy.context.evaluated_depsgraph_get(), 1.0)
+        corners = np.arange(3 * len(faces), dtype=np.int32).reshape(-1, 3)
+        colours = np.repeat(material_colours(obj)[slots], 3, axis=0)
+        return Model(vertices[faces.ravel()], corners, colours, shininess=1.0)
+
+    def head(self, skin: NDArray) -> Model:
+        return Model(skin, self.triangles, self._tint)
+
+    def hands(self, frame: TrackedFrame) -> list[Model]:
+        given = (("L", frame.left), ("R", frame.right))
+        return [Model(h, self._hand_triangles[s], self._hand_tint[s]) for s, h in given if h is not None]
+
+    def strip(
+        self, path: Path, title: str, frames: Sequence[TrackedFrame], results: Mapping[str, NDArray], deciding: str
+    ) -> list[int]:
+        """Writes the strip. results: method → skins (f, n, 3); "tracked" among them; `deciding` chooses frames and
+        view. Returns the frames shown."""
+        displacement = np.linalg.norm(results[deciding] - results["tracked"], axis=2)
+        chosen = choose(displacement.max(axis=1))
+        peak = int(displacement.max(axis=1).argmax())
+        skin, moved = results[deciding][peak], displacement[chosen].max(axis=0)
+        centre, extent = focus(results["tracked"][peak], moved)
+        height = float(np.clip(1.7 * extent, _CLOSE_LOW, _CLOSE_HIGH))
+        direction = best_direction(
+            self.head(skin), self.hands(frames[peak]), displacement[peak], _FRONT, _UP, centre, height
+        )
+        view, light = View(centre, -direction, _UP, height, _CELL), _light(self.hands(frames[peak]), centre, direction)
+        tasks = [
+            ([self.head(skins[k]), *self._eyes, *self.hands(frames[k])], view, light)
+            for skins in results.values()
+            for k in chosen
+        ]
+        cells = render_all(tasks)
+        captions = [f"{k}: {1e3 * displacement[k].max():.1f} mm" for k in chosen]
+        write_png(path, _compose(cells, list(results), captions, title))
+        return chosen
+
+
+def choose(moved: NDArray) -> list[int]:
+    """Four frames of a motion with the largest displacement of each frame (f,) [m]: coming, peak, going, returning."""
+    touched = np.flatnonzero(moved > _MOVED)
+    if len(touched) == 0:
+        return [k * (len(moved) - 1) // 3 for k in range(4)]
+    first, last, peak = int(touched[0]), int(touched[-1]), int(moved.argmax())
+    wished = [(first + peak) // 2, peak, (peak + last) // 2, last]
+    return [min(max(k, 0), len(moved) - 1) for k in wished]
+
+
+def _light(hands: Sequence[Model], contact: NDArray, direction: NDArray) -> Light:
+    """Key light from the side where no hand stands between it and the contact."""
+    points = np.concatenate([h.vertices for h in hands])
+    to_the_right = (points.mean(axis=0) - contact) @ np.cross(_UP, direction)
+    return Light() if to_the_right > 0 else Light().mirrored()
+
+
+def _compose(cells: Sequence[NDArray], rows: Sequence[str], captions: Sequence[str], title: str) -> NDArray[np.uint8]:
+    columns = len(captions)
+    width = 2 * _MARGIN + _CAPTION + columns * (_CELL[0] + _GAP) - _GAP
+    sheet = np.empty((_HEADER + len(rows) * (_CELL[1] + _GAP) + _MARGIN, width, 3), np.uint8)
+    sheet[:] = _PAPER
+    write_text(sheet, title, _MARGIN, 8, 30)
+    left = _MARGIN + _CAPTION
+    for column, caption in enumerate(captions):
+        write_text(sheet, f"frame {caption}", left + column * (_CELL[0] + _GAP), 42, 24, _GREY)
+    for k, cell in enumerate(cells):
+        row, column = divmod(k, columns)
+        y, x = _HEADER + row * (_CELL[1] + _GAP), left + column * (_CELL[0] + _GAP)
+        sheet[y : y + _CELL[1], x : x + _CELL[0]] = cell
+    for row, name in enumerate(rows):
+        y = _HEADER + row * (_CELL[1] + _GAP) + _CELL[1] // 2
+        for k, word in enumerate(name.split("_")):
+            write_text(sheet, word, left - 12, y - 14 + 28 * k, 24, _GREY, "right")
+    return sheet
