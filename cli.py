@@ -72,6 +72,12 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     simulate.add_argument("--frames", type=frame_range, metavar="A-B", help="default: the scene's range")
     simulate.add_argument("--preset", metavar="NAME", help="tissue preset")
     simulate.add_argument("--interaction", metavar="NAME", help="interaction preset: touch, firm_press or pull")
+    simulate.add_argument(
+        "--mode",
+        choices=("physics", "surface"),
+        help="physics: the volume with its history; surface: the skin alone, a baseline to compare with; default: as "
+        "set in the file",
+    )
 
     bake = verb("bake", "Write the simulation into the character.")
     bake.add_argument("--to", choices=("shape-keys", "point-cache"), required=True)
@@ -195,7 +201,11 @@ def _simulate(parsed: argparse.Namespace) -> str:
     from .operators.save import save_blend
 
     changed = simulate.choose(
-        bpy.context.scene, frames=parsed.frames, preset=parsed.preset, interaction=parsed.interaction
+        bpy.context.scene,
+        frames=parsed.frames,
+        preset=parsed.preset,
+        interaction=parsed.interaction,
+        mode=parsed.mode,
     )
     if changed:
         save_blend()

@@ -4,7 +4,7 @@
 import atexit
 
 import bpy
-from bpy.props import BoolProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 from bpy.types import PropertyGroup
 
 from .compat import is_module
@@ -65,6 +65,21 @@ class SceneSettings(PropertyGroup):
         min=1.0,
         soft_max=10.0,
         max=50.0,
+    )
+    mode: EnumProperty(  # type: ignore[valid-type]
+        name="Mode",
+        description="How contact is resolved",
+        items=(
+            ("physics", "Physics", "Skin, tissue and bones as a volume; contacts remember the way the hands came", 0),
+            (
+                "surface",
+                "Surface Only",
+                "The skin alone, pushed to the closest point of the hands in every frame by itself: no tissue, no "
+                "bones, no memory. A baseline to compare with, as in Decaf",
+                1,
+            ),
+        ),
+        default="physics",
     )
     tissue: StringProperty(name="Tissue", description="Name of the tissue preset", default="default")  # type: ignore[valid-type]
     interaction: StringProperty(  # type: ignore[valid-type]

@@ -139,8 +139,11 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
 
 
 def worst_volume_ratios(statistics: list[dict[str, float]]) -> dict[str, float]:
-    """Of the frames in contact: smallest p1, median p50 and largest p99 of det(F)/det(F_tra); 1 without contact."""
-    touching = [numbers for numbers in statistics if numbers.get("contacts", 0) > 0]
+    """Of the frames in contact: smallest p1, median p50 and largest p99 of det(F)/det(F_tra); 1 without contact.
+
+    1 too where the skin was simulated alone, which has no volume.
+    """
+    touching = [n for n in statistics if n.get("contacts", 0) > 0 and "volume_ratio_p1" in n]
     return {
         name: float(choose(_column(touching, f"volume_ratio_{name}"))) if touching else 1.0
         for name, choose in (("p1", np.min), ("p50", np.median), ("p99", np.max))

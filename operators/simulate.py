@@ -22,35 +22,45 @@ if TYPE_CHECKING:  # scipy and numba load when they are used
     from ..sim.settings import PhysicsSettings
 
 _STEP = "simulation"
+MODES = ("physics", "surface")  # the volume with its history; the skin alone, a baseline
 # A hand this deep in the head at the first frame did not get there by touching: where it came from is unknown.
 _INSIDE_MM = 2.0
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """frames: all; new: simulated by this run; ms: median time of a new frame's step; notes: for people."""
+    """frames: all; new: simulated by this run; ms: median time of a new frame's step; notes: for people; mode: see
+    `MODES`."""
 
     frames: range
     new: int
     ms: float
     notes: tuple[str, ...]
+    mode: str = "physics"
 
 
 def choose(
-    scene: Any, *, frames: tuple[int, int] | None = None, preset: str | None = None, interaction: str | None = None
+    scene: Any,
+    *,
+    frames: tuple[int, int] | None = None,
+    preset: str | None = None,
+    interaction: str | None = None,
+    mode: str | None = None,
 ) -> bool:
-    """Stores frame range, tissue preset and interaction preset in the scene; returns whether anything changed.
+    """Stores frame range, tissue preset, interaction preset and mode in the scene; returns whether anything changed.
 
-    Raises SimulationError for an unknown preset; nothing is stored then.
+    Raises SimulationError for an unknown preset or mode; nothing is stored then.
     """
     from ..sim.settings import PhysicsSettings
 
     settings = scene.nephim
-    names = ("use_scene_range", "frame_start", "frame_end", "tissue", "interaction")
+    names = ("use_scene_range", "frame_start", "frame_end", "tissue", "interaction", "mode")
     before = [getattr(settings, name) for name in names]
     tissue, interaction = preset or settings.tissue, interaction or settings.interaction
     PhysicsSettings.load(tissue, interaction)
-    settings.tissue, settings.interaction = tissue, interaction
+    if mode is not None and mode not in MODES:
+        raise SimulationError(f"There is no mode '{mode}'.", advice=f"Choose one of: {', '.join(MODES)}.")
+    settings.tissue, settings.interaction, settings.mode = tissue, interaction, mode or settings.mode
     if frames is not None:
         settings.use_scene_range = False
         settings.frame_start, settings.frame_end = frames
@@ -58,17 +68,21 @@ def choose(
 
 
 def simulate_job(
-    scene: Any, frames: tuple[int, int] | None = None, preset: str | None = None, interaction: str | None = None
+    scene: Any,
+    frames: tuple[int, int] | None = None,
+    preset: str | None = None,
+    interaction: str | None = None,
+    mode: str | None = None,
 ) -> Job[Simulated]:
     """Simulates the scene's frames into `FILE.nephim/simulation.pc2`. Raises NephimError; finished frames are kept.
 
     The physics has a history: a run that goes on first repeats the frames since the skin was last at rest.
     """
     from .. import __version__
-    from ..sim.physics import Physics
 
     path = cache_path()
-    choose(scene, frames=frames, preset=preset, interaction=interaction)
+    choose(scene, frames=frames, preset=preset, interaction=interaction, mode=mode)
+    mode = scene.nephim.mode
     rig = read_rig(scene)
     tissue = physics_settings(scene)
     yield Progress(_STEP, 0.0, "preparing")
@@ -88,16 +102,18 @@ def simulate_job(
             first = _first_changed(reader, writer, rig.frames)
             writer.restart(first)
             if first == rig.frames.stop:
-                return Simulated(rig.frames, 0, 0.0, _notes(writer.manifest.statistics, rig.frames))
-            physics = Physics(template, tissue, left=surfaces.left, right=surfaces.right, frame_rate=_frame_rate(scene))
+                return Simulated(rig.frames, 0, 0.0, _notes(writer.manifest.statistics, rig.frames), mode)
+            simulation = _simulation(mode)(
+                template, tissue, left=surfaces.left, right=surfaces.right, frame_rate=_frame_rate(scene)
+            )
             for frame in range(_last_rest(writer.manifest.statistics, rig.frames, first), first):
                 yield Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
-                physics.step(reader.read(frame))
+                simulation.step(reader.read(frame))
             times = []
             for frame in range(first, rig.frames.stop):
                 yield Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"frame {frame}")
                 tracked = reader.read(frame)
-                result = physics.step(tracked)
+                result = simulation.step(tracked)
                 _check_finite(result.skin, rig, frame)
                 positions = head_to_object(rig, reader, frame, result.skin)
                 moved = np.linalg.norm(result.skin - result.tracked, axis=1)
@@ -106,7 +122,7 @@ def simulate_job(
                 times.append(result.statistics["ms"])
         yield Progress(_STEP, 1.0)
         notes = _notes(writer.manifest.statistics, rig.frames)
-        return Simulated(rig.frames, len(times), float(np.median(times)), notes)
+        return Simulated(rig.frames, len(times), float(np.median(times)), notes, mode)
 
 
 def finished_cache_job(scene: Any) -> Job[PointCache]:
@@ -145,10 +161,26 @@ def _frame_rate(scene: Any) -> float:
     return scene.render.fps / scene.render.fps_base
 
 
+def _simulation(mode: str) -> Any:
+    """The class that simulates in this mode."""
+    if mode == "surface":
+        from ..sim.surface_pbd import SurfacePBD
+
+        return SurfacePBD
+    from ..sim.physics import Physics
+
+    return Physics
+
+
 def _settings_fingerprint(scene: Any, tissue: Any, template: Any) -> str:
     """Of what decides the result besides topology and motion."""
     return settings_fingerprint(
-        {"tissue": asdict(tissue), "volume": template.fingerprint, "frame_rate": _frame_rate(scene)}
+        {
+            "mode": scene.nephim.mode,
+            "tissue": asdict(tissue),
+            "volume": template.fingerprint,
+            "frame_rate": _frame_rate(scene),
+        }
     )
 
 
@@ -203,7 +235,8 @@ def summary(result: Simulated) -> str:
     else:
         kept = len(result.frames) - result.new
         text = f"Simulated {result.new} frames ({whole}), {result.ms:.0f} ms per frame"
-        text += f"; {kept} were kept." if kept else "."
+        text += f"; {kept} were kept" if kept else ""
+        text += "." if result.mode == "physics" else ", skin alone as a baseline to compare with."
     return " ".join([text, *result.notes])
 
 
@@ -217,13 +250,16 @@ class NEPHIM_OT_simulate(JobOperator, bpy.types.Operator):
     frames: StringProperty(name="Frames", description="A-B; empty: as set in the scene")  # type: ignore[valid-type]
     preset: StringProperty(name="Preset", description="Tissue preset; empty: as set in the scene")  # type: ignore[valid-type]
     interaction: StringProperty(name="Interaction", description="Interaction preset; empty: as set in the scene")  # type: ignore[valid-type]
+    mode: StringProperty(name="Mode", description="physics or surface; empty: as set in the scene")  # type: ignore[valid-type]
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return needs_setup(cls, context)
 
     def job(self, context: bpy.types.Context) -> Job[Any]:
-        return simulate_job(context.scene, _range(self.frames), self.preset or None, self.interaction or None)
+        return simulate_job(
+            context.scene, _range(self.frames), self.preset or None, self.interaction or None, self.mode or None
+        )
 
     def summary(self, result: Any) -> str:
         return summary(result)

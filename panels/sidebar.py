@@ -42,6 +42,7 @@ class NEPHIM_PT_sidebar(bpy.types.Panel):
         if not settings.use_scene_range:
             simulate.prop(settings, "frame_start")
             simulate.prop(settings, "frame_end")
+        simulate.prop(settings, "mode")
         simulate.prop(settings, "tissue")
         simulate.prop(settings, "interaction")
         simulate.operator("nephim.simulate")

@@ -54,6 +54,7 @@ def test_wrong_frame_ranges(text, capsys):
         ("bake a.blend --to shape-keys --tolerance nan", "tolerance above 0"),
         ("bake a.blend --to shape-keys --tolerance -1", "tolerance above 0"),
         ("bake a.blend --to shape-keys --tolerance thin", "not a number"),
+        ("simulate a.blend --mode cloth", "surface"),
         ("report a.blend", "--json"),
     ],
 )
@@ -62,6 +63,11 @@ def test_wrong_arguments_end_with_code_2_and_one_line(text, says, capsys):
     message = capsys.readouterr().err
     assert says in message
     assert message.startswith("nephim: ")
+
+
+def test_the_mode_is_one_of_two():
+    assert parse("simulate a.blend").mode is None
+    assert parse("simulate a.blend --mode surface").mode == "surface"
 
 
 def test_help_ends_with_code_0(capsys):
