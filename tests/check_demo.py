@@ -10,7 +10,7 @@ import struct
 import sys
 from pathlib import Path
 
-# Name in report.json, smallest and largest value allowed. Times are not held here: they depend on what else the machine does.
+# Name in report.json, smallest and largest value allowed. Times are not held here: they depend on the machine's load.
 LIMITS = [
     ("frames", 150, math.inf),
     ("penetration_mm.before.max", 1, 15.5),  # the tracked hands really penetrate
