@@ -22,12 +22,15 @@ from .template import Template
 
 ITERATIONS = 200  # Decaf's
 _DETECT_EVERY = 20  # iterations between two searches for closest points; the skin moves little in so few
-# Stiffness over all iterations, 0 … 1 (Müller et al. 2007, section 3.3).
-_STRETCH, _BEND = 0.99, 0.9
-_SOFT_DEPTH = 0.025  # [m] tissue as thick as this, or thicker, is held no more: the middle of a cheek
-_STIFFEST = 0.99  # share that skin on bone is held at the tracked surface
-_LEAST_HOLD = 0.2  # the same for the thickest tissue; without it a push would carry the whole face away
+# Share of its violation that a constraint takes away in one iteration. Chosen so that a pressed cheek gets a dent as
+# round as it can be with the skin alone: softer constraints punch a hole with a sharp edge.
+_STRETCH, _BEND = 0.13, 0.045
+_SOFT_DEPTH = 0.012  # [m] skin over tissue as thick as this, a cheek, is the softest
+# Shares of a displacement from the tracked surface that all iterations together take back, for skin on bone and for
+# the softest; without the latter a push would carry the whole face away.
+_HOLD_ON_BONE, _HOLD_LEAST = 0.99, 0.02
 _NEAR = 0.001  # [m] skin this close to a hand is kept out of it until the next search
+_DEEPEST = 0.03  # [m] no hand is so thick that skin could be further inside
 _MET = 1e-7  # [m] a constraint violated by less changes nothing; it ends the spreading of a dent
 _TOUCHING = 1e-4  # [m] skin this close to its closest-point plane is in contact
 
@@ -53,7 +56,7 @@ class SurfacePBD:
         self._hands = Hands(template, left, right)
         self._hand_tree = TriangleTree(self._hands.vertices, self._hands.triangles)
         self._edges, self._hinges = edges_and_hinges(template.skin_triangles)
-        stiffness = np.clip(1 - template.tissue_depth / _SOFT_DEPTH, _LEAST_HOLD, _STIFFEST)
+        stiffness = np.clip(1 - template.tissue_depth / _SOFT_DEPTH, _HOLD_LEAST, _HOLD_ON_BONE)
         self._hold = per_iteration(stiffness)
         self._mobility = np.where(template.rim, 0.0, 1 - stiffness)
 
@@ -101,10 +104,10 @@ class SurfacePBD:
         tree, template = self._hand_tree, self.template
         low, high = tree.vertices.min(axis=0) - _NEAR, tree.vertices.max(axis=0) + _NEAR
         ids = np.flatnonzero(template.outer & (self._mobility > 0) & ((skin > low) & (skin < high)).all(axis=1))
-        distance, triangle, weights, sign = tree.closest(skin[ids])
+        distance, triangle, weights, sign = tree.closest(skin[ids], _DEEPEST)
         chosen = (sign < 0) | (distance < _NEAR)
-        ids, distance, triangle, weights, sign = (a[chosen] for a in (ids, distance, triangle, weights, sign))
-        points = tree.points_at(triangle, weights)
+        ids, distance, triangle, sign = ids[chosen], distance[chosen], triangle[chosen], sign[chosen]
+        points = tree.points_at(triangle, weights[chosen])
         a, b, c = (tree.vertices[tree.triangles[triangle, k]] for k in range(3))
         face = np.cross(b - a, c - a)
         face /= np.maximum(np.linalg.norm(face, axis=1, keepdims=True), 1e-30)
@@ -115,9 +118,6 @@ class SurfacePBD:
 def per_iteration(stiffness: NDArray | float) -> NDArray[np.float64]:
     """Stiffness of one iteration that makes `stiffness` in all (Müller et al. 2007, section 3.3)."""
     return 1 - (1 - np.asarray(stiffness, np.float64)) ** (1 / ITERATIONS)
-
-
-_STRETCH_STEP, _BEND_STEP = float(per_iteration(_STRETCH)), float(per_iteration(_BEND))
 
 
 def edges_and_hinges(triangles: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -213,7 +213,7 @@ def relax(
             error = length - lengths[k]
             if abs(error) < _MET or weight == 0.0 or length == 0.0:
                 continue
-            scale = _STRETCH_STEP * error / (weight * length)
+            scale = _STRETCH * error / (weight * length)
             for d in range(3):
                 step = scale * (x[i, d] - x[j, d])
                 x[i, d] -= mobility[i] * step
@@ -230,7 +230,7 @@ def relax(
                 weight += mobility[hinge[c]] * (gradient[c, 0] ** 2 + gradient[c, 1] ** 2 + gradient[c, 2] ** 2)
             if weight == 0.0 or error * error < _MET * _MET * weight:
                 continue
-            scale = _BEND_STEP * error / weight
+            scale = _BEND * error / weight
             for c in range(4):
                 v = hinge[c]
                 for d in range(3):
