@@ -289,7 +289,8 @@ class Physics:
         self._mobility[system.free] = 1.0
         if self.template.conforming:
             self._mobility[: self.template.n_skin] *= _SKIN_MOBILITY
-            self._mobility[contacts.skin[contacts.force.any(axis=1)]] = _CONTACT_MOBILITY
+            touched = contacts.skin[contacts.force.any(axis=1)]
+            self._mobility[touched] = np.minimum(self._mobility[touched], _CONTACT_MOBILITY)
         untangle(
             self._u, system.tets, system.gradients, self._f_tra, self._det, self._ratios, self._mobility,
             system.tet_start, system.tet_corners,
