@@ -11,6 +11,9 @@ its tracked shape:
     E_tra  = 1/2 Σ w_tra a_i |u_i|²              over the skin, a_i a third of the adjacent areas
     E_dyn  = 1/2 c |u - u_before|²_A             c = θ / (1 - θ), A the constant matrix of the projective dynamics
 
+The physics measures |h - P|² through the tracked triangle's own stretch, which is no energy where an expression has
+stretched it; the minimisers then differ by a few micrometres.
+
 Bone and rim have u = 0, contacts are given as fixed displacements. Second derivatives of functions of singular values
 are those of Smith, de Goes and Kim, "Analytic Eigensystems for Isotropic Distortion Energies", 2019; negative
 curvature is removed per element, each Newton step is solved by conjugate gradients with A as preconditioner.
