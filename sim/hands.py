@@ -13,8 +13,8 @@ from .template import Template
 class Hands:
     """The given hands joined, their open wrists closed by caps.
 
-    left, right: any pose, topology only. vertices: (n, 3) [m] of that pose; triangles: (m, 3). Raises SimulationError
-    when no hand is given.
+    left, right: any pose, topology only. vertices: (n, 3) [m] of that pose; triangles: (m, 3); owner: (n,) which of the
+    given hands a vertex belongs to. Raises SimulationError when no hand is given.
     """
 
     def __init__(self, template: Template, left: Surface | None, right: Surface | None):
@@ -28,6 +28,7 @@ class Hands:
             triangles += [hand.triangles + offset, fan_caps(hand.triangles) + offset]
             offset += len(hand.vertices)
         self.vertices: NDArray[np.float64] = np.concatenate([hand.vertices for hand in self._surfaces])
+        self.owner = np.repeat(np.arange(len(self._surfaces)), [len(hand.vertices) for hand in self._surfaces])
         self.triangles: NDArray[np.int32] = np.concatenate(triangles).astype(np.int32)
 
     def read(self, frame: TrackedFrame) -> NDArray[np.float64]:

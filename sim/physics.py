@@ -6,7 +6,6 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SimulationError, SurfaceError
 from . import rigid
 from .anderson import Anderson
 from .complementarity import BONE_GIVE, HAND_GIVE, ContactProblem
@@ -14,10 +13,11 @@ from .contact import Contacts, ContactTracker, interpolate
 from .distance import TriangleTree
 from .elasticity import LEAST_DETERMINANT, deformation_gradients, determinants, gather, tet_forces
 from .frame import SimulatedFrame, TrackedFrame
+from .hands import Hands
 from .membrane import triangle_forces
 from .pinch import PinchTracker
 from .settings import PhysicsSettings
-from .surface import Surface, fan_caps
+from .surface import Surface
 from .system import ElasticSystem
 from .template import Template
 from .tracking import HeadTracking
@@ -56,21 +56,15 @@ class Physics:
         right: Surface | None = None,
         frame_rate: float = 24.0,
     ):
-        if left is None and right is None:
-            raise SimulationError("There is no hand to simulate.", advice="Choose a left or a right hand.")
         self.template, self.settings, self.frame_rate = template, settings, frame_rate
         self.system = ElasticSystem(template, settings)
         self.undisturbed = UndisturbedVolume(template)
         self.tracking = HeadTracking(template)
-        self._hands = [hand for hand in (left, right) if hand is not None]
-        self._has = (left is not None, right is not None)
-        triangles, offset = [], 0
-        for hand in self._hands:
-            triangles += [hand.triangles + offset, fan_caps(hand.triangles) + offset]
-            offset += len(hand.vertices)
-        hands = np.concatenate([hand.vertices for hand in self._hands])
-        self.pinch = PinchTracker(np.repeat(np.arange(len(self._hands)), [len(hand.vertices) for hand in self._hands]))
-        self.contact = ContactTracker(template.outer, template.skin_triangles, hands, np.concatenate(triangles))
+        self.hands = Hands(template, left, right)
+        self.pinch = PinchTracker(self.hands.owner)
+        self.contact = ContactTracker(
+            template.outer, template.skin_triangles, self.hands.vertices, self.hands.triangles
+        )
 
         n, t = len(template.vertices), len(self.system.tets)
         self._u = np.zeros((n, 3))
@@ -102,9 +96,9 @@ class Physics:
     def step(self, frame: TrackedFrame) -> SimulatedFrame:
         """Resolves the interaction of one frame; frames are given in order."""
         started = time.perf_counter()
-        hands_world = self._check(frame)
+        tracked_hands = self.hands.read(frame)
         pose = self.tracking.pose(frame)
-        hands = rigid.apply(rigid.inverse(pose.cranium), hands_world)
+        hands = rigid.apply(rigid.inverse(pose.cranium), tracked_hands)
         volume = self.undisturbed.displacement(pose.skin, pose.jaw)
         first = self._previous is None
         previous = (pose.skin, volume, hands) if self._previous is None else self._previous
@@ -155,34 +149,6 @@ class Physics:
         decay = np.exp(-duration / max(self.settings.relaxation_time, 1e-9))
         c = self.system.strain_share * decay / (1 - decay)
         return float(c / (1 + c))
-
-    def _check(self, frame: TrackedFrame) -> NDArray[np.float64]:
-        """The hands' vertices of the frame, stacked (n, 3); raises SurfaceError when something does not fit."""
-        given = [hand for hand, has in zip((frame.left, frame.right), self._has, strict=True) if has]
-        expected = [hand.vertices for hand in self._hands]
-        names = ["head"] + [hand.name for hand in self._hands]
-        found: list[NDArray] = []
-        for name, vertices, like in zip(
-            names, [frame.head, *given], [self.template.head_vertices, *expected], strict=True
-        ):
-            if vertices is None or len(vertices) != len(like):
-                raise SurfaceError(
-                    f"The surface has {0 if vertices is None else len(vertices)} vertices instead of {len(like)}.",
-                    object=name,
-                    frame=frame.frame,
-                    advice="Keep the topology constant, or build the volume again.",
-                )
-            bad = np.flatnonzero(~np.isfinite(vertices).all(axis=1))
-            if len(bad):
-                raise SurfaceError(
-                    "Vertex positions are not finite numbers.",
-                    object=name,
-                    frame=frame.frame,
-                    vertices=bad.tolist(),
-                    advice="Look for broken drivers or modifiers.",
-                )
-            found.append(vertices)
-        return np.concatenate(found[1:]).astype(np.float64)
 
     def _count_substeps(self, old: tuple, new: tuple, first: bool) -> int:
         """Substeps so that no hand vertex near the skin moves further than the step length; 0 when no hand is near."""
