@@ -17,7 +17,7 @@ from nephim.presets.demo.motion import keyed
 from nephim.sim.distance import TriangleTree
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.refine import refine
-from nephim.sim.surface import Surface, vertex_normals
+from nephim.sim.surface import Surface, fan_caps, vertex_normals
 from numpy.typing import NDArray
 
 FRAME_RATE = 30.0
@@ -26,6 +26,10 @@ _MM = 1e-3
 _FACE_EDGE, _OTHER_EDGE = 4e-3, 8e-3
 # A hand follows the shape of the face, not every bump: normals are averaged over this radius [m], a finger's breadth.
 _SMOOTH = 0.015
+# A hand is drawn back along the skin's normal where some other part of it is deeper than its spot by more than the
+# slack [m]; twice, because depth and normal are not quite parallel.
+_SLACK, _BACK_OFF_STEPS = 2e-3, 2
+_DEEP = 0.05  # [m] depths are looked for so far
 _IDENTITY = np.eye(4)
 
 Keys = list[tuple[float, ...]]  # (second, value, …)
@@ -33,7 +37,7 @@ Keys = list[tuple[float, ...]]  # (second, value, …)
 
 @dataclass(frozen=True)
 class Act:
-    """What one hand does.
+    """What one hand does. No part of it goes into the head more than 2 mm deeper than the spot.
 
     fingers: (second, finger pose). spot: from a character's hand and its posed vertices the spot that touches.
     place: (second, azimuth [degrees from the front to the left], height [m]) on the face, or (second, x, y, z) [m] with
@@ -115,6 +119,8 @@ class Face:
         self.surface = Surface(fine.matrix @ part.vertices, fine.triangles, "Head")
         self._tree = TriangleTree(self.surface.vertices, self.surface.triangles)
         self._normals = vertex_normals(self.surface.vertices, self.surface.triangles)
+        closed = np.concatenate([self.surface.triangles, fan_caps(self.surface.triangles)])
+        self._closed_tree = TriangleTree(self.surface.vertices, closed)
 
     def around(self, azimuth: float, height: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Point and smooth outward normal where a horizontal ray to the head's axis meets the skin."""
@@ -124,6 +130,11 @@ class Face:
         weight = np.maximum(0.0, 1 - np.linalg.norm(self.surface.vertices - point, axis=1) / _SMOOTH)
         normal = weight @ (self._normals * (self._normals @ outward > 0)[:, None])
         return point, normal / np.linalg.norm(normal)
+
+    def deepest(self, hand: NDArray) -> float:
+        """How deep [m] the deepest vertex of a hand (n, 3) lies in the head; 0 when none does."""
+        distance, _, _, sign = self._closed_tree.closest(hand, _DEEP)
+        return float(np.max(distance, where=(sign < 0) & np.isfinite(distance), initial=0.0))
 
 
 def perform(script: Script, character: Character, face: Face) -> Interaction:
@@ -161,5 +172,8 @@ def _follow(act: Act, character: Character, face: Face, times: NDArray) -> list[
             point, normal = place, np.array(act.approach) / np.linalg.norm(act.approach)
         target = Spot(point, normal, np.array(act.along))
         frame = gestures.place(act.spot(hand, posed), target, float(depth), act.lift, act.roll)
-        track.append((posed @ frame[:3, :3].T + frame[:3, 3] + offset).astype(np.float32))
+        placed = posed @ frame[:3, :3].T + frame[:3, 3] + offset
+        for _ in range(_BACK_OFF_STEPS):
+            placed = placed + max(0.0, face.deepest(placed) - max(depth, 0.0) - _SLACK) * normal
+        track.append(placed.astype(np.float32))
     return track

@@ -6,17 +6,18 @@ and offsets millimetres, places degrees and metres as `interactions.Act` explain
 """
 
 import numpy as np
-from nephim.presets.demo.gestures import FIST, FLAT, PINCH_CLOSED, PINCH_OPEN, POINT
+from nephim.presets.demo.gestures import FIST, PINCH_CLOSED, PINCH_OPEN, POINT
 
 from .interactions import Act, Keys, Script, between_pads, pad
 
 # Per finger the bends of three joints and the spread, degrees, as in `gestures`.
-CUPPED = np.array([[5, 0, 0, 10], [14, 14, 8, 0], [14, 14, 8, 0], [16, 16, 10, 0], [20, 18, 12, 4]], float)
-CLAW = np.array([[5, 20, 20, 0], [28, 42, 30, 3], [30, 42, 30, 0], [30, 42, 30, -3], [32, 42, 30, -6]], float)
-TOGETHER = np.array([[0, 8, 8, 0], [14, 12, 6, 0], [12, 12, 6, 0], [15, 12, 6, 0], [30, 30, 20, 0]], float)
+SPREAD_THUMB = [0, -15, -10, -38]  # in the plane of the palm, out of the way of the face
+LAID = np.array([SPREAD_THUMB, [-6, -2, 0, 0], [-6, -2, 0, 0], [-4, 0, 0, 0], [-2, 0, 0, 4]], float)
+CLAW = np.array([SPREAD_THUMB, [28, 42, 30, 3], [30, 42, 30, 0], [30, 42, 30, -3], [32, 42, 30, -6]], float)
+TOGETHER = np.array([SPREAD_THUMB, [14, 12, 6, 0], [12, 12, 6, 0], [15, 12, 6, 0], [30, 30, 20, 0]], float)
 
 _FINGERTIP, _THREE_PADS, _NAILS = pad("finger2-3", 0.75), pad("finger3-3", 0.5), pad("finger3-3", 0.9)
-_PALM = pad("finger3-1", 0.2)
+_FLAT_FINGERS = pad("finger3-1", 0.6)
 _UP_LEFT, _UP_RIGHT = (0.6, 0.1, 0.8), (-0.6, 0.1, 0.8)
 
 
@@ -26,11 +27,11 @@ def _index(place: Keys, depth: Keys, **more) -> Act:
 
 
 def _palm(side: str, place: Keys, depth: Keys, **more) -> Act:
-    """A cupped palm; the left hand mirrors the right one's place."""
+    """A flat hand laid on; the left hand mirrors the right one's place."""
     sign = 1 if side == "R" else -1
     mirrored = [(t, sign * azimuth, height) for t, azimuth, height in place]
     along = (sign * 0.25, 0.1, 0.95)
-    return Act(side, [(0, CUPPED)], _PALM, mirrored, depth, along, **more)
+    return Act(side, [(0, LAID)], _FLAT_FINGERS, mirrored, depth, along, lift=8.0, **more)
 
 
 def _pinch(place: tuple, approach: tuple, along: tuple, gap: float, away: float, pull: tuple, wide: float = 1.0) -> Act:
@@ -129,7 +130,7 @@ SCRIPTS = (
                 "R",
                 [(0, CLAW)],
                 _NAILS,
-                _back_and_forth(0.35, 1.3, 6, (-66, 0.045), (-60, 0.060)),
+                _back_and_forth(0.35, 1.3, 6, (-62, 0.052), (-57, 0.066)),
                 [(0, -40), (0.3, 0), (0.4, 3), (1.2, 3), (1.35, -3), (1.6, -40)],
                 _UP_LEFT,
                 lift=-50.0,
@@ -166,7 +167,7 @@ SCRIPTS = (
         (
             Act(
                 "R",
-                [(0, FLAT)],
+                [(0, LAID)],
                 pad("finger3-2", 0.5),
                 [(0, -92, 0.068), (0.5, -92, 0.068), (0.567, -30, 0.064), (1.2, -25, 0.064)],
                 [(0, -30), (0.45, 3), (0.5, 4), (0.567, 4), (0.7, -15), (1.2, -40)],
@@ -197,7 +198,7 @@ SCRIPTS = (
                 [(0, -40), (0.4, -1), (0.6, 3), (0.8, 5), (1.0, 5), (1.25, -5), (1.6, -40)],
                 (0.3, -0.2, 0.93),
                 approach=(-0.62, -0.62, -0.48),
-                lift=-25.0,
+                lift=-45.0,
                 offset=[(0, 0, 0, 0), (0.5, 0, 0, 0), (0.8, 4, 0, 4), (1.0, 4, 0, 4), (1.25, 0, 0, 0), (1.6, 0, 0, 0)],
             ),
         ),
@@ -261,7 +262,7 @@ SCRIPTS = (
                 [(0, -50, 0.066)],
                 [(0, -40), (0.4, -1), (0.8, 6), (1.0, 6), (1.2, -4), (1.5, -40)],
                 (0.3, 0.0, -0.95),
-                lift=40.0,
+                lift=-15.0,
             ),
         ),
     ),
