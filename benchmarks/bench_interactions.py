@@ -230,8 +230,24 @@ def overall(rows: dict[str, dict[str, dict]], template: Template) -> dict:
             "volume_ratio_p1": min(volume, default=None),
             "end_mm": max(row["end_mm"] for row in mine),
             "ms_p50_median": float(np.median([row["ms"]["p50"] for row in mine])),
+            "pulls": pulls(mine),
         }
     return result
+
+
+def pulls(rows: Sequence[dict]) -> dict:
+    """How many of the scripted pulls were found, how many pushes were taken for pulls, and how long after the pads
+    opened [ms] the latest release came; None where none was found."""
+    late = []
+    for row in rows:
+        if row["held_expected"] and row["held"]:
+            late.append(1000 / FRAME_RATE * (max(row["held"]) + 1 - row["held_expected"][1]))
+    return {
+        "expected": sum(row["held_expected"] is not None for row in rows),
+        "found": len(late),
+        "false": sum(bool(row["held"]) and row["held_expected"] is None for row in rows),
+        "release_ms": max(late, default=None),
+    }
 
 
 def write(folder: Path, rows: dict[str, dict[str, dict]], template: Template) -> None:
