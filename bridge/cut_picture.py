@@ -3,7 +3,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +10,11 @@ from numpy.typing import NDArray
 from ..progress import Job, Progress
 from ..sim.cutaway import SKIN, cut_volume
 from ..sim.template import CRANIUM, JAW, TISSUE, Template
-from .images import write_png
-from .lettering import write_text
+from .images import blank, write_png
+from .lettering import GREY, write_text
 from .raster import Model, View, render, to_srgb
 
 _CELL, _GAP, _MARGIN, _HEADER, _FOOTER = (780, 860), 6, 24, 92, 84
-_PAPER, _GREY = (30, 32, 35), (150, 153, 158)
 # Linear colours by what a triangle belongs to, and their names for people.
 _COLOURS = {
     SKIN: ("skin", (0.54, 0.31, 0.22)),
@@ -60,11 +58,8 @@ def three_cuts(template: Template) -> list[Cut]:
     ]
 
 
-def cut_picture_job(scene: Any, template: Template, path: Path) -> Job[Path]:
-    """Writes three cuts through the volume side by side as PNG. Raises CacheError.
-
-    scene: not read; every picture job takes one.
-    """
+def cut_picture_job(template: Template, path: Path) -> Job[Path]:
+    """Writes three cuts through the volume side by side as PNG. Raises CacheError."""
     path = Path(path)
     cuts = three_cuts(template)
     cells = []
@@ -72,13 +67,12 @@ def cut_picture_job(scene: Any, template: Template, path: Path) -> Job[Path]:
         cells.append(picture(template, cut))
         yield Progress("cut picture", (k + 1) / (len(cuts) + 1), cut.name)
     width = 2 * _MARGIN + len(cuts) * (_CELL[0] + _GAP) - _GAP
-    sheet = np.empty((_HEADER + _CELL[1] + _FOOTER, width, 3), np.uint8)
-    sheet[:] = _PAPER
+    sheet = blank(width, _HEADER + _CELL[1] + _FOOTER)
     kind = "conforming to the skin" if template.conforming else "of the closed envelope, the skin embedded"
     write_text(sheet, f"Volume: {len(template.tets)} tetrahedra, {kind}", _MARGIN, 16, 32)
     for k, (cut, cell) in enumerate(zip(cuts, cells, strict=True)):
         x = _MARGIN + k * (_CELL[0] + _GAP)
-        write_text(sheet, cut.name, x, _HEADER - 34, 26, _GREY)
+        write_text(sheet, cut.name, x, _HEADER - 34, 26, GREY)
         sheet[_HEADER : _HEADER + _CELL[1], x : x + _CELL[0]] = cell
     _legend(sheet, _MARGIN, _HEADER + _CELL[1] + 26)
     write_png(path, sheet)

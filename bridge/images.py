@@ -24,6 +24,14 @@ _SCALE = np.array(
 )
 
 
+_PAPER = (30, 32, 35)  # sRGB of what lies behind pictures and letters
+
+
+def blank(width: int, height: int) -> NDArray[np.uint8]:
+    """An empty sheet, (height, width, 3) sRGB."""
+    return np.tile(np.array(_PAPER, np.uint8), (height, width, 1))
+
+
 def displacement_colours(share: NDArray) -> NDArray[np.float32]:
     """Linear RGB (n, 3) of displacements given as share (n,) of the scale's end; clamped to 0..1."""
     stops = np.linspace(0, 1, len(_SCALE))

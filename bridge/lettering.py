@@ -7,7 +7,10 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from .meshes import mesh_positions, mesh_triangles
 from .raster import coverage
+
+GREY = (150, 153, 158)  # sRGB of what is less important than the headings
 
 
 @lru_cache(maxsize=512)
@@ -19,23 +22,19 @@ def text_mask(text: str, size: int) -> NDArray[np.float32]:
         curve.body = text
         curve.resolution_u = 4
         mesh = obj.to_mesh()
-        mesh.calc_loop_triangles()
-        vertices = np.empty(3 * len(mesh.vertices), np.float32)
-        mesh.vertices.foreach_get("co", vertices)
-        triangles = np.empty(3 * len(mesh.loop_triangles), np.int32)
-        mesh.loop_triangles.foreach_get("vertices", triangles)
+        vertices, triangles = mesh_positions(mesh), mesh_triangles(mesh)
         obj.to_mesh_clear()
     finally:
         bpy.data.objects.remove(obj)
         bpy.data.curves.remove(curve)
-    points = vertices.reshape(-1, 3)[:, :2].astype(np.float64)
+    points = vertices[:, :2].astype(np.float64)
     if not len(points):
         return np.zeros((size, max(1, size // 3)), np.float32)
     # Blender's font has accents up to 0.84 and descenders down to -0.25 of its size.
     scale = size / 1.12
     points = np.column_stack([(points[:, 0] - points[:, 0].min()) * scale, (0.84 - points[:, 1]) * scale])
     width = int(np.ceil(points[:, 0].max())) + 1
-    return coverage(points, triangles.reshape(-1, 3), width, size)
+    return coverage(points, triangles, width, size)
 
 
 def write_text(

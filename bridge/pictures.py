@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..progress import Job, Progress
 from .camera import best_direction, focus
 from .highlights import choose_frames
-from .images import displacement_colours, scale_end, write_png
-from .lettering import write_text
+from .images import blank, displacement_colours, scale_end, write_png
+from .lettering import GREY, write_text
 from .raster import Light, View, render_all, to_srgb
 from .results import ResultReader
 from .staging import Shot, Stage
@@ -26,7 +26,6 @@ _CELL, _GAP, _MARGIN, _CAPTION, _HEADER = (372, 420), 6, 24, 118, 150
 _COLUMNS = 6
 # A head fills this much of the height of its cell; a close-up is never narrower than a hand's breadth of skin.
 _FILL, _CLOSE_LOW, _CLOSE_HIGH = 0.86, 0.095, 0.16
-_PAPER, _GREY = (30, 32, 35), (150, 153, 158)
 # The hand is left to be seen faintly before the coloured skin that it would hide.
 _GHOST = 0.22
 # A hand this near to the contact [m] can throw a shadow on it.
@@ -90,11 +89,7 @@ def contact_sheet_job(scene: Any, path: Path) -> Job[Path]:
     with ResultReader(scene) as result:
         stage = Stage(result)
         frames = result.frames
-        largest = np.zeros(len(frames))
-        for k, frame in enumerate(frames):
-            read = result.read(frame)
-            largest[k] = np.linalg.norm(read.skin - read.tracked.head, axis=1).max()
-            yield Progress(step, 0.4 * k / len(frames), "looking for the strongest contacts")
+        largest = yield from result.largest_displacements(step, 0.4)
         chosen = [frames[k] for k in choose_frames(largest, _COLUMNS)]
         end = scale_end(max(1e-3, max(float(largest[f - frames.start]) for f in chosen)))
         columns, titles = [], []
@@ -137,19 +132,18 @@ def compose(
     captions = (("tracked",), ("simulated",), ("tracked,", "close"), ("simulated,", "close"), ("moved by", "mm"))
     width = _MARGIN + _CAPTION + len(columns) * (_CELL[0] + _GAP) - _GAP + _MARGIN
     height = _HEADER + len(captions) * (_CELL[1] + _GAP) + 92
-    sheet = np.empty((height, width, 3), np.uint8)
-    sheet[:] = _PAPER
+    sheet = blank(width, height)
     write_text(sheet, heading, _MARGIN, 22, 38)
     left = _MARGIN + _CAPTION
     for row, lines in enumerate(captions):
         y = _HEADER + row * (_CELL[1] + _GAP)
         for k, line in enumerate(lines):
-            write_text(sheet, line, left - 14, y + _CELL[1] // 2 - 14 * len(lines) + 28 * k, 26, _GREY, "right")
+            write_text(sheet, line, left - 14, y + _CELL[1] // 2 - 14 * len(lines) + 28 * k, 26, GREY, "right")
     for column, (cells, (frame, gesture, moved)) in enumerate(zip(columns, titles, strict=True)):
         x = left + column * (_CELL[0] + _GAP)
         write_text(sheet, frame, x, _HEADER - 72, 30)
         write_text(sheet, moved, x + _CELL[0] - 12, _HEADER - 72, 30, align="right")
-        write_text(sheet, gesture, x, _HEADER - 36, 26, _GREY)
+        write_text(sheet, gesture, x, _HEADER - 36, 26, GREY)
         for row, cell in enumerate(cells):
             y = _HEADER + row * (_CELL[1] + _GAP)
             sheet[y : y + _CELL[1], x : x + _CELL[0]] = cell
@@ -163,7 +157,7 @@ def colour_bar(sheet: NDArray[np.uint8], x: int, y: int, width: int, end: float)
     for tick in range(6):
         value, at = 1e3 * end * tick / 5, x + round(width * tick / 5)
         align = "left" if tick == 0 else "right" if tick == 5 else "centre"
-        write_text(sheet, f"{value:.4g} mm", at, y + 30, 26, _GREY, align)
+        write_text(sheet, f"{value:.4g} mm", at, y + 30, 26, GREY, align)
 
 
 def gesture_name(scene: Any, frame: int) -> str:

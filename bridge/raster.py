@@ -31,7 +31,7 @@ _OCCLUSION_REACH, _OCCLUSION_SAMPLES = 0.012, 12
 class Model:
     """A surface to picture: vertices (n, 3) [m], triangles (m, 3), colours (n, 3) linear RGB, shininess 0..1.
 
-    normals: (n, 3) unit, or None to compute smooth ones; flat=True shades each triangle by its own plane.
+    flat=True shades each triangle by its own plane, else normals are smooth.
     """
 
     vertices: NDArray
@@ -266,10 +266,7 @@ def render(models: Sequence[Model], view: View, light: Light | None = None) -> N
     models = [m for m in models if len(m.triangles)]
     if not models:
         return to_srgb(_shrink(np.repeat(background[:, None], width, axis=1)))
-    axes = view.axes()
-    starts = np.cumsum([0] + [len(m.vertices) for m in models[:-1]])
-    triangles = np.concatenate([m.triangles + s for m, s in zip(models, starts, strict=True)]).astype(np.int32)
-    camera = np.concatenate([(np.asarray(m.vertices, np.float64) - view.centre) @ axes.T for m in models])
+    camera, triangles = _before_camera(models, view)
     colours = np.concatenate([m.colours for m in models]).astype(np.float32)
     shine = np.concatenate([np.full(len(m.vertices), m.shininess, np.float32) for m in models])
     flat = np.concatenate([np.full(len(m.vertices), m.flat) for m in models])
@@ -300,6 +297,14 @@ def render_all(tasks: Sequence[tuple[Sequence[Model], View, Light]]) -> list[NDA
     """Several pictures at once, on all cores."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         return list(pool.map(lambda task: render(*task), tasks))
+
+
+def _before_camera(models: Sequence[Model], view: View) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """All models as one: vertices (n, 3) in the camera's axes about the view's centre [m], triangles (m, 3)."""
+    axes = view.axes()
+    starts = np.cumsum([0] + [len(m.vertices) for m in models[:-1]])
+    triangles = np.concatenate([m.triangles + s for m, s in zip(models, starts, strict=True)]).astype(np.int32)
+    return np.concatenate([(np.asarray(m.vertices, np.float64) - view.centre) @ axes.T for m in models]), triangles
 
 
 def _smooth_normals(faces: NDArray, triangles: NDArray, count: int) -> NDArray[np.float64]:
@@ -360,14 +365,12 @@ def coverage(points: NDArray, triangles: NDArray, width: int, height: int) -> ND
 def visible(models: Sequence[Model], view: View) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """What each pixel shows, without shading: model and triangle in it, (h, w) each, -1 where there is nothing."""
     width, height = view.pixels
-    starts = np.cumsum([0] + [len(m.vertices) for m in models[:-1]])
-    triangles = np.concatenate([m.triangles + s for m, s in zip(models, starts, strict=True)]).astype(np.int32)
-    camera = np.concatenate([(np.asarray(m.vertices, np.float64) - view.centre) @ view.axes().T for m in models])
+    camera, triangles = _before_camera(models, view)
     pixel = view.height / height
     screen = camera * [1 / pixel, -1 / pixel, 1.0] + [width / 2, height / 2, 0.0]
     nearest, _, _ = _rasterise(screen, triangles, width, height)
     first = np.cumsum([0] + [len(m.triangles) for m in models])
     model = np.searchsorted(first, nearest, side="right") - 1
-    return np.where(nearest >= 0, model, -1).astype(np.int32), np.where(
-        nearest >= 0, nearest - first[np.maximum(model, 0)], -1
-    ).astype(np.int32)
+    triangle = nearest - first[np.maximum(model, 0)]
+    seen = nearest >= 0
+    return np.where(seen, model, -1).astype(np.int32), np.where(seen, triangle, -1).astype(np.int32)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tracked and simulated surfaces side by side, frame by frame: what the report measures and the pictures show."""
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CacheError
+from ..progress import Job, Progress
 from ..sim.frame import TrackedFrame
+from .meshes import mesh_positions, mesh_triangles, to_world, world_matrix
 from .point_cache import PointCache, folder_beside
 from .rig import read_rig, scene_object
 from .surfaces import SurfaceReader, evaluated_object
@@ -41,7 +42,6 @@ class ResultReader:
         self.folder: Path = folder_beside(bpy.data.filepath)
         self.cache = PointCache(self.folder / "simulation.pc2")
         self.reader = SurfaceReader(scene, self.rig)
-        self._open: ExitStack | None = None
         if not self.cache.complete:
             raise CacheError(
                 f"{self.cache.path} holds {self.cache.manifest.done} of {len(self.cache.manifest.frames)} frames.",
@@ -68,15 +68,11 @@ class ResultReader:
         return self.cache.manifest.statistics
 
     def __enter__(self) -> "ResultReader":
-        with ExitStack() as stack:
-            stack.enter_context(self.reader)
-            self._open = stack.pop_all()
+        self.reader.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._open is not None:
-            self._open.close()
-            self._open = None
+        self.reader.__exit__()
 
     def read(self, frame: int) -> ResultFrame:
         """Sets the scene's frame and reads it. Raises SurfaceError and CacheError."""
@@ -84,13 +80,22 @@ class ResultReader:
         state = self.reader.head
         assert state is not None
         simulated = self.cache.read(frame)[self.rig.head.indices]
-        return ResultFrame(tracked, _to_world(simulated, state.matrix), _to_world(state.positions, state.matrix))
+        return ResultFrame(tracked, to_world(simulated, state.matrix), to_world(state.positions, state.matrix))
+
+    def largest_displacements(self, step: str, share: float) -> Job[NDArray[np.float64]]:
+        """The largest displacement of the skin in each frame (f,) [m], reported as the first `share` of `step`."""
+        largest = np.zeros(len(self.frames))
+        for k, frame in enumerate(self.frames):
+            read = self.read(frame)
+            largest[k] = np.linalg.norm(read.skin - read.tracked.head, axis=1).max()
+            yield Progress(step, share * (k + 1) / len(self.frames), "looking for the strongest contacts")
+        return largest
 
     def object_positions(self, name: str, n_vertices: int) -> NDArray[np.float64]:
         """World positions (n_vertices, 3) [m] of another object of the rig at the frame that was read last."""
         depsgraph = self.reader.view_layer.depsgraph
         state = evaluated_object(scene_object(name), depsgraph, self.rig.scale, n_vertices, self.scene.frame_current)
-        return _to_world(state.positions, state.matrix)
+        return to_world(state.positions, state.matrix)
 
     def other_objects(self) -> list[Any]:
         """Visible meshes of the scene that are no part of the rig, as eyes and teeth: only for pictures."""
@@ -107,29 +112,13 @@ class ResultReader:
         ]
 
 
-def object_triangles(mesh: Any) -> NDArray[np.int32]:
-    """Loop triangles of a mesh as vertex indices, shape (m, 3)."""
-    mesh.calc_loop_triangles()
-    triangles = np.empty(3 * len(mesh.loop_triangles), np.int32)
-    mesh.loop_triangles.foreach_get("vertices", triangles)
-    return triangles.reshape(-1, 3)
-
-
 def evaluated_mesh(
     obj: Any, depsgraph: Any, scale: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.int32]]:
     """World positions (n, 3) [m], triangles (m, 3) and their material slots (m,) of any evaluated mesh object."""
     evaluated = obj.evaluated_get(depsgraph)
     mesh = evaluated.data
-    positions = np.empty(3 * len(mesh.vertices), np.float32)
-    mesh.attributes["position"].data.foreach_get("vector", positions)
-    matrix = np.array(evaluated.matrix_world, np.float64)
-    matrix[:3] *= scale
-    triangles = object_triangles(mesh)
+    triangles = mesh_triangles(mesh)
     slots = np.empty(len(triangles), np.int32)
     mesh.loop_triangles.foreach_get("material_index", slots)
-    return _to_world(positions.reshape(-1, 3), matrix), triangles, slots
-
-
-def _to_world(local: NDArray, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    return local @ matrix[:3, :3].T + matrix[:3, 3]
+    return to_world(mesh_positions(mesh), world_matrix(evaluated, scale)), triangles, slots

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import RigError
 from ..properties import frame_range
+from .meshes import outward_triangles
 from .stack import check_stack
 
 GROUP_THRESHOLD = 0.5  # a vertex belongs to a part where its weight in the part's group is above this
@@ -157,7 +158,7 @@ def _part(scene: Any, obj: Any, group: str, role: str) -> Part | None:
             advice="Switch 'Relative' on in Object Data > Shape Keys.",
         )
     check_stack(obj)
-    triangles = _triangles(obj)
+    triangles = outward_triangles(obj)
     if group:
         inside = _in_group(obj, group, role)
         triangles = triangles[inside[triangles].all(axis=1)]
@@ -178,16 +179,6 @@ def _part(scene: Any, obj: Any, group: str, role: str) -> Part | None:
         triangles=local.reshape(-1, 3).astype(np.int32),
         n_vertices=len(obj.data.vertices),
     )
-
-
-def _triangles(obj: Any) -> NDArray[np.int32]:
-    mesh = obj.data
-    mesh.calc_loop_triangles()
-    triangles = np.empty(3 * len(mesh.loop_triangles), np.int32)
-    mesh.loop_triangles.foreach_get("vertices", triangles)
-    triangles = triangles.reshape(-1, 3)
-    # A mirrored object turns its faces inside out.
-    return triangles[:, ::-1] if obj.matrix_world.determinant() < 0 else triangles
 
 
 def _in_group(obj: Any, group: str, role: str) -> NDArray[np.bool_]:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from ..sim.measure import rigid_rotation
 from .images import displacement_colours
+from .meshes import outward_triangles
 from .raster import Model
-from .results import ResultReader, evaluated_mesh, object_triangles
+from .results import ResultReader, evaluated_mesh
 from .rig import Part, scene_object
 
 # Linear colours: skin; hands a shade lighter and cooler, so that they part from the face where they touch it.
@@ -43,10 +44,7 @@ class Stage:
     def __init__(self, result: ResultReader):
         self.result = result
         rig = result.rig
-        self._triangles = {
-            p.object_name: _outward(object_triangles(scene_object(p.object_name).data), p.object_name)
-            for p in rig.moving
-        }
+        self._triangles = {p.object_name: outward_triangles(scene_object(p.object_name)) for p in rig.moving}
         head = rig.head
         self._colours = vertex_colours(scene_object(head.object_name), SKIN)
         self._hand_parts: list[Part] = []
@@ -130,8 +128,3 @@ def _belongs(vertices: NDArray, head: NDArray) -> bool:
     low, high = head.min(axis=0), head.max(axis=0)
     margin = 0.5 * (high - low).max()
     return bool(np.all(vertices >= low - margin) and np.all(vertices <= high + margin))
-
-
-def _outward(triangles: NDArray[np.int32], name: str) -> NDArray[np.int32]:
-    """Mirrored objects turn their faces inside out."""
-    return triangles[:, ::-1] if scene_object(name).matrix_world.determinant() < 0 else triangles

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import SurfaceError
 from ..sim.frame import TrackedFrame
 from ..sim.surface import Surface
+from .meshes import mesh_positions, to_world, world_matrix
 from .rig import Part, Rig, scene_object
 from .stack import tracked_state
 
@@ -55,18 +56,7 @@ def evaluated_object(obj: Any, depsgraph: Any, scale: float, n_vertices: int, fr
             frame=frame,
             advice="Switch off in the viewport what changes the number of vertices, or apply it.",
         )
-    positions = np.empty(3 * n_vertices, np.float32)
-    mesh.attributes["position"].data.foreach_get("vector", positions)
-    matrix = np.array(evaluated.matrix_world, np.float64)
-    matrix[:3] *= scale
-    return ObjectState(positions.reshape(-1, 3), matrix)
-
-
-def to_world(state: ObjectState, part: Part) -> NDArray[np.float64]:
-    """World positions of a part's vertices, shape (k, 3) [m]."""
-    whole = len(part.indices) == len(state.positions)
-    local = state.positions if whole else state.positions[part.indices]
-    return local @ state.matrix[:3, :3].T + state.matrix[:3, 3]
+    return ObjectState(mesh_positions(mesh), world_matrix(evaluated, scale))
 
 
 class SurfaceReader:
@@ -159,7 +149,9 @@ class SurfaceReader:
             states[part.object_name] = evaluated_object(
                 self._objects[part.object_name], depsgraph, self.rig.scale, part.n_vertices, frame
             )
-        positions = to_world(states[part.object_name], part)
+        state = states[part.object_name]
+        whole = len(part.indices) == part.n_vertices
+        positions = to_world(state.positions if whole else state.positions[part.indices], state.matrix)
         if not np.isfinite(positions.sum()):  # one NaN or infinity spoils the sum
             bad = part.indices[~np.isfinite(positions).all(axis=1)]
             raise SurfaceError(

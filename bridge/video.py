@@ -36,11 +36,7 @@ def video_job(scene: Any, path: Path) -> Job[Path]:
     with ResultReader(scene) as result, tempfile.TemporaryDirectory(prefix="nephim-") as folder:
         stage = Stage(result)
         frames = result.frames
-        largest = np.zeros(len(frames))
-        for k, frame in enumerate(frames):
-            read = result.read(frame)
-            largest[k] = np.linalg.norm(read.skin - read.tracked.head, axis=1).max()
-            yield Progress(step, 0.1 * k / len(frames), "looking for the contacts")
+        largest = yield from result.largest_displacements(step, 0.1)
         peaks = [first + int(np.argmax(largest[first:end])) for first, end in episodes(largest)]
         framings = {k: frame_shot(stage, stage.shot(frames[k])) for k in peaks or [0]}
         cameras = smooth_cameras(framings, len(frames), result.frame_rate)

@@ -44,7 +44,7 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     yield from bake.bake_job(scene, to="shape-keys")
     save_blend()
     measured = yield from report.report_to_job(scene, out / "report.json")
-    yield from cut_picture_job(scene, Template.load(volume_path()), out / "cut.png")
+    yield from cut_picture_job(Template.load(volume_path()), out / "cut.png")
     yield from contact_sheet_job(scene, out / "contact-sheet.png")
     yield from video_job(scene, out / "demo.mp4")
     return f"{report.table(measured)}\n{out / 'demo.blend'}"

@@ -277,7 +277,7 @@ def test_cut_picture_shows_the_layers(tmp_path):
     from nephim.progress import drive
 
     template = layered_ball()
-    image = read_png(drive(cut_picture_job(None, template, tmp_path / "cut.png")))
+    image = read_png(drive(cut_picture_job(template, tmp_path / "cut.png")))
     assert image.shape[1] == 2400 and image.std() > 20
     cell = picture(template, three_cuts(template)[0]).astype(int)
     height, width, _ = cell.shape
