@@ -125,11 +125,10 @@ class Meters:
             pairs, limited = list(zip(before[k], after[k], strict=True)), []
             for side, hand in _hands(frame):
                 meter = self._meters[side]
-                limited.append(
-                    measure.bone_limited(
-                        before_skin, after_skin, template.bone_direction, template.tissue_depth, meter, hand, self.limit
-                    )
+                stopped = measure.bone_limited(
+                    before_skin, after_skin, template.bone_direction, template.tissue_depth, meter, hand, self.limit
                 )
+                limited.append(stopped | template.rim)  # nothing yields at the cut of the neck
             record.add(pairs, limited, template.skin_triangles)
             touched.append(any(p.gap == 0 for p in before[k]))
         displacement = run.skins - tracked

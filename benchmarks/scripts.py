@@ -34,11 +34,20 @@ def _palm(side: str, place: Keys, depth: Keys, **more) -> Act:
     return Act(side, [(0, LAID)], _FLAT_FINGERS, mirrored, depth, along, lift=8.0, **more)
 
 
-def _pinch(place: tuple, approach: tuple, along: tuple, gap: float, away: float, pull: tuple, wide: float = 1.0) -> Act:
+def _pinch(
+    place: tuple,
+    approach: tuple,
+    along: tuple,
+    gap: float,
+    away: float,
+    pull: tuple,
+    wide: float = 1.0,
+    deep: float = 0.0,
+) -> Act:
     """Open pads reach the skin in 0.4 s, hold it from 0.7 s, pull until 1.3 s and open at 1.4 s.
 
     gap, wide: how far the pads are closed and open, between the demo's closed (0) and open (1) pinch; away: mm in front
-    of the skin where the hand waits; pull: mm.
+    of the skin where the hand waits; pull: mm; deep: mm of the pads' middle below the skin while they close.
     """
     closed, opened = (PINCH_CLOSED + k * (PINCH_OPEN - PINCH_CLOSED) for k in (gap, wide))
     return Act(
@@ -46,7 +55,7 @@ def _pinch(place: tuple, approach: tuple, along: tuple, gap: float, away: float,
         [(0, opened), (0.4, opened), (0.7, closed), (1.36, closed), (1.5, opened), (2, opened)],
         between_pads,
         [(0, *place)],
-        [(0, -away), (0.4, 0), (1.5, 0), (1.9, -away), (2, -away)],
+        [(0, -away), (0.4, deep), (1.5, deep), (1.9, -away), (2, -away)],
         along,
         approach,
         offset=[(0, 0, 0, 0), (0.75, 0, 0, 0), (1.3, *pull), (1.5, *pull), (2, *pull)],
@@ -227,7 +236,7 @@ SCRIPTS = (
         "pull_cheek",
         "thumb and index take a fold of the cheek, pull it out and let go",
         2.0,
-        (_pinch((-0.052, -0.083, 0.060), (-0.75, -0.62, -0.22), (0.66, -0.62, 0.42), -0.1, 45, (-10, -8, -2)),),
+        (_pinch((-0.052, -0.083, 0.060), (-0.75, -0.62, -0.22), (0.66, -0.62, 0.42), -0.1, 45, (-10, -8, -2), deep=7),),
         (0.7, 1.4),
     ),
     Script(
