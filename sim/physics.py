@@ -62,8 +62,10 @@ class Physics:
         self.tracking = HeadTracking(template)
         self.hands = Hands(template, left, right)
         self.pinch = PinchTracker(self.hands.owner)
+        # Skin that is held, as the rim is, cannot yield: no partner for a hand.
+        self._yielding = template.outer & (np.diff(self.system.free_embedding.indptr) > 0)
         self.contact = ContactTracker(
-            template.outer, template.skin_triangles, self.hands.vertices, self.hands.triangles
+            self._yielding, template.skin_triangles, self.hands.vertices, self.hands.triangles
         )
 
         n, t = len(template.vertices), len(self.system.tets)
@@ -308,7 +310,7 @@ class Physics:
         carried -= np.einsum("ij,ij->i", carried, normals)[:, None] * normals
         hold = np.clip(2.0 - np.linalg.norm(carried, axis=1) / settings.drag_limit, 0.0, 1.0)
 
-        deep = np.flatnonzero(template.outer & (room < _NEAR_BONE * limit))
+        deep = np.flatnonzero(self._yielding & (room < _NEAR_BONE * limit))
         away = -template.bone_direction[deep]
         floor = tracked[deep] - limit[deep, None] * away
         return ContactProblem(

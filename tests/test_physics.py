@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The physics on a round head and a capsule finger: invariants and analytic cases."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -160,6 +161,15 @@ def test_reset_forgets():
     simulation.step(tracked(at(0.006)))
     simulation.reset()
     assert np.array_equal(simulation.step(tracked(at(0.003))).skin, first)
+
+
+def test_a_hand_on_the_held_rim_moves_nothing_and_breaks_nothing():
+    rim = TEMPLATE.skin_vertices[:, 0] > 0.5 * RADIUS
+    simulation = Physics(replace(TEMPLATE, rim=rim), PhysicsSettings.load("default"), right=FINGER)
+    for depth in (-0.002, 0.003, 0.006):
+        result = simulation.step(tracked(at(depth)))
+    assert np.array_equal(result.skin[rim], result.tracked[rim])
+    assert len(result.contacts) == 0
 
 
 def test_wrong_input_is_named():
