@@ -36,6 +36,7 @@ _SKIN_MOBILITY, _CONTACT_MOBILITY = 0.3, 0.1
 _NEAR_BONE = 0.5  # a skin vertex with less than this share of its yield left is kept off the bone explicitly
 _TOWARDS_BONE = 0.2  # cos between push and bone direction below which bone does not stop the push
 _DEEP = 0.05  # [m] how deep a hand may be in the head at the first frame to be noticed
+_FIRST_SUBSTEPS = 24  # of a first frame with a hand on the skin, which is pushed out a little in each
 _REACH = 0.005  # [m] hand vertices further than this plus their own motion from the skin need no substeps
 
 
@@ -167,7 +168,7 @@ class Physics:
         if not near.any():
             return 0
         if first:
-            return self.settings.max_substeps
+            return min(_FIRST_SUBSTEPS, self.settings.max_substeps)
         return int(np.clip(np.ceil(motion[near].max() / self.settings.step_length), 1, self.settings.max_substeps))
 
     def _depth_inside(self, skin: NDArray, hands: NDArray) -> float:
