@@ -3,9 +3,8 @@
 
 A contact ties a point of the skin to an anchor on a hand; both are three vertices with weights, so that a skin vertex
 on a hand triangle and a hand vertex on a skin triangle are the same thing. The skin handed in is the *simulated* one,
-carried
-along by the tracked motion: a hand that moves by less than its own thickness between two updates can then never reach
-the far side, and where the skin came from decides on which side of a finger it stays.
+carried along by the tracked motion: a hand that moves by less than its own thickness between two updates can then
+never reach the far side, and where the skin came from decides on which side of a finger it stays.
 """
 
 from dataclasses import dataclass

@@ -35,7 +35,7 @@ class TriangleTree:
         """Moves the surface to `vertices` (n, 3) [m], keeping its topology and the shape of the tree."""
         self.vertices = np.ascontiguousarray(vertices, dtype=np.float64)
         self.low, self.high = _fit(self.vertices, self.triangles, self.order, self.leaves)
-        self._face_normal, self._vertex_normal = _pseudonormals(self.vertices, self.triangles)
+        self.face_normals, self._vertex_normal = _pseudonormals(self.vertices, self.triangles)
 
     def closest(
         self, points: ArrayLike, max_distance: float = np.inf
@@ -49,7 +49,7 @@ class TriangleTree:
         points = np.ascontiguousarray(points, dtype=np.float64).reshape(-1, 3)
         return _closest(
             points, float(max_distance) ** 2, self.vertices, self.triangles, self.order, self.low, self.high,
-            self.leaves, self._neighbours, self._face_normal, self._vertex_normal,
+            self.leaves, self._neighbours, self.face_normals, self._vertex_normal,
         )  # fmt: skip
 
     def points_at(self, triangle: NDArray, barycentric: NDArray) -> NDArray[np.float64]:
@@ -180,7 +180,7 @@ def closest_on_triangle(p, a, b, c):
 
 
 @njit(cache=True)
-def _box_distance(p, low, high):
+def box_distance(p, low, high):
     total = 0.0
     for d in range(3):
         outside = max(low[d] - p[d], 0.0, p[d] - high[d])
@@ -204,7 +204,7 @@ def _closest(
         stack = np.empty(_STACK, np.int64)
         reach = np.empty(_STACK)
         stack[0] = 0
-        reach[0] = _box_distance(p, low[0], high[0])
+        reach[0] = box_distance(p, low[0], high[0])
         top = 1
         while top > 0:
             top -= 1
@@ -227,7 +227,7 @@ def _closest(
                         barycentric[i, 0], barycentric[i, 1], barycentric[i, 2] = u, v, w
             else:
                 left, right = 2 * node + 1, 2 * node + 2
-                near, far = _box_distance(p, low[left], high[left]), _box_distance(p, low[right], high[right])
+                near, far = box_distance(p, low[left], high[left]), box_distance(p, low[right], high[right])
                 if near > far:
                     left, right, near, far = right, left, far, near
                 if far <= best:

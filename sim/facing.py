@@ -5,7 +5,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from .distance import TriangleTree, closest_on_triangle
+from .distance import TriangleTree, box_distance, closest_on_triangle
 
 _STACK = 64
 
@@ -21,7 +21,7 @@ def closest_facing(
     """
     return _closest_facing(
         np.ascontiguousarray(points), np.ascontiguousarray(directions), least_cosine, max_distance**2, tree.vertices,
-        tree.triangles, tree.order, tree.low, tree.high, len(tree.low) // 2 + 1, tree._face_normal,
+        tree.triangles, tree.order, tree.low, tree.high, len(tree.low) // 2 + 1, tree.face_normals,
     )  # fmt: skip
 
 
@@ -42,11 +42,7 @@ def _closest_facing(
         while top > 0:
             top -= 1
             node = stack[top]
-            box = 0.0
-            for d in range(3):
-                outside = max(low[node, d] - p[d], 0.0, p[d] - high[node, d])
-                box += outside * outside
-            if box > best:
+            if box_distance(p, low[node], high[node]) > best:
                 continue
             if node < leaves - 1:
                 stack[top], stack[top + 1] = 2 * node + 1, 2 * node + 2

@@ -2,8 +2,7 @@
 """The skin as a membrane on the surface triangles: its local step of projective dynamics.
 
 E_skin = 1/2 w_skin A |G - P|² with G the 3x2 deformation of the triangle relative to the tracked skin H_tra, and P
-nearest to it
-with both principal stretches within limits: skin wrinkles under little compression and hardly stretches.
+nearest to it with both principal stretches within limits: skin wrinkles under little compression and hardly stretches.
 """
 
 import numpy as np

@@ -111,7 +111,7 @@ class Physics:
         substeps = self._count_substeps(previous, (pose.skin, volume, hands), first)
         iterations = 0
         if not substeps and len(self.contact.contacts) == 0 and np.abs(self._u).max() < _FADING:
-            decay = np.exp(-1.0 / (self.frame_rate * max(self.settings.relaxation_time, 1e-9)))
+            decay = self._decay(1.0 / self.frame_rate)
             self._u *= decay
             self._skin_u *= decay
         elif substeps or self._u.any():
@@ -143,13 +143,17 @@ class Physics:
         statistics["ms"] = 1000 * (time.perf_counter() - started)
         return SimulatedFrame(skin.astype(np.float32), tracked.astype(np.float32), contacts, statistics)
 
+    def _decay(self, duration: float) -> float:
+        """What is left after `duration` [s] of a deformation that relaxes freely."""
+        return float(np.exp(-duration / max(self.settings.relaxation_time, 1e-9)))
+
     def _persistence(self, duration: float) -> float:
         """Share θ of the previous deformation in an implicit step of `duration` [s].
 
         E_dyn = 1/2 c |u - u_before|²_A with c = θ / (1 - θ), chosen so that a deformation held by strain alone decays
         by exp(-duration / relaxation_time), however the time is cut into steps.
         """
-        decay = np.exp(-duration / max(self.settings.relaxation_time, 1e-9))
+        decay = self._decay(duration)
         c = self.system.strain_share * decay / (1 - decay)
         return float(c / (1 + c))
 

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from . import rigid
 from .frame import TrackedFrame
-from .template import CRANIUM, JAW, Template
+from .template import JAW, Template
 
 _THIN_TISSUE = 0.010  # [m] skin closer to bone than this moves with the bone
 
@@ -39,7 +39,6 @@ class HeadTracking:
             on_jaw = region[bone[nearest]] == JAW
         self._cranium_skin, self._jaw_skin = thin[~on_jaw], thin[on_jaw]
         self.has_jaw = bool((region == JAW).any())
-        self.has_cranium = bool((region == CRANIUM).any())
 
     def pose(self, frame: TrackedFrame) -> Pose:
         """The frame's rigid motion and the skin's displacement without it."""
