@@ -15,7 +15,7 @@ from ..sim import measure
 from ..sim.settings import PhysicsSettings
 from ..sim.template import Template
 from .manifest import write_json
-from .results import ResultFrame, ResultReader
+from .results import ResultFrame, ResultReader, frame_notes
 
 _STEP = "report"
 
@@ -105,8 +105,12 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
     """The report as plain numbers and texts."""
     rig, manifest = result.rig, result.cache.manifest
     numbers = manifest.statistics
+    settings = result.scene.nephim  # operators refuse a cache that other settings made
     baked = manifest.results.get("bake_error_max_mm")
     return {
+        "mode": settings.mode,
+        "tissue": settings.tissue,
+        "interaction": settings.interaction,
         "frames": len(result.frames),
         "frame_range": [result.frames.start, result.frames.stop - 1],
         "frames_with_contact": int(sum(survey.touched)),
@@ -132,7 +136,7 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
         "cache": str(result.cache.path),
         "volume": str(result.folder / "volume.npz"),
         "blend": bpy.data.filepath,
-        "notes": list(template.notes),
+        "notes": [*template.notes, *frame_notes(numbers, result.frames)],
         "versions": manifest.versions,
         "machine": machine(),
     }

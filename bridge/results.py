@@ -17,6 +17,10 @@ from .point_cache import PointCache, folder_beside
 from .rig import read_rig, scene_object
 from .surfaces import SurfaceReader, evaluated_object
 
+# A hand this deep in the head at the first frame did not get there by touching: where it came from is unknown.
+_INSIDE_MM = 2.0
+_LISTED = 8  # runs of frames that a note names
+
 
 @dataclass(frozen=True)
 class ResultFrame:
@@ -122,3 +126,48 @@ def evaluated_mesh(
     slots = np.empty(len(triangles), np.int32)
     mesh.loop_triangles.foreach_get("material_index", slots)
     return to_world(mesh_positions(mesh), world_matrix(evaluated, scale)), triangles, slots
+
+
+def frame_notes(statistics: list[dict[str, float]], frames: range) -> list[str]:
+    """What was unusual in the simulated frames, for people; statistics of each of `frames`."""
+    notes = []
+    if statistics and statistics[0].get("started_inside_mm", 0.0) > _INSIDE_MM:
+        inside = statistics[0]["started_inside_mm"]
+        notes.append(
+            f"At the first frame {frames.start} a hand is already {inside:.0f} mm inside the head; where it came from "
+            "is unknown, so it was pushed out by the shortest way. Start before the contact."
+        )
+    for side in ("left", "right"):
+        missing = _frames_with(statistics, frames, f"missing_{side}")
+        if missing:
+            notes.append(
+                f"The {side} hand has no usable position in {spans(missing)}: it was kept where it was last seen "
+                "against the head. Fill the gap in its motion."
+            )
+        cut = _frames_with(statistics, frames, f"cut_{side}")
+        if cut:
+            notes.append(
+                f"The {side} hand jumps at {spans(cut)}, faster than a hand can move: taken as a cut, it forgot its "
+                "contacts and swept nothing on its way. If that is no cut, key the way it takes."
+            )
+    held = sum(numbers.get("bone_limited_mm", 0) > 0 for numbers in statistics)
+    if held:
+        notes.append(f"In {held} frames bone stopped the skin.")
+    return notes
+
+
+def _frames_with(statistics: list[dict[str, float]], frames: range, name: str) -> list[int]:
+    return [frame for frame, numbers in zip(frames, statistics, strict=False) if numbers.get(name, 0.0) > 0]
+
+
+def spans(frames: list[int]) -> str:
+    """Ascending frame numbers as people write them: 'frames 4, 7-9'."""
+    runs: list[list[int]] = []
+    for frame in frames:
+        if runs and frame == runs[-1][1] + 1:
+            runs[-1][1] = frame
+        else:
+            runs.append([frame, frame])
+    shown = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in runs[:_LISTED])
+    more = f" and {len(runs) - _LISTED} more times" if len(runs) > _LISTED else ""
+    return f"frame{'s' if len(frames) > 1 else ''} {shown}{more}"

@@ -28,6 +28,7 @@ def table(report: dict) -> str:
     volume, ms = report["volume_ratio"], report["ms_per_frame"]
     baked = report.get("bake_error_mm")
     rows = [
+        ("mode", report["mode"]),
         ("frames", f"{report['frames']}"),
         ("skin, volume", f"{report['skin_vertices']} vertices, {report['tets']} tetrahedra"),
         ("penetration before", f"p95 {before['p95']:.2f} mm, max {before['max']:.2f} mm"),

@@ -10,6 +10,7 @@ from bpy.props import StringProperty
 
 from ..bridge.manifest import motion_fingerprint, settings_fingerprint, topology_fingerprint
 from ..bridge.point_cache import PointCache, PointCacheWriter, cache_status, head_to_object
+from ..bridge.results import frame_notes
 from ..bridge.rig import read_rig
 from ..bridge.surfaces import SurfaceReader
 from ..errors import CacheError, NephimError, SimulationError
@@ -23,8 +24,6 @@ if TYPE_CHECKING:  # scipy and numba load when they are used
 
 _STEP = "simulation"
 MODES = ("physics", "surface")  # the volume with its history; the skin alone, a baseline
-# A hand this deep in the head at the first frame did not get there by touching: where it came from is unknown.
-_INSIDE_MM = 2.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def simulate_job(
             first = _first_changed(reader, writer, rig.frames)
             writer.restart(first)
             if first == rig.frames.stop:
-                return Simulated(rig.frames, 0, 0.0, _notes(writer.manifest.statistics, rig.frames), mode)
+                return Simulated(rig.frames, 0, 0.0, tuple(frame_notes(writer.manifest.statistics, rig.frames)), mode)
             simulation = _simulation(mode)(
                 template, tissue, left=surfaces.left, right=surfaces.right, frame_rate=_frame_rate(scene)
             )
@@ -121,7 +120,7 @@ def simulate_job(
                 writer.write(frame, positions, motion_fingerprint(tracked), statistics)
                 times.append(result.statistics["ms"])
         yield Progress(_STEP, 1.0)
-        notes = _notes(writer.manifest.statistics, rig.frames)
+        notes = tuple(frame_notes(writer.manifest.statistics, rig.frames))
         return Simulated(rig.frames, len(times), float(np.median(times)), notes, mode)
 
 
@@ -211,20 +210,6 @@ def _check_finite(skin: Any, rig: Any, frame: int) -> None:
             vertices=bad.tolist(),
             advice="Finished frames are kept. Look at the hands around this frame, or use another tissue preset.",
         )
-
-
-def _notes(statistics: list[dict[str, float]], frames: range) -> tuple[str, ...]:
-    notes = []
-    if statistics and statistics[0].get("started_inside_mm", 0.0) > _INSIDE_MM:
-        inside = statistics[0]["started_inside_mm"]
-        notes.append(
-            f"At the first frame {frames.start} a hand is already {inside:.0f} mm inside the head; where it came from "
-            "is unknown, so it was pushed out by the shortest way. Start before the contact."
-        )
-    held = sum(numbers.get("bone_limited_mm", 0) > 0 for numbers in statistics)
-    if held:
-        notes.append(f"In {held} frames bone stopped the skin.")
-    return tuple(notes)
 
 
 def summary(result: Simulated) -> str:

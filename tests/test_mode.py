@@ -40,7 +40,9 @@ def test_both_modes_on_one_file(tmp_path, capsys):
 
     report = tmp_path / "report.json"
     assert cli.command(["report", str(path), "--json", str(report)]) == cli.EXIT_OK
-    assert json.loads(report.read_text())["volume_ratio"] == {"p1": 1.0, "p50": 1.0, "p99": 1.0}
+    written = json.loads(report.read_text())
+    assert (written["mode"], written["tissue"], written["interaction"]) == ("surface", "default", "touch")
+    assert written["volume_ratio"] == {"p1": 1.0, "p50": 1.0, "p99": 1.0}
 
     # The mode was stored: the same command without it has nothing to do, and the other mode is another result.
     assert drive(simulate.simulate_job(bpy.context.scene), io.StringIO()).new == 0
