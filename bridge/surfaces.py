@@ -2,6 +2,7 @@
 """Reads the tracked surfaces of a frame from the dependency graph, as arrays in world space and metres."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import bpy
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SurfaceError
+from ..sim import rigid
 from ..sim.frame import TrackedFrame
 from ..sim.surface import Surface
 from .meshes import mesh_positions, to_world, world_matrix
@@ -75,6 +77,9 @@ class SurfaceReader:
         self._neutral_bones: dict[tuple[str, str], NDArray[np.float64]] = {}
         self.head: ObjectState | None = None  # of the last read
         self.last: TrackedFrame | None = None
+        self.missing: tuple[str, ...] = ()  # sides of the hands that the last read had to hold, see `read`
+        self._seen: dict[str, TrackedFrame] = {}  # by side, the last frame read with this hand
+        self._gaps: dict[str, set[int]] = {}  # by side, frames known to be without it
 
     def __enter__(self) -> "SurfaceReader":
         parts = [*self.rig.moving, self.rig.jaw, self.rig.cranium]
@@ -101,6 +106,9 @@ class SurfaceReader:
             if part is None:
                 return None
             vertices = self._world(part, states, self.view_layer.depsgraph, self.rig.neutral_frame)
+            error = not_finite(part, vertices, self.rig.neutral_frame)
+            if error is not None:
+                raise error
             return Surface(vertices, part.triangles, part.label)
 
         rig = self.rig
@@ -109,40 +117,99 @@ class SurfaceReader:
         return NeutralSurfaces(head, surface(rig.left), surface(rig.right), surface(rig.jaw), surface(rig.cranium))
 
     def read(self, frame: int) -> TrackedFrame:
-        """Sets the scene's frame and reads it. Raises SurfaceError."""
+        """Sets the scene's frame and reads it. Raises SurfaceError.
+
+        A hand without finite positions, as a gap of a motion capture leaves it, is held where it was last seen against
+        the head; `missing` names it.
+        """
         if self._open is None:
             with self:
                 return self.read(frame)
         self._read_neutral_bones()
         self.scene.frame_set(frame)
-        return self.current(self.view_layer.depsgraph)
+        tracked, missing = self._read(self.view_layer.depsgraph)
+        if missing:
+            held = {side: self._held(side, tracked) for side in missing}
+            self.scene.frame_set(frame)
+            tracked = replace(self._read(self.view_layer.depsgraph)[0], **held)
+        self.last, self.missing = tracked, tuple(missing)
+        return tracked
 
     def current(self, depsgraph: Any) -> TrackedFrame:
         """Reads the frame the dependency graph stands at, without changing anything; only inside `with`.
 
-        Raises SurfaceError.
+        Raises SurfaceError, for a missing hand as well.
         """
+        tracked, missing = self._read(depsgraph)
+        for error in missing.values():
+            raise error
+        self.last, self.missing = tracked, ()
+        return tracked
+
+    def _read(self, depsgraph: Any) -> tuple[TrackedFrame, dict[str, SurfaceError]]:
+        """The frame without the hands that have no finite positions, and by side what is wrong with those."""
         frame = self.scene.frame_current
         states: dict[str, ObjectState] = {}
+        missing: dict[str, SurfaceError] = {}
 
-        def world(part: Part | None) -> NDArray[np.float32] | None:
-            return None if part is None else self._world(part, states, depsgraph, frame).astype(np.float32)
+        def hand(side: str) -> NDArray[np.float32] | None:
+            part = getattr(rig, side)
+            if part is None:
+                return None
+            positions = self._world(part, states, depsgraph, frame)
+            error = not_finite(part, positions, frame)
+            if error is not None:
+                missing[side] = error
+                return None
+            return positions.astype(np.float32)
 
         rig = self.rig
-        head = world(rig.head)
-        assert head is not None
+        head = self._world(rig.head, states, depsgraph, frame)
+        error = not_finite(rig.head, head, frame)
+        if error is not None:
+            raise error
         render = self.scene.render
         tracked = TrackedFrame(
-            head=head,
-            left=world(rig.left),
-            right=world(rig.right),
+            head=head.astype(np.float32),
+            left=hand("left"),
+            right=hand("right"),
             cranium=self._bone_motion(rig.head_bone, depsgraph, frame),
             jaw=self._bone_motion(rig.jaw_bone, depsgraph, frame),
             frame=frame,
             time=(frame + self.scene.frame_subframe) * render.fps_base / render.fps,
         )
-        self.head, self.last = states[rig.head.object_name], tracked
-        return tracked
+        self.head = states[rig.head.object_name]
+        for side in ("left", "right"):
+            if getattr(tracked, side) is not None:
+                self._seen[side] = tracked
+        return tracked, missing
+
+    def _held(self, side: str, tracked: TrackedFrame) -> NDArray[np.float32]:
+        """A hand missing in a frame (n, 3), as it was last seen, carried along by the head. Sets the scene's frame.
+
+        Looked for backwards frame by frame, so that the result does not depend on what was read before. Raises
+        SurfaceError where the hand is missing from the first frame on.
+        """
+        known = self._gaps.setdefault(side, set())
+        known.add(tracked.frame)
+        for frame in range(tracked.frame - 1, self.rig.frames.start - 1, -1):
+            if frame in known:
+                continue
+            seen = self._seen.get(side)
+            if seen is None or seen.frame != frame:
+                self.scene.frame_set(frame)
+                seen, _ = self._read(self.view_layer.depsgraph)
+            hand = getattr(seen, side)
+            if hand is not None:
+                carried = rigid.fit_rigid(seen.head.astype(np.float64), tracked.head.astype(np.float64))
+                return rigid.apply(carried, hand.astype(np.float64)).astype(np.float32)
+            known.add(frame)
+        raise SurfaceError(
+            f"The {side} hand has no finite position from the first frame on.",
+            object=getattr(self.rig, side).label,
+            frame=tracked.frame,
+            advice="Let the frames begin where the hand can be seen, or look at its modifiers and constraints.",
+        )
 
     def _world(self, part: Part, states: dict[str, ObjectState], depsgraph: Any, frame: int) -> NDArray[np.float64]:
         if part.object_name not in states:
@@ -151,17 +218,7 @@ class SurfaceReader:
             )
         state = states[part.object_name]
         whole = len(part.indices) == part.n_vertices
-        positions = to_world(state.positions if whole else state.positions[part.indices], state.matrix)
-        if not np.isfinite(positions.sum()):  # one NaN or infinity spoils the sum
-            bad = part.indices[~np.isfinite(positions).all(axis=1)]
-            raise SurfaceError(
-                "Its vertices have no finite position.",
-                object=part.object_name,
-                frame=frame,
-                vertices=bad.tolist(),
-                advice="Look at the modifiers, shape keys and constraints of this frame.",
-            )
-        return positions
+        return to_world(state.positions if whole else state.positions[part.indices], state.matrix)
 
     def _read_neutral_bones(self) -> None:
         bones = {bone for bone in (self.rig.head_bone, self.rig.jaw_bone) if bone is not None}
@@ -183,6 +240,20 @@ class SurfaceReader:
         if bone not in self._neutral_bones:  # `current` before any `read`: no frame may be set there
             raise SurfaceError("The neutral pose has not been read yet.", object=bone[0], frame=frame)
         return rigid_motion(self._neutral_bones[bone], self._bone_matrix(bone, depsgraph), bone, frame)
+
+
+def not_finite(part: Part, positions: NDArray[np.float64], frame: int) -> SurfaceError | None:
+    """What is wrong with positions (k, 3) that are not finite numbers; None where all are."""
+    if np.isfinite(positions.sum()):  # one NaN or infinity spoils the sum
+        return None
+    bad = part.indices[~np.isfinite(positions).all(axis=1)]
+    return SurfaceError(
+        "Its vertices have no finite position.",
+        object=part.object_name,
+        frame=frame,
+        vertices=bad.tolist(),
+        advice="Look at the modifiers, shape keys and constraints of this frame.",
+    )
 
 
 def rigid_motion(

@@ -117,6 +117,7 @@ def simulate_job(
                 positions = head_to_object(rig, reader, frame, result.skin)
                 moved = np.linalg.norm(result.skin - result.tracked, axis=1)
                 statistics = result.statistics | {"displacement_mm": 1000 * float(moved.max())}
+                statistics |= {f"missing_{side}": 1.0 for side in reader.missing}
                 writer.write(frame, positions, motion_fingerprint(tracked), statistics)
                 times.append(result.statistics["ms"])
         yield Progress(_STEP, 1.0)
