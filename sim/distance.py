@@ -142,9 +142,16 @@ def _pseudonormals(vertices, triangles):
     return face, vertex
 
 
+@njit(cache=True, inline="always")
+def corner(values, i):
+    """Row i of values (n, 3) as three scalars. A row taken as an array counts its references, and threads that count
+    on the same array wait for each other."""
+    return values[i, 0], values[i, 1], values[i, 2]
+
+
 @njit(cache=True)
 def closest_on_triangle(p, a, b, c):
-    """Barycentric coordinates of the point of triangle abc closest to p (Ericson 2005, 5.1.5)."""
+    """Barycentric coordinates of the point of triangle abc closest to p (Ericson 2005, 5.1.5); points of 3 numbers."""
     abx, aby, abz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
     acx, acy, acz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
     apx, apy, apz = p[0] - a[0], p[1] - a[1], p[2] - a[2]
@@ -180,12 +187,12 @@ def closest_on_triangle(p, a, b, c):
 
 
 @njit(cache=True)
-def box_distance(p, low, high):
-    total = 0.0
-    for d in range(3):
-        outside = max(low[d] - p[d], 0.0, p[d] - high[d])
-        total += outside * outside
-    return total
+def box_distance(p, low, high, node):
+    """Squared distance of p from the box of a node."""
+    x = max(low[node, 0] - p[0], 0.0, p[0] - high[node, 0])
+    y = max(low[node, 1] - p[1], 0.0, p[1] - high[node, 1])
+    z = max(low[node, 2] - p[2], 0.0, p[2] - high[node, 2])
+    return x * x + y * y + z * z
 
 
 @njit(cache=True, parallel=True)
@@ -199,13 +206,15 @@ def _closest(
     sign = np.ones(count)
     total = len(order)
     for i in prange(count):
-        p = points[i]
+        p = corner(points, i)
         best = limit
         stack = np.empty(_STACK, np.int64)
         reach = np.empty(_STACK)
         stack[0] = 0
-        reach[0] = box_distance(p, low[0], high[0])
+        reach[0] = box_distance(p, low, high, 0)
         top = 1
+        found = -1
+        u = v = w = 0.0
         while top > 0:
             top -= 1
             node = stack[top]
@@ -215,19 +224,22 @@ def _closest(
                 leaf = node - leaves + 1
                 for k in range(leaf * total // leaves, (leaf + 1) * total // leaves):
                     t = order[k]
-                    a, b, c = vertices[triangles[t, 0]], vertices[triangles[t, 1]], vertices[triangles[t, 2]]
-                    u, v, w = closest_on_triangle(p, a, b, c)
-                    squared = 0.0
-                    for d in range(3):
-                        difference = u * a[d] + v * b[d] + w * c[d] - p[d]
-                        squared += difference * difference
-                    if squared < best or (squared == best and triangle[i] < 0):
-                        best = squared
-                        triangle[i] = t
-                        barycentric[i, 0], barycentric[i, 1], barycentric[i, 2] = u, v, w
+                    a, b, c = (
+                        corner(vertices, triangles[t, 0]),
+                        corner(vertices, triangles[t, 1]),
+                        corner(vertices, triangles[t, 2]),
+                    )
+                    wa, wb, wc = closest_on_triangle(p, a, b, c)
+                    x = wa * a[0] + wb * b[0] + wc * c[0] - p[0]
+                    y = wa * a[1] + wb * b[1] + wc * c[1] - p[1]
+                    z = wa * a[2] + wb * b[2] + wc * c[2] - p[2]
+                    squared = x * x + y * y + z * z
+                    if squared < best or (squared == best and found < 0):
+                        best, found = squared, t
+                        u, v, w = wa, wb, wc
             else:
                 left, right = 2 * node + 1, 2 * node + 2
-                near, far = box_distance(p, low[left], high[left]), box_distance(p, low[right], high[right])
+                near, far = box_distance(p, low, high, left), box_distance(p, low, high, right)
                 if near > far:
                     left, right, near, far = right, left, far, near
                 if far <= best:
@@ -236,30 +248,24 @@ def _closest(
                 if near <= best:
                     stack[top], reach[top] = left, near
                     top += 1
-        t = triangle[i]
-        if t < 0:
+        if found < 0:
             continue
-        distance[i] = np.sqrt(best)
-        normal = face_normal[t].copy()
-        zeros = 0
-        last_zero = 0
-        last_full = 0
-        for c in range(3):
-            if barycentric[i, c] <= _ON_FEATURE:
-                zeros += 1
-                last_zero = c
-            else:
-                last_full = c
+        distance[i], triangle[i] = np.sqrt(best), found
+        barycentric[i, 0], barycentric[i, 1], barycentric[i, 2] = u, v, w
+        nx, ny, nz = corner(face_normal, found)
+        zeros = (u <= _ON_FEATURE) + (v <= _ON_FEATURE) + (w <= _ON_FEATURE)
         if zeros == 2:
-            normal = vertex_normal[triangles[t, last_full]].copy()
-        elif zeros == 1 and neighbours[t, last_zero] >= 0:
-            normal = normal + face_normal[neighbours[t, last_zero]]
+            full = 0 if u > _ON_FEATURE else 1 if v > _ON_FEATURE else 2
+            nx, ny, nz = corner(vertex_normal, triangles[found, full])
+        elif zeros == 1:
+            other = neighbours[found, 0 if u <= _ON_FEATURE else 1 if v <= _ON_FEATURE else 2]
+            if other >= 0:
+                nx, ny, nz = nx + face_normal[other, 0], ny + face_normal[other, 1], nz + face_normal[other, 2]
         along = 0.0
         for d in range(3):
-            q = 0.0
-            for c in range(3):
-                q += barycentric[i, c] * vertices[triangles[t, c], d]
-            along += (p[d] - q) * normal[d]
+            q = u * vertices[triangles[found, 0], d] + v * vertices[triangles[found, 1], d]
+            q += w * vertices[triangles[found, 2], d]
+            along += (p[d] - q) * (nx if d == 0 else ny if d == 1 else nz)
         sign[i] = -1.0 if along < 0.0 else 1.0
     return distance, triangle, barycentric, sign
 

@@ -5,7 +5,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from .distance import TriangleTree, box_distance, closest_on_triangle
+from .distance import TriangleTree, box_distance, closest_on_triangle, corner
 
 _STACK = 64
 
@@ -34,15 +34,17 @@ def _closest_facing(
     triangle = np.full(count, -1, np.int32)
     barycentric = np.zeros((count, 3))
     for i in prange(count):
-        p = points[i]
+        p, direction = corner(points, i), corner(directions, i)
         best = limit
         stack = np.empty(_STACK, np.int64)
         stack[0] = 0
         top = 1
+        found = -1
+        u = v = w = 0.0
         while top > 0:
             top -= 1
             node = stack[top]
-            if box_distance(p, low[node], high[node]) > best:
+            if box_distance(p, low, high, node) > best:
                 continue
             if node < leaves - 1:
                 stack[top], stack[top + 1] = 2 * node + 1, 2 * node + 2
@@ -51,21 +53,23 @@ def _closest_facing(
             leaf = node - leaves + 1
             for k in range(leaf * total // leaves, (leaf + 1) * total // leaves):
                 t = order[k]
-                cosine = 0.0
-                for d in range(3):
-                    cosine += face_normal[t, d] * directions[i, d]
-                if cosine < least_cosine:
+                nx, ny, nz = corner(face_normal, t)
+                if nx * direction[0] + ny * direction[1] + nz * direction[2] < least_cosine:
                     continue
-                a, b, c = vertices[triangles[t, 0]], vertices[triangles[t, 1]], vertices[triangles[t, 2]]
-                u, v, w = closest_on_triangle(p, a, b, c)
-                squared = 0.0
-                for d in range(3):
-                    difference = u * a[d] + v * b[d] + w * c[d] - p[d]
-                    squared += difference * difference
-                if squared < best or (squared == best and triangle[i] < 0):
-                    best = squared
-                    triangle[i] = t
-                    barycentric[i, 0], barycentric[i, 1], barycentric[i, 2] = u, v, w
-        if triangle[i] >= 0:
-            distance[i] = np.sqrt(best)
+                a, b, c = (
+                    corner(vertices, triangles[t, 0]),
+                    corner(vertices, triangles[t, 1]),
+                    corner(vertices, triangles[t, 2]),
+                )
+                wa, wb, wc = closest_on_triangle(p, a, b, c)
+                x = wa * a[0] + wb * b[0] + wc * c[0] - p[0]
+                y = wa * a[1] + wb * b[1] + wc * c[1] - p[1]
+                z = wa * a[2] + wb * b[2] + wc * c[2] - p[2]
+                squared = x * x + y * y + z * z
+                if squared < best or (squared == best and found < 0):
+                    best, found = squared, t
+                    u, v, w = wa, wb, wc
+        if found >= 0:
+            distance[i], triangle[i] = np.sqrt(best), found
+            barycentric[i, 0], barycentric[i, 1], barycentric[i, 2] = u, v, w
     return distance, triangle, barycentric
