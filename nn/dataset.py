@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The dataset: generated sequences through the physics, a file each, in parallel processes, resumable.
+
+Folder: `cast.json`, `template.npz` (who performs), `plan.json` (what is asked for), `sequence-SEED.npz`, and
+`manifest.json`, which is written anew whenever a sequence is finished.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CacheError, SimulationError
+from ..files import atomic_write
+from ..presets.motions.cast import TEMPLATE, load_cast
+from ..presets.motions.generator import generate
+from ..presets.motions.skin_map import SkinMap
+from ..progress import Job, Progress
+from ..sim.settings import PhysicsSettings
+from ..sim.template import Template
+from ..sim.tetrahedra import python_command
+from .recording import Recording, record
+
+PLAN, MANIFEST = "plan.json", "manifest.json"
+FORMAT = 1
+_POLL = 0.5  # [s] between two looks at what the processes have finished
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What decides a dataset: `frames` a sequence, presets, template; the seeds only say how much of it there is."""
+
+    frames: int
+    tissue: str
+    interaction: str
+    template: str  # fingerprint
+    format: int = FORMAT
+
+
+def sequence_path(folder: Path, seed: int) -> Path:
+    return folder / f"sequence-{seed:06d}.npz"
+
+
+def make_plan(folder: Path, frames: int, tissue: str = "default", interaction: str = "touch") -> Plan:
+    """The plan of a folder with a cast. Sequences of another plan are deleted, for they would not fit together."""
+    plan = Plan(frames, tissue, interaction, Template.load(folder / TEMPLATE).fingerprint)
+    if _read_plan(folder) != plan:
+        for path in folder.glob("sequence-*.npz"):
+            path.unlink()
+    _write_json(folder / PLAN, asdict(plan))
+    return plan
+
+
+def load_plan(folder: Path) -> Plan:
+    """Raises CacheError."""
+    plan = _read_plan(folder)
+    if plan is None:
+        raise CacheError(f"There is no dataset in {folder}.", advice="Make it first.")
+    return plan
+
+
+def _read_plan(folder: Path) -> Plan | None:
+    try:
+        plan = Plan(**json.loads((folder / PLAN).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return plan if plan.format == FORMAT else None
+
+
+def finished(folder: Path, seeds: range) -> list[int]:
+    """The seeds whose sequences lie in the folder, whole."""
+    return [seed for seed in seeds if sequence_path(folder, seed).is_file()]
+
+
+class Recorder:
+    """Makes sequences of one dataset folder."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.plan = Path(folder), load_plan(folder)
+        self.puppet, self.template = load_cast(self.folder)
+        self._skin = SkinMap(self.template)
+        self._settings = PhysicsSettings.load(self.plan.tissue, self.plan.interaction)
+
+    def sequence(self, seed: int) -> dict[str, float]:
+        """Makes one sequence, unless it is there. Returns its numbers for the manifest."""
+        path = sequence_path(self.folder, seed)
+        if path.is_file():
+            recording, seconds = Recording.load(path), 0.0
+        else:
+            clip = generate(self.puppet, self._skin, seed, self.plan.frames)
+            triangles = {side: hand.triangles for side, hand in self.puppet.hands.items()}
+            recording, seconds = record(self.template, self._settings, seed, clip, triangles)
+            recording.save(path)
+        return {
+            "seed": seed,
+            "frames": len(recording),
+            "seconds": seconds,
+            "ms_p50": float(np.median(recording.ms)),
+            "in_contact": int(recording.touching.any(axis=1).sum()),
+        }
+
+
+def record_dataset(folder: Path, seeds: range, processes: int | None = None) -> Job[list[int]]:
+    """Records the sequences of `seeds` that are missing, in parallel processes. Returns the seeds there are.
+
+    Closing the job ends the processes; finished sequences stay. Raises SimulationError when a process fails.
+    """
+    missing = [seed for seed in seeds if seed not in set(finished(folder, seeds))]
+    if missing:
+        count = min(processes or os.cpu_count() or 1, len(missing))
+        yield from _run([_start(folder, missing[k::count], k) for k in range(count)], folder, seeds)
+    done = finished(folder, seeds)
+    write_manifest(folder, done)
+    yield Progress("dataset", 1.0, f"{len(done)} sequences")
+    return done
+
+
+def _start(folder: Path, seeds: list[int], number: int) -> tuple[subprocess.Popen, Path]:
+    """A process of its own, so that neither Blender nor a crash of one sequence takes the others with it."""
+    script, command = Path(__file__).with_name("record_child.py"), python_command()
+    arguments = [str(script)] + (["--"] if "--python" in command else []) + [str(folder), *map(str, seeds)]
+    # One thread each: the processes share the cores among themselves.
+    single = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    environment = {**os.environ, **single, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    log = folder / f"process-{number}.log"
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            command + arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment
+        )
+    return child, log
+
+
+def _run(children: list[tuple[subprocess.Popen, Path]], folder: Path, seeds: range) -> Job[None]:
+    try:
+        while any(child.poll() is None for child, _ in children):
+            done = finished(folder, seeds)
+            yield Progress("dataset", len(done) / len(seeds), f"{len(done)} of {len(seeds)} sequences")
+            time.sleep(_POLL)
+    finally:
+        for child, _ in children:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+    for child, log in children:
+        if child.returncode != 0:
+            said = log.read_text(errors="replace").strip().splitlines()
+            raise SimulationError(
+                f"A recording process failed (code {child.returncode}{': ' + said[-1] if said else ''}).",
+                advice="Finished sequences are kept; the same command goes on from there.",
+            )
+        log.unlink()
+
+
+def write_manifest(folder: Path, seeds: list[int]) -> None:
+    """Lists what is there: sequences with frames, time of the physics and frames in contact."""
+    rows = []
+    for seed in seeds:
+        with np.load(sequence_path(folder, seed), allow_pickle=False) as stored:
+            ms, touching = stored["ms"], stored["touching"]
+        rows.append({
+            "seed": seed, "frames": len(ms), "ms_p50": float(np.median(ms)), "seconds": float(ms.sum() / 1000),
+            "in_contact": int(touching.any(axis=1).sum()),
+        })  # fmt: skip
+    _write_json(folder / MANIFEST, {"format": FORMAT, "sequences": rows})
+
+
+def _write_json(path: Path, values: dict) -> None:
+    with atomic_write(path, f"{path} could not be written", "Free disk space or choose another folder.") as stream:
+        stream.write(json.dumps(values, indent=1).encode())
