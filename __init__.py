@@ -17,11 +17,12 @@ def register() -> None:
     global _command
     import bpy
 
-    from . import cli, compat, operators, panels, properties
+    from . import cli, compat, handlers, operators, panels, properties
 
     properties.register()
     operators.register()
     panels.register()
+    handlers.register()
     if compat.is_module():
         # The bpy module hangs at the interpreter's exit while our classes are registered.
         atexit.register(unregister)
@@ -33,12 +34,13 @@ def unregister() -> None:
     global _command
     import bpy
 
-    from . import operators, panels, properties
+    from . import handlers, operators, panels, properties
 
     atexit.unregister(unregister)
     if _command is not None:
         bpy.utils.unregister_cli_command(_command)
         _command = None
+    handlers.unregister()
     panels.unregister()
     operators.unregister()
     properties.unregister()

@@ -2,12 +2,15 @@
 """Long jobs are generators that yield `Progress`; whoever drives one decides how to show it."""
 
 import sys
+import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 Result = TypeVar("Result")
+
+_LOOK_SECONDS = 0.02  # how long `aside` waits for news before whoever drives it may do something else
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,67 @@ def drive(job: Job[Result], stream: TextIO | None = None) -> Result:
             continue
         shown = now
         text = f"{progress.step}: {100 * progress.done:3.0f} %"
-        if 0.02 < progress.done < 1.0 and now - started > 1.0:
-            text += f", {_duration((now - started) * (1 / progress.done - 1))} left"
+        left = remaining(progress.done, now - started)
+        if left:
+            text += f", {left} left"
         if progress.detail:
             text += f" ({progress.detail})"
         stream.write(f"\r{text:<79}" if terminal else f"{text}\n")
         stream.flush()
+
+
+def aside(job: Job[Result]) -> Job[Result]:
+    """The same job in a thread of its own, so that a long step does not hold up whoever drives it: a window stays alive
+    and Esc is seen at once. Only for jobs that touch nothing of Blender.
+
+    A closed job ends at its next `Progress`; until then the thread works on, for nobody.
+    """
+    shared: dict[str, Any] = {"progress": None, "closed": False}
+    news, done = threading.Event(), threading.Event()
+
+    def work() -> None:
+        try:
+            while not shared["closed"]:
+                shared["progress"] = next(job)
+                news.set()
+            job.close()
+        except StopIteration as end:
+            shared["result"] = end.value
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the job is driven
+            shared["error"] = error
+        done.set()
+        news.set()
+
+    thread = threading.Thread(target=work, name="nephim", daemon=True)
+    thread.start()
+    try:
+        while not done.is_set():
+            news.wait(_LOOK_SECONDS)
+            news.clear()
+            if shared["progress"] is not None and not done.is_set():
+                yield shared["progress"]
+    finally:
+        shared["closed"] = True
+    thread.join()
+    if "error" in shared:
+        raise shared["error"]
+    return shared["result"]
+
+
+def call(progress: Progress, function: Callable[[], Result]) -> Job[Result]:
+    """One long call as a job; `progress` is what it shows meanwhile."""
+    yield progress
+    return function()
+
+
+def remaining(done: float, elapsed: float) -> str:
+    """How much longer a step will take, as '12 s' or '3 min'; empty while nobody can know.
+
+    done: share 0..1 that took `elapsed` seconds.
+    """
+    if not (0.02 < done < 1.0 and elapsed > 1.0):
+        return ""
+    return _duration(elapsed * (1 / done - 1))
 
 
 def _duration(seconds: float) -> str:

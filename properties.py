@@ -2,12 +2,23 @@
 """`scene.nephim`: who is head and who are the hands, and every setting that lives in the .blend."""
 
 import atexit
+from pathlib import Path
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
 from bpy.types import PropertyGroup
 
 from .compat import is_module
+
+_PRESETS = Path(__file__).parent / "presets"
 
 
 def _is_mesh(_settings, obj) -> bool:
@@ -31,6 +42,30 @@ def _group(of: str):
 
 def _bone(of: str):
     return StringProperty(name="Bone", description=f"Bone that carries the {of}; empty: fitted to the surface")
+
+
+def _presets(folder: str):
+    """A search through the names of the preset files in `presets/FOLDER`."""
+
+    def search(_settings, _context, typed: str) -> list[str]:
+        names = sorted(path.stem for path in (_PRESETS / folder).glob("*.toml"))
+        return [name for name in names if typed.lower() in name.lower()] or names
+
+    return search
+
+
+def _colour_changed(settings, _context) -> None:
+    from .operators import preview
+
+    preview.colour_changed(settings.id_data)
+
+
+class PreviewChange(PropertyGroup):
+    """One thing that the live preview switched, to be switched back."""
+
+    owner: PointerProperty(type=bpy.types.Object)  # type: ignore[valid-type]
+    kind: StringProperty()  # type: ignore[valid-type]
+    name: StringProperty()  # type: ignore[valid-type]
 
 
 class SceneSettings(PropertyGroup):
@@ -81,9 +116,17 @@ class SceneSettings(PropertyGroup):
         ),
         default="physics",
     )
-    tissue: StringProperty(name="Tissue", description="Name of the tissue preset", default="default")  # type: ignore[valid-type]
+    tissue: StringProperty(  # type: ignore[valid-type]
+        name="Tissue",
+        description="Name of the tissue preset: how soft skin and flesh are",
+        default="default",
+        search=_presets("tissues"),
+    )
     interaction: StringProperty(  # type: ignore[valid-type]
-        name="Interaction", description="Name of the interaction preset: touch, firm_press or pull", default="touch"
+        name="Interaction",
+        description="Name of the interaction preset: touch, firm_press or pull",
+        default="touch",
+        search=_presets("interactions"),
     )
     tolerance_mm: FloatProperty(  # type: ignore[valid-type]
         name="Tolerance",
@@ -100,6 +143,32 @@ class SceneSettings(PropertyGroup):
     bake_error_rms_mm: FloatProperty(  # type: ignore[valid-type]
         name="RMS Bake Error", description="Measured by evaluating every frame after the last bake, in millimetres"
     )
+    preview: EnumProperty(  # type: ignore[valid-type]
+        name="Live Preview",
+        description="What the viewport shows while the animation plays; switched by nephim.preview",
+        items=[(mode, mode.title(), "") for mode in ("off", "physics", "network", "surface")],
+        default="off",
+    )
+    preview_colour: EnumProperty(  # type: ignore[valid-type]
+        name="Colour",
+        description="What the colours of the preview mean",
+        items=[
+            ("none", "Own Materials", "The head's own materials"),
+            ("displacement", "Displacement", "How far the skin is moved from where it is animated"),
+            ("contact", "Contact", "Where a hand touches the skin"),
+        ],
+        default="none",
+        update=_colour_changed,
+    )
+    preview_scale_mm: FloatProperty(  # type: ignore[valid-type]
+        name="Scale",
+        description="Displacement at the end of the colour scale, in millimetres",
+        default=10.0,
+        min=0.1,
+        soft_max=30.0,
+    )
+    preview_object: PointerProperty(type=bpy.types.Object)  # type: ignore[valid-type]
+    preview_changes: CollectionProperty(type=PreviewChange)  # type: ignore[valid-type]
 
 
 def frame_range(scene) -> range:
@@ -112,6 +181,7 @@ def frame_range(scene) -> range:
 
 def register() -> None:
     """Adds `scene.nephim`."""
+    bpy.utils.register_class(PreviewChange)
     bpy.utils.register_class(SceneSettings)
     bpy.types.Scene.nephim = PointerProperty(type=SceneSettings)
     if is_module():  # the bpy module hangs at the interpreter's exit while Python classes are registered
@@ -123,3 +193,4 @@ def unregister() -> None:
     atexit.unregister(unregister)
     del bpy.types.Scene.nephim
     bpy.utils.unregister_class(SceneSettings)
+    bpy.utils.unregister_class(PreviewChange)

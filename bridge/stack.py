@@ -28,6 +28,14 @@ _GENERATIVE = {
 }  # fmt: skip
 
 
+_tracked = 0  # how many `tracked_state` are open
+
+
+def is_tracked() -> bool:
+    """Whether someone reads the tracked surfaces just now, frame after frame."""
+    return _tracked > 0
+
+
 def is_baked_name(name: str) -> bool:
     """Whether a shape key of this name is ours: 'NePHIM 001' …"""
     return name == BAKED or name.startswith(BAKED + " ")
@@ -111,8 +119,10 @@ def tracked_state(scene: Any, view_layer: Any, objects: Iterable[Any], shown: It
     scene's frame too. Shape keys and modifiers must not be removed inside.
     Raises RigError for an object that the view layer cannot evaluate.
     """
+    global _tracked
     changes, shown = Changes(), set(shown)
     frame, subframe = scene.frame_current, scene.frame_subframe
+    _tracked += 1
     try:
         for obj in objects:
             _unhide(changes, obj, view_layer)
@@ -129,6 +139,7 @@ def tracked_state(scene: Any, view_layer: Any, objects: Iterable[Any], shown: It
         view_layer.update()
         yield
     finally:
+        _tracked -= 1
         changes.undo()
         if (scene.frame_current, scene.frame_subframe) != (frame, subframe):
             scene.frame_set(frame, subframe=subframe)

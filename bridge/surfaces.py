@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads the tracked surfaces of a frame from the dependency graph, as arrays in world space and metres."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import SurfaceError
 from ..sim import rigid
+from ..sim.cuts import shrunk
 from ..sim.frame import TrackedFrame
 from ..sim.surface import Surface
 from .meshes import mesh_positions, to_world, world_matrix
@@ -119,8 +121,8 @@ class SurfaceReader:
     def read(self, frame: int) -> TrackedFrame:
         """Sets the scene's frame and reads it. Raises SurfaceError.
 
-        A hand without finite positions, as a gap of a motion capture leaves it, is held where it was last seen against
-        the head; `missing` names it.
+        A hand that is not there, as gaps of a motion capture leave it (positions that are not finite numbers, a size of
+        nothing), is held where it was last seen against the head; `missing` names it.
         """
         if self._open is None:
             with self:
@@ -146,8 +148,32 @@ class SurfaceReader:
         self.last, self.missing = tracked, ()
         return tracked
 
+    def live(self, scene: Any, depsgraph: Any) -> TrackedFrame:
+        """As `current`, but for a reader that lives on while the user works: nothing of Blender is kept between calls.
+
+        The caller has brought the objects into their tracked state and has read the neutral pose before.
+        """
+        self.scene = scene
+        self._objects = {part.object_name: scene_object(part.object_name) for part in self.rig.moving}
+        return self.current(depsgraph)
+
+    def renamed(self, names: Mapping[str, str]) -> None:
+        """Objects have new names: old name → new name."""
+        rig = self.rig
+        parts = {
+            role: replace(part, object_name=names.get(part.object_name, part.object_name))
+            for role in ("head", "left", "right")
+            if (part := getattr(rig, role)) is not None
+        }
+
+        def bone(old: tuple[str, str] | None) -> tuple[str, str] | None:
+            return None if old is None else (names.get(old[0], old[0]), old[1])
+
+        self.rig = replace(rig, **parts, head_bone=bone(rig.head_bone), jaw_bone=bone(rig.jaw_bone))
+        self._neutral_bones = {(names.get(a, a), b): m for (a, b), m in self._neutral_bones.items()}
+
     def _read(self, depsgraph: Any) -> tuple[TrackedFrame, dict[str, SurfaceError]]:
-        """The frame without the hands that have no finite positions, and by side what is wrong with those."""
+        """The frame without the hands that cannot be used, and by side what is wrong with those."""
         frame = self.scene.frame_current
         states: dict[str, ObjectState] = {}
         missing: dict[str, SurfaceError] = {}
@@ -158,6 +184,13 @@ class SurfaceReader:
                 return None
             positions = self._world(part, states, depsgraph, frame)
             error = not_finite(part, positions, frame)
+            if error is None and shrunk(positions, head):
+                error = SurfaceError(
+                    f"The {side} hand is shrunk to nothing.",
+                    object=part.label,
+                    frame=frame,
+                    advice="Move it away from the face instead, or give it its scale back.",
+                )
             if error is not None:
                 missing[side] = error
                 return None
@@ -205,7 +238,7 @@ class SurfaceReader:
                 return rigid.apply(carried, hand.astype(np.float64)).astype(np.float32)
             known.add(frame)
         raise SurfaceError(
-            f"The {side} hand has no finite position from the first frame on.",
+            f"The {side} hand has no usable position from the first frame on.",
             object=getattr(self.rig, side).label,
             frame=tracked.frame,
             advice="Let the frames begin where the hand can be seen, or look at its modifiers and constraints.",

@@ -3,13 +3,24 @@
 
 
 def _classes() -> tuple[type, ...]:
-    from . import bake, demo, report, rig, simulate, volume
+    from . import bake, clean, cutaway, demo, find, jobs, preview, problems, report, rig, simulate, volume
 
     return (
+        jobs.NEPHIM_OT_cancel,
+        problems.NEPHIM_OT_select_problem,
+        problems.NEPHIM_OT_dismiss_problem,
+        demo.NEPHIM_OT_add_demo,
+        demo.NEPHIM_OT_build_demo,
+        find.NEPHIM_OT_find,
+        rig.NEPHIM_OT_neutral_here,
         rig.NEPHIM_OT_setup,
         volume.NEPHIM_OT_volume,
+        cutaway.NEPHIM_OT_cutaway,
         simulate.NEPHIM_OT_simulate,
+        clean.NEPHIM_OT_clear,
+        preview.NEPHIM_OT_preview,
         bake.NEPHIM_OT_bake,
+        clean.NEPHIM_OT_unbake,
         report.NEPHIM_OT_report,
         demo.NEPHIM_OT_demo,
     )

@@ -2,13 +2,15 @@
 """Demo: the whole job on a MakeHuman character, from download to pictures."""
 
 from pathlib import Path
+from typing import Any
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, StringProperty
 
 from ..errors import NephimError
 from ..progress import Job, Progress, drive
 from . import bake, report, rig, simulate, volume
+from .jobs import JobOperator, is_free
 from .paths import cache_path, volume_path
 from .save import save_blend
 
@@ -48,6 +50,106 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     yield from contact_sheet_job(scene, out / "contact-sheet.png")
     yield from video_job(scene, out / "demo.mp4")
     return f"{report.table(measured)}\n{out / 'demo.blend'}"
+
+
+def add_demo_job(scene_name: str = "NePHIM Demo") -> Job[str]:
+    """Adds the demo character with its motion, set up: to the open scene where that is empty, else to a new one.
+
+    Raises NephimError where its data cannot be had, or where it is there already.
+    """
+    from ..presets.demo import scene as demo
+    from ..presets.demo.assets import fetch_character_data
+
+    taken = [name for name in (demo.HEAD, demo.LEFT, demo.RIGHT, demo.RIG) if name in bpy.data.objects]
+    if taken:
+        raise NephimError(
+            f"The file has an object '{taken[0]}' already, as the demo character has.",
+            advice="Add it to another file, or rename yours.",
+        )
+    archive = yield from fetch_character_data(_assets_folder())
+    yield Progress("demo scene", 0.0)
+    if bpy.context.scene.objects:
+        bpy.context.window.scene = bpy.data.scenes.new(scene_name)
+    demo.build_demo_scene(archive)
+    scene = bpy.context.scene
+    found = rig.setup(
+        scene,
+        head=demo.HEAD,
+        left=demo.LEFT,
+        right=demo.RIGHT,
+        head_bone=demo.HEAD_BONE,
+        jaw_bone=demo.JAW_BONE,
+        neutral_frame=demo.NEUTRAL_FRAME,
+    )
+    yield Progress("demo scene", 1.0)
+    return rig.summary(found)
+
+
+def _assets_folder() -> Path:
+    """Where the character's data lie: in the add-on where it was packed with it, else in the user's own folder."""
+    packed = Path(__file__).resolve().parent.parent / "presets" / "demo"
+    if (packed / "character.npz").is_file():
+        return packed
+    package = __package__.rpartition(".")[0]
+    if package.startswith("bl_ext."):
+        return Path(bpy.utils.extension_path_user(package, path="demo", create=True))
+    return Path(bpy.utils.user_resource("DATAFILES", path="nephim", create=True))
+
+
+class NEPHIM_OT_add_demo(bpy.types.Operator):
+    """Add a character whose hands touch its face, set up and ready to simulate. A file that was never saved is saved first, because results lie beside it"""  # noqa: E501
+
+    bl_idname = "nephim.add_demo"
+    bl_label = "Add Demo Character"
+    bl_options = {"REGISTER"}
+
+    filepath: StringProperty(subtype="FILE_PATH", description="Where a new file is saved")  # type: ignore[valid-type]
+    filter_glob: StringProperty(default="*.blend", options={"HIDDEN"})  # type: ignore[valid-type]
+    check_existing: BoolProperty(default=True, options={"HIDDEN"})  # type: ignore[valid-type]
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return is_free(cls)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if bpy.data.filepath:
+            return self.execute(context)
+        if not self.filepath:
+            self.filepath = "nephim-demo.blend"
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if not bpy.data.filepath:
+            if not self.filepath:
+                self.report({"ERROR"}, "Say where the file is to be saved (filepath=…).")
+                return {"CANCELLED"}
+            try:
+                save_blend(Path(bpy.path.ensure_ext(bpy.path.abspath(self.filepath), ".blend")))
+            except NephimError as error:
+                self.report({"ERROR"}, str(error))
+                return {"CANCELLED"}
+        # The job runs in an operator of its own: Blender lets none go on that has just left a file window.
+        return bpy.ops.nephim.build_demo("EXEC_DEFAULT" if bpy.app.background else "INVOKE_DEFAULT")
+
+
+class NEPHIM_OT_build_demo(JobOperator, bpy.types.Operator):
+    """Add the demo character to the saved file"""
+
+    bl_idname = "nephim.build_demo"
+    bl_label = "Demo Character"
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
+
+    def job(self, context: bpy.types.Context) -> Job[Any]:
+        return add_demo_job()
+
+    def summary(self, result: Any) -> str:
+        return result
+
+    def finished(self, context: bpy.types.Context, result: Any) -> None:
+        for area in context.screen.areas:
+            if area.type == "VIEW_3D":
+                area.spaces.active.region_3d.view_perspective = "CAMERA"
 
 
 class NEPHIM_OT_demo(bpy.types.Operator):

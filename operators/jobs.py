@@ -2,23 +2,58 @@
 """The one way operators run jobs: in steps between redraws in the window, to the end in background and scripts."""
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import bpy
 
 from ..errors import NephimError
-from ..progress import Job, Progress, drive
+from ..progress import Job, Progress, drive, remaining
+from . import problems
 
-# Long enough to lose little to the event loop, short enough that Esc and the progress line feel immediate.
+# Long enough to lose little to the event loop, short enough that Esc and the progress bar feel immediate.
 _BUDGET_SECONDS = 0.1
 _TIMER_SECONDS = 0.02
+# What looks around but changes nothing may pass while a job reads the scene.
+_HARMLESS = {
+    "MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE", "TRACKPADPAN", "TRACKPADZOOM",
+    "WINDOW_DEACTIVATE", "NDOF_MOTION",
+}  # fmt: skip
+
+
+@dataclass
+class Running:
+    """The job that runs in the window. left: remaining time of its step, for people; cancelled: by the button."""
+
+    label: str
+    progress: Progress
+    step_started: float
+    left: str = ""
+    cancelled: bool = False
+
+    def show(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.step != self.progress.step:
+            self.step_started = now
+        self.progress, self.left = progress, remaining(progress.done, now - self.step_started)
+
+
+running: Running | None = None
+
+
+def is_free(cls: Any) -> bool:
+    """For `poll`: no job is running."""
+    if running is not None:
+        cls.poll_message_set(f"{running.label} is running")
+        return False
+    return True
 
 
 class JobOperator:
     """Mixin of an operator around a job. The operator gives `job(context)` and `summary(result)`, one sentence.
 
-    A button (invoke) runs it modally: it takes part of each timer tick, Esc closes the generator, which undoes its
-    unfinished work. A script or `-b` (execute) runs it to its end and raises what it raises.
+    A button (invoke) runs it modally: it takes part of each timer tick, Esc or Cancel closes the generator, which
+    undoes its unfinished work. A script or `-b` (execute) runs it to its end and raises what it raises.
     """
 
     _job: Job[Any] | None = None
@@ -30,6 +65,9 @@ class JobOperator:
     def summary(self, result: Any) -> str:
         raise NotImplementedError
 
+    def finished(self, context: bpy.types.Context, result: Any) -> None:
+        """What else happens in the window after a job that was run by a button."""
+
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
             return self._finish(drive(self.job(context)))
@@ -37,23 +75,29 @@ class JobOperator:
             return self._refuse(error)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        global running
         if bpy.app.background:
             return self.execute(context)
         try:
             self._job = self.job(context)
         except NephimError as error:
             return self._refuse(error)
+        if context.screen.is_animation_playing:  # it would set frames between those that the job reads
+            bpy.ops.screen.animation_cancel(restore_frame=False)
+        running = Running(self.bl_label, Progress(self.bl_label, 0.0), time.monotonic())  # type: ignore[attr-defined]
         self._timer = context.window_manager.event_timer_add(_TIMER_SECONDS, window=context.window)
         context.window_manager.progress_begin(0, 100)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Every other event is swallowed: the job reads the scene, which must not change under it."""
-        if event.type == "ESC":
+        """Most events are swallowed: the job reads the scene, which must not change under it."""
+        if event.type == "ESC" or (running is not None and running.cancelled):
             self.cancel(context)
-            self.report({"WARNING"}, "Cancelled.")  # type: ignore[attr-defined]
+            self.report({"WARNING"}, "Cancelled; the scene is as it was")  # type: ignore[attr-defined]
             return {"CANCELLED"}
+        if event.type in _HARMLESS or (event.type == "LEFTMOUSE" and _over_our_panel(context, event)):
+            return {"PASS_THROUGH"}
         if event.type != "TIMER" or self._job is None:
             return {"RUNNING_MODAL"}
         started = time.monotonic()
@@ -62,7 +106,9 @@ class JobOperator:
                 progress = next(self._job)
         except StopIteration as end:
             self.cancel(context)
-            return self._finish(end.value)
+            result = self._finish(end.value)
+            self.finished(context, end.value)
+            return result
         except NephimError as error:
             self.cancel(context)
             return self._refuse(error)
@@ -71,31 +117,90 @@ class JobOperator:
             self.cancel(context)
             raise
         self._show(context, progress)
-        return {"RUNNING_MODAL"}
+        return {"PASS_THROUGH"}  # other timers, as of tooltips, run on
 
     def cancel(self, context: bpy.types.Context) -> None:
         """Closes the job and puts the window back; Blender calls it too, when the window or the file goes."""
+        global running
         if self._job is not None:
             self._job.close()
             self._job = None
         if self._timer is not None:
+            running = None
             context.window_manager.event_timer_remove(self._timer)
             self._timer = None
             context.window_manager.progress_end()
             if context.workspace is not None:
                 context.workspace.status_text_set(None)
+            redraw_sidebars(context)
 
     def _show(self, context: bpy.types.Context, progress: Progress) -> None:
+        assert running is not None
+        running.show(progress)
         context.window_manager.progress_update(100 * progress.done)
         if context.workspace is not None:
-            detail = f" ({progress.detail})" if progress.detail else ""
-            percent = f"{100 * progress.done:.0f} %"
-            context.workspace.status_text_set(f"NePHIM: {progress.step} {percent}{detail}. Esc cancels")
+            context.workspace.status_text_set(f"NePHIM: {describe(running)}. Esc cancels")
+        redraw_sidebars(context)
 
     def _finish(self, result: Any) -> set[str]:
+        problems.forget()
         self.report({"INFO"}, self.summary(result))  # type: ignore[attr-defined]
         return {"FINISHED"}
 
     def _refuse(self, error: NephimError) -> set[str]:
+        problems.remember(error)
         self.report({"ERROR"}, str(error))  # type: ignore[attr-defined]
         return {"CANCELLED"}
+
+
+def describe(job: Running) -> str:
+    """One line: step, share, detail, remaining time."""
+    progress = job.progress
+    parts = [f"{progress.step} {100 * progress.done:.0f} %", progress.detail, f"{job.left} left" if job.left else ""]
+    return ", ".join(part for part in parts if part)
+
+
+def redraw_sidebars(context: bpy.types.Context) -> None:
+    """Draws the panels again, in all windows."""
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
+
+
+def _over_our_panel(context: bpy.types.Context, event: bpy.types.Event) -> bool:
+    """Whether the mouse is over our own tab, where only Cancel can be pressed while a job runs."""
+    for area in context.screen.areas:
+        if area.type != "VIEW_3D":
+            continue
+        for region in area.regions:
+            inside = (
+                region.type == "UI"
+                and region.x <= event.mouse_x < region.x + region.width
+                and region.y <= event.mouse_y < region.y + region.height
+            )
+            if inside:
+                return region.active_panel_category == "NePHIM"
+    return False
+
+
+class NEPHIM_OT_cancel(bpy.types.Operator):
+    """End the job that is running. The scene becomes as it was before; frames that were simulated are kept"""
+
+    bl_idname = "nephim.cancel"
+    bl_label = "Cancel"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if running is None:
+            cls.poll_message_set("Nothing is running")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if running is not None:
+            running.cancelled = True
+        return {"FINISHED"}

@@ -22,12 +22,12 @@ def report_to_job(scene: Any, path: Path) -> Job[dict]:
     return (yield from report_job(scene, path))
 
 
-def table(report: dict) -> str:
-    """The figures that people ask for first, one a line."""
+def rows(report: dict) -> list[tuple[str, str]]:
+    """The figures that people ask for first: name and value."""
     before, after = report["penetration_mm"]["before"], report["penetration_mm"]["after"]
     volume, ms = report["volume_ratio"], report["ms_per_frame"]
     baked = report.get("bake_error_mm")
-    rows = [
+    return [
         ("mode", report["mode"]),
         ("frames", f"{report['frames']}"),
         ("skin, volume", f"{report['skin_vertices']} vertices, {report['tets']} tetrahedra"),
@@ -39,8 +39,12 @@ def table(report: dict) -> str:
         ("bake error", "not baked" if baked is None else f"{baked:.3f} mm"),
         ("time per frame", f"{ms['p50']:.0f} ms (p95 {ms['p95']:.0f} ms)"),
     ]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def table(report: dict) -> str:
+    """The same, one a line."""
+    width = max(len(name) for name, _ in rows(report))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows(report))
 
 
 class NEPHIM_OT_report(JobOperator, bpy.types.Operator):

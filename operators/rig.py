@@ -8,6 +8,8 @@ from bpy.props import IntProperty, StringProperty
 
 from ..bridge.rig import Rig, read_rig
 from ..errors import NephimError, RigError
+from . import problems
+from .jobs import is_free
 
 # Everything that `setup` decides; a refused setup leaves these as they were.
 _DECIDED = (
@@ -125,7 +127,25 @@ class NEPHIM_OT_setup(bpy.types.Operator):
             else:
                 rig = read_rig(scene)
         except NephimError as error:
+            problems.remember(error)
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        problems.forget()
         self.report({"INFO"}, summary(rig))
+        return {"FINISHED"}
+
+
+class NEPHIM_OT_neutral_here(bpy.types.Operator):
+    """Take the present frame as the neutral one: a relaxed face, parted lips and no hand near it"""
+
+    bl_idname = "nephim.neutral_here"
+    bl_label = "Neutral Here"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return is_free(cls)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        context.scene.nephim.neutral_frame = context.scene.frame_current
         return {"FINISHED"}

@@ -2,6 +2,7 @@
 """Simulate: every frame through the physics into the point cache, going on where an earlier run stopped."""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import bpy
@@ -14,7 +15,7 @@ from ..bridge.results import frame_notes
 from ..bridge.rig import read_rig
 from ..bridge.surfaces import SurfaceReader
 from ..errors import CacheError, NephimError, SimulationError
-from ..progress import Job, Progress
+from ..progress import Job, Progress, aside, call
 from .jobs import JobOperator
 from .paths import cache_path
 from .volume import load_volume, needs_setup
@@ -94,25 +95,23 @@ def simulate_job(
             n_vertices=rig.head.n_vertices,
             frames=rig.frames,
             topology=topology_fingerprint(rig),
-            settings=_settings_fingerprint(scene, tissue, template),
+            settings=settings_of_cache(scene, tissue, template),
             versions={"nephim": __version__, "blender": bpy.app.version_string, "numpy": np.__version__},
         )
         with writer:
-            first = _first_changed(reader, writer, rig.frames)
+            first = yield from _first_changed_job(reader, writer, rig.frames)
             writer.restart(first)
             if first == rig.frames.stop:
                 return Simulated(rig.frames, 0, 0.0, tuple(frame_notes(writer.manifest.statistics, rig.frames)), mode)
-            simulation = _simulation(mode)(
-                template, tissue, left=surfaces.left, right=surfaces.right, frame_rate=_frame_rate(scene)
-            )
+            simulation = yield from start_job(scene, mode, template, surfaces)
             for frame in range(_last_rest(writer.manifest.statistics, rig.frames, first), first):
-                yield Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
-                simulation.step(reader.read(frame))
+                progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
+                yield from aside(call(progress, partial(simulation.step, reader.read(frame))))
             times = []
             for frame in range(first, rig.frames.stop):
-                yield Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"frame {frame}")
+                progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"frame {frame}")
                 tracked = reader.read(frame)
-                result = simulation.step(tracked)
+                result = yield from aside(call(progress, partial(simulation.step, tracked)))
                 _check_finite(result.skin, rig, frame)
                 positions = head_to_object(rig, reader, frame, result.skin)
                 moved = np.linalg.norm(result.skin - result.tracked, axis=1)
@@ -141,7 +140,7 @@ def finished_cache_job(scene: Any) -> Job[PointCache]:
     status = cache_status(
         path,
         topology=topology_fingerprint(rig),
-        settings=_settings_fingerprint(scene, physics_settings(scene), template),
+        settings=settings_of_cache(scene, physics_settings(scene), template),
         frames=rig.frames,
         motion=motion,
     )
@@ -157,36 +156,52 @@ def physics_settings(scene: Any) -> "PhysicsSettings":
     return PhysicsSettings.load(scene.nephim.tissue, scene.nephim.interaction)
 
 
-def _frame_rate(scene: Any) -> float:
+def frame_rate(scene: Any) -> float:
     return scene.render.fps / scene.render.fps_base
 
 
-def _simulation(mode: str) -> Any:
+def simulation_class(mode: str) -> Any:
     """The class that simulates in this mode."""
     if mode == "surface":
         from ..sim.surface_pbd import SurfacePBD
 
         return SurfacePBD
+    if mode == "network":
+        raise SimulationError("There is no trained network for this character yet.", advice="Use the physics.")
     from ..sim.physics import Physics
 
     return Physics
 
 
-def _settings_fingerprint(scene: Any, tissue: Any, template: Any) -> str:
+def settings_of_cache(scene: Any, tissue: Any, template: Any) -> str:
     """Of what decides the result besides topology and motion."""
     return settings_fingerprint(
         {
             "mode": scene.nephim.mode,
             "tissue": asdict(tissue),
             "volume": template.fingerprint,
-            "frame_rate": _frame_rate(scene),
+            "frame_rate": frame_rate(scene),
         }
     )
 
 
-def _first_changed(reader: SurfaceReader, writer: PointCacheWriter, frames: range) -> int:
+def start_job(scene: Any, mode: str, template: Any, surfaces: Any) -> Job[Any]:
+    """What simulates in this mode, without history; `surfaces` are the neutral ones. Raises SimulationError."""
+    make = partial(
+        simulation_class(mode),
+        template,
+        physics_settings(scene),
+        left=surfaces.left,
+        right=surfaces.right,
+        frame_rate=frame_rate(scene),
+    )
+    return (yield from aside(call(Progress(_STEP, 0.0, "preparing"), make)))
+
+
+def _first_changed_job(reader: SurfaceReader, writer: PointCacheWriter, frames: range) -> Job[int]:
     """The first frame that is not finished, or whose motion has changed since."""
     for frame in range(frames.start, writer.next_frame):
+        yield Progress("comparing the motion", (frame - frames.start) / len(frames), f"frame {frame}")
         if not writer.holds(frame, motion_fingerprint(reader.read(frame))):
             return frame
     return writer.next_frame

@@ -8,8 +8,8 @@ import bpy
 from ..bridge.rig import read_rig
 from ..bridge.surfaces import SurfaceReader
 from ..errors import CacheError
-from ..progress import Job
-from .jobs import JobOperator
+from ..progress import Job, aside
+from .jobs import JobOperator, is_free
 from .paths import volume_path
 
 if TYPE_CHECKING:  # scipy and numba load when they are used, so that enabling the add-on stays fast
@@ -29,7 +29,8 @@ def volume_job(scene: Any) -> Job["Template"]:
 
     path = volume_path()
     surfaces = SurfaceReader(scene, read_rig(scene)).neutral()
-    template = yield from build_template(surfaces.head, surfaces.jaw, surfaces.cranium, settings=volume_settings(scene))
+    job = build_template(surfaces.head, surfaces.jaw, surfaces.cranium, settings=volume_settings(scene))
+    template = yield from aside(job)
     template.save(path)
     return template
 
@@ -79,6 +80,8 @@ class NEPHIM_OT_volume(JobOperator, bpy.types.Operator):
 def needs_setup(cls: Any, context: bpy.types.Context) -> bool:
     """For `poll`: cheap reasons why no step after the setup can run."""
     settings = context.scene.nephim
+    if not is_free(cls):
+        return False
     if not bpy.data.filepath:
         cls.poll_message_set("Save the .blend first: results lie beside it")
     elif settings.head is None:

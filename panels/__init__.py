@@ -2,17 +2,27 @@
 """The sidebar, in the order of the work."""
 
 
+def _classes() -> tuple[type, ...]:
+    from . import compute, finish, prepare, presets, sidebar
+
+    return (
+        *presets.CLASSES,
+        sidebar.NEPHIM_PT_sidebar,
+        *prepare.CLASSES,
+        *compute.CLASSES,
+        *finish.CLASSES,
+    )
+
+
 def register() -> None:
     import bpy
 
-    from . import sidebar
-
-    bpy.utils.register_class(sidebar.NEPHIM_PT_sidebar)
+    for cls in _classes():
+        bpy.utils.register_class(cls)
 
 
 def unregister() -> None:
     import bpy
 
-    from . import sidebar
-
-    bpy.utils.unregister_class(sidebar.NEPHIM_PT_sidebar)
+    for cls in reversed(_classes()):
+        bpy.utils.unregister_class(cls)

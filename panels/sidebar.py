@@ -1,53 +1,81 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The NePHIM tab of the 3D viewport's sidebar."""
+"""The NePHIM tab of the 3D viewport's sidebar: what is running, what was refused; the steps are sub-panels."""
+
+import textwrap
+from typing import Any
 
 import bpy
 
-_ROLES = (("head", "head_group"), ("left", "left_group"), ("right", "right_group"))
-_BONES = (("head_armature", "head_bone", "Head bone"), ("jaw_armature", "jaw_bone", "Jaw bone"))
+from ..operators import jobs, problems
+
+_LETTER = 7.0  # width of a letter of the interface [pixels at scale 1]
+_MARGIN = 45.0  # of a box with an icon, in the same unit
 
 
-class NEPHIM_PT_sidebar(bpy.types.Panel):
-    """Roles, then the steps of the work in their order"""
+class Tab:
+    """Where all panels of the add-on lie."""
 
-    bl_label = "NePHIM"
-    bl_idname = "NEPHIM_PT_sidebar"
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "NePHIM"
 
+
+class Step(Tab):
+    """A step of the work: a sub-panel, in two columns."""
+
+    bl_parent_id = "NEPHIM_PT_sidebar"
+    bl_options = {"DEFAULT_CLOSED"}
+
     def draw(self, context: bpy.types.Context) -> None:
-        layout, settings = self.layout, context.scene.nephim
+        layout = self.layout  # type: ignore[attr-defined]
         layout.use_property_split = True
         layout.use_property_decorate = False
-        roles = layout.column()
-        for role, group in _ROLES:
-            roles.prop(settings, role)
-            obj = getattr(settings, role)
-            if obj is not None and obj.vertex_groups:
-                roles.prop_search(settings, group, obj, "vertex_groups")
-        roles.prop(settings, "jaw")
-        roles.prop(settings, "cranium")
-        for armature, bone, text in _BONES:
-            roles.prop(settings, armature, text=text)
-            if getattr(settings, armature) is not None:
-                roles.prop_search(settings, bone, getattr(settings, armature).data, "bones", text=" ")
-        roles.prop(settings, "neutral_frame")
-        layout.operator("nephim.setup")
-        volume = layout.column()
-        volume.prop(settings, "target_edge_mm")
-        volume.operator("nephim.volume")
-        simulate = layout.column()
-        simulate.prop(settings, "use_scene_range")
-        if not settings.use_scene_range:
-            simulate.prop(settings, "frame_start")
-            simulate.prop(settings, "frame_end")
-        simulate.prop(settings, "mode")
-        simulate.prop(settings, "tissue")
-        simulate.prop(settings, "interaction")
-        simulate.operator("nephim.simulate")
-        bake = layout.column()
-        bake.prop(settings, "tolerance_mm")
-        bake.operator("nephim.bake", text="Bake to Shape Keys").to = "shape-keys"
-        bake.operator("nephim.bake", text="Bake to Point Cache").to = "point-cache"
-        layout.operator("nephim.report")
+        layout.enabled = jobs.running is None
+        self.step(context, layout, context.scene.nephim)
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        raise NotImplementedError
+
+
+class NEPHIM_PT_sidebar(Tab, bpy.types.Panel):
+    """Hands that really touch faces, in the order of the work"""
+
+    bl_label = "NePHIM"
+    bl_idname = "NEPHIM_PT_sidebar"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        if jobs.running is not None:
+            _draw_running(layout, jobs.running)
+        elif problems.last is not None:
+            _draw_problem(context, layout, problems.last)
+        if context.scene.nephim.head is None and jobs.running is None:
+            layout.operator("nephim.add_demo", icon="USER")
+
+
+def _draw_running(layout: Any, job: jobs.Running) -> None:
+    box = layout.box()
+    percent = f"{100 * job.progress.done:.0f} %"
+    box.progress(factor=job.progress.done, text=f"{percent}, {job.left} left" if job.left else percent)
+    detail = f", {job.progress.detail}" if job.progress.detail else ""
+    box.label(text=f"{job.label}: {job.progress.step}{detail}")
+    box.operator("nephim.cancel", icon="CANCEL")
+
+
+def _draw_problem(context: bpy.types.Context, layout: Any, problem: Any) -> None:
+    box = layout.box()
+    paragraph(context, box, str(problem), icon="ERROR")
+    row = box.row()
+    if problem.vertices:
+        row.operator("nephim.select_problem", icon="VERTEXSEL")
+    row.operator("nephim.dismiss_problem", icon="X")
+
+
+def paragraph(context: bpy.types.Context, layout: Any, text: str, icon: str = "NONE") -> None:
+    """Text wrapped to the width of the sidebar."""
+    scale = context.preferences.system.ui_scale
+    letters = max(20, int((context.region.width / scale - _MARGIN) / _LETTER))
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    for number, line in enumerate(textwrap.wrap(text, letters)):
+        column.label(text=line, icon="NONE" if number and icon == "NONE" else (icon if not number else "BLANK1"))

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The object that shows the live preview in place of the head, and the state of the scene while it does.
+
+The head itself is only hidden from the viewport: its rig goes on moving it, and the preview's object copies its place
+and its materials. All changes are noted in the scene, so that they can be taken back after undo or loading.
+"""
+
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..sim.frame import SimulatedFrame
+from .images import displacement_colours
+from .stack import BAKED, SUBDIVISION, after_rig, is_baked_name
+
+NAME = "NePHIM Preview"
+COLOURS = "NePHIM"
+_PLAIN = (0.56, 0.31, 0.22)  # linear, of skin that nothing touches
+_CONTACT = (0.9, 0.05, 0.02)
+
+
+def show(scene: Any, view_layer: Any, objects: list[Any]) -> Any:
+    """Hides the head (the first of `objects`, the others being the hands) and shows a copy of it; returns the copy."""
+    settings, head = scene.nephim, objects[0]
+    hide(scene)
+    levels = [m for m in after_rig(head) if m.type in SUBDIVISION]
+    preview = bpy.data.objects.new(NAME, _plain_copy(head))
+    for slot, own in zip(preview.material_slots, head.material_slots, strict=False):
+        slot.link, slot.material = "OBJECT", own.material
+    (head.users_collection[0] if head.users_collection else scene.collection).objects.link(preview)
+    preview.parent = head
+    preview.hide_render = True
+    preview.hide_select = True
+    for obj in objects:  # nothing is transferred: Blender evaluates hidden meshes only where something depends on them
+        modifier = preview.modifiers.new(f"Follows {obj.name}", "DATA_TRANSFER")
+        modifier.object = obj
+    for level in levels:
+        modifier = preview.modifiers.new(level.name, "SUBSURF")
+        modifier.levels = level.levels
+    settings.preview_object = preview
+    hold(scene, view_layer, objects)
+    colour_by(scene, settings.preview_colour)
+    return preview
+
+
+def hold(scene: Any, view_layer: Any, objects: list[Any]) -> None:
+    """The objects as tracked: no subdivision, no result of ours, the head hidden. What is changed is noted."""
+    settings = scene.nephim
+    for obj in objects:
+        ours = obj.modifiers.get(BAKED)
+        for modifier in [*after_rig(obj), *([ours] if ours is not None and ours.show_viewport else [])]:
+            modifier.show_viewport = False
+            _note(settings, obj, "MODIFIER", modifier.name)
+        for key in obj.data.shape_keys.key_blocks if obj.data.shape_keys else ():
+            if is_baked_name(key.name) and not key.mute:
+                key.mute = True
+                _note(settings, obj, "KEY", key.name)
+    if view_layer.objects.get(objects[0].name) is not None and not objects[0].hide_get(view_layer=view_layer):
+        objects[0].hide_set(True, view_layer=view_layer)
+        _note(settings, objects[0], "HIDDEN", view_layer.name)
+
+
+def release(scene: Any) -> None:
+    """Takes back what `hold` changed; what is gone by now is left alone."""
+    for note in scene.nephim.preview_changes:
+        obj = note.owner
+        if obj is None:
+            continue
+        if note.kind == "MODIFIER" and note.name in obj.modifiers:
+            obj.modifiers[note.name].show_viewport = True
+        elif note.kind == "KEY" and obj.data.shape_keys and note.name in obj.data.shape_keys.key_blocks:
+            obj.data.shape_keys.key_blocks[note.name].mute = False
+        elif note.kind == "HIDDEN":
+            layer = scene.view_layers.get(note.name)
+            if layer is not None and layer.objects.get(obj.name) is not None:
+                obj.hide_set(False, view_layer=layer)
+    scene.nephim.preview_changes.clear()
+
+
+def mute_results(scene: Any, mute: bool) -> None:
+    """Shape keys that a render shall show, while the preview goes on."""
+    for note in scene.nephim.preview_changes:
+        keys = note.owner.data.shape_keys if note.kind == "KEY" and note.owner is not None else None
+        if keys is not None and note.name in keys.key_blocks:
+            keys.key_blocks[note.name].mute = mute
+
+
+def hide(scene: Any) -> None:
+    """Removes the preview's object, and brings everything back as it was."""
+    preview = scene.nephim.preview_object
+    release(scene)
+    if preview is not None:
+        mesh = preview.data
+        bpy.data.objects.remove(preview)
+        if mesh is not None and not mesh.users:
+            bpy.data.meshes.remove(mesh)
+
+
+def write(preview: Any, positions: NDArray[np.float32], colours: NDArray[np.float32] | None) -> None:
+    """Moves the preview's vertices to positions (n, 3), object space, Blender units; colours (n, 4) linear or None."""
+    mesh = preview.data
+    mesh.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(positions, np.float32).ravel())
+    if colours is not None:
+        mesh.attributes[COLOURS].data.foreach_set("color", colours.ravel())
+    mesh.update_tag()
+
+
+def colour_by(scene: Any, what: str) -> None:
+    """Gives the preview its own materials ('none') or the material that shows `COLOURS`."""
+    preview = scene.nephim.preview_object
+    if preview is None:
+        return
+    coloured = what != "none"
+    head = preview.parent
+    attribute = preview.data.attributes.get(COLOURS)
+    if coloured and attribute is None:
+        attribute = preview.data.color_attributes.new(COLOURS, "FLOAT_COLOR", "POINT")
+        plain = np.tile(np.array([*_PLAIN, 1.0], np.float32), len(preview.data.vertices))
+        attribute.data.foreach_set("color", plain)
+        preview.data.color_attributes.active_color = attribute
+    if not preview.data.materials:
+        preview.data.materials.append(None)
+    for index, slot in enumerate(preview.material_slots):
+        slot.link = "OBJECT"
+        own = head.material_slots[index].material if head is not None and index < len(head.material_slots) else None
+        slot.material = _colour_material() if coloured else own
+
+
+def colours(
+    what: str, result: SimulatedFrame, refinement: Any, head: NDArray[np.int32], n_vertices: int, end: float
+) -> NDArray[np.float32] | None:
+    """Linear RGBA (n_vertices, 4) by 'displacement', with `end` [m] as the end of the scale, or by 'contact'.
+
+    refinement: (n_skin, n_head) sparse; head: (n_head,) the head's vertices in its object. None for 'none'.
+    """
+    if what == "none":
+        return None
+    painted = np.tile(np.array([*_PLAIN, 1.0], np.float32), (n_vertices, 1))
+    if what == "displacement":
+        moved = np.linalg.norm(result.skin[: len(head)] - result.tracked[: len(head)], axis=1)
+        painted[head, :3] = displacement_colours(moved / end)
+    else:
+        touched = np.zeros(refinement.shape[0], np.float32)
+        touched[result.contacts] = 1.0
+        share = np.minimum(abs(refinement).T @ touched, 1.0)[:, None]  # fairing has negative entries
+        painted[head, :3] += share * (np.array(_CONTACT, np.float32) - painted[head, :3])
+    return painted
+
+
+def _plain_copy(head: Any) -> Any:
+    """The head's mesh without shape keys and animation."""
+    holder = bpy.data.objects.new(NAME, head.data.copy())
+    mesh = holder.data
+    if mesh.shape_keys is not None:
+        holder.shape_key_clear()
+    mesh.animation_data_clear()
+    bpy.data.objects.remove(holder)
+    mesh.name = NAME
+    return mesh
+
+
+def _note(settings: Any, obj: Any, kind: str, name: str) -> None:
+    note = settings.preview_changes.add()
+    note.owner, note.kind, note.name = obj, kind, name
+
+
+def _colour_material() -> Any:
+    material = bpy.data.materials.get(NAME)
+    if material is None:
+        material = bpy.data.materials.new(NAME)
+        material.use_nodes = True
+        nodes = material.node_tree.nodes
+        colour = nodes.new("ShaderNodeVertexColor")
+        colour.layer_name = COLOURS
+        surface = next(node for node in nodes if node.type == "BSDF_PRINCIPLED")
+        material.node_tree.links.new(colour.outputs["Color"], surface.inputs["Base Color"])
+    return material

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Live preview: the frame that Blender has just evaluated, through the shared `step`, into the preview's object."""
+
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from ..errors import RigError
+from ..sim.frame import SimulatedFrame, TrackedFrame
+from . import display
+from .point_cache import head_to_object
+from .rig import Rig
+from .surfaces import SurfaceReader
+
+_ROLES = ("head", "left", "right", "head_armature", "jaw_armature")
+_LARGEST_GAP = 0.25  # [s] frames that playback leaves out are made up for; a longer way is a jump
+_SHOWN = 24  # frames over which the times are averaged
+
+
+class Preview:
+    """One scene's preview. Nothing of Blender is kept from frame to frame but names, which are renewed.
+
+    simulation: has `step(TrackedFrame)` and `reset()`; template: of the volume; reader: has read the neutral pose.
+    """
+
+    def __init__(self, scene: Any, rig: Rig, simulation: Any, template: Any, reader: SurfaceReader):
+        self.rig, self.simulation, self.reader = rig, simulation, reader
+        self.refinement = template.refinement
+        self.frame_rate = float(getattr(simulation, "frame_rate", 24.0))
+        self.names = _names(scene)
+        self.times: dict[str, deque[float]] = {name: deque(maxlen=_SHOWN) for name in ("read", "step", "write", "all")}
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets the history: the next frame is a first one."""
+        self.simulation.reset()
+        self.frame: float | None = None
+        self.tracked: TrackedFrame | None = None
+        self.result: SimulatedFrame | None = None
+
+    def update(self, scene: Any, depsgraph: Any) -> None:
+        """Simulates the frame the dependency graph stands at and shows it. Raises NephimError."""
+        started = time.perf_counter()
+        preview = self._check(scene)
+        tracked = self.reader.live(scene, depsgraph)
+        read = time.perf_counter()
+        result = self._step(scene, tracked)
+        stepped = time.perf_counter()
+        settings = scene.nephim
+        positions = head_to_object(self.rig, self.reader, tracked.frame, result.skin)
+        painted = display.colours(
+            settings.preview_colour,
+            result,
+            self.refinement,
+            self.rig.head.indices,
+            self.rig.head.n_vertices,
+            1e-3 * settings.preview_scale_mm,
+        )
+        converted = time.perf_counter()
+        display.write(preview, positions, painted)
+        ended = time.perf_counter()
+        for name, seconds in (
+            ("read", read - started + converted - stepped),
+            ("step", stepped - read),
+            ("write", ended - converted),
+            ("all", ended - started),
+        ):
+            self.times[name].append(1000 * seconds)
+
+    def milliseconds(self) -> dict[str, float]:
+        """Mean times of the last frames by name: read, step, write, all; empty before the first."""
+        return {name: float(np.mean(values)) for name, values in self.times.items() if values}
+
+    def _step(self, scene: Any, tracked: TrackedFrame) -> SimulatedFrame:
+        now = scene.frame_current + scene.frame_subframe
+        if self.frame == now and self.result is not None and _same(self.tracked, tracked):
+            return self.result  # Blender evaluated the frame again: it has been simulated
+        gap = 0.0 if self.frame is None else now - self.frame
+        if self.frame is None or gap < 0 or gap > _LARGEST_GAP * self.frame_rate:
+            self.simulation.reset()
+            gap = 1.0
+        if hasattr(self.simulation, "frame_rate"):
+            self.simulation.frame_rate = self.frame_rate / (gap or 1.0)
+        self.result = self.simulation.step(tracked)
+        self.frame, self.tracked = now, tracked
+        return self.result
+
+    def _check(self, scene: Any) -> Any:
+        """The preview's object. Raises RigError where head, hands or the preview's object are gone or others."""
+        preview = scene.nephim.preview_object
+        if preview is None or preview.name not in scene.objects:
+            raise RigError("The preview's object was deleted.", advice="Switch the preview on again.")
+        names = _names(scene)
+        for old, new in zip(self.names, names, strict=True):
+            if (old is None) != (new is None):
+                raise RigError("Head, hands or bones were chosen anew.", advice="Switch the preview on again.")
+            if new is not None and new not in scene.objects:
+                raise RigError("It was deleted.", object=new, advice="Choose another one and switch the preview on.")
+        if names != self.names:
+            self.reader.renamed({a: b for a, b in zip(self.names, names, strict=True) if a and b})
+            self.rig, self.names = self.reader.rig, names
+        return preview
+
+
+def _names(scene: Any) -> tuple[str | None, ...]:
+    return tuple(obj.name if (obj := getattr(scene.nephim, role)) is not None else None for role in _ROLES)
+
+
+def _same(one: TrackedFrame | None, other: TrackedFrame) -> bool:
+    if one is None:
+        return False
+    pairs = ((one.head, other.head), (one.left, other.left), (one.right, other.right))
+    return all(a is b or (a is not None and b is not None and np.array_equal(a, b)) for a, b in pairs)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Blender calls by itself: frame changes, undo, loading, saving, rendering. All persistent, all thin."""
+
+from typing import Any
+
+import bpy
+from bpy.app.handlers import persistent
+
+from .operators import preview
+
+
+@persistent
+def _frame_changed(scene: Any, depsgraph: Any) -> None:
+    preview.frame_changed(scene, depsgraph)
+
+
+@persistent
+def _undone(*_: Any) -> None:
+    preview.later(preview.resume)
+
+
+@persistent
+def _before_load(*_: Any) -> None:
+    preview.forget_all()
+
+
+@persistent
+def _loaded(*_: Any) -> None:
+    preview.forget_all()
+    if not bpy.app.background:  # a render farm needs no preview
+        preview.later(preview.resume)
+
+
+@persistent
+def _before_save(*_: Any) -> None:
+    preview.put_away()
+
+
+@persistent
+def _saved(*_: Any) -> None:
+    preview.take_out()
+
+
+@persistent
+def _render_begins(*_: Any) -> None:
+    preview.set_rendering(True)
+
+
+@persistent
+def _render_ended(*_: Any) -> None:
+    preview.set_rendering(False)
+
+
+_HANDLERS = {
+    "frame_change_post": _frame_changed,
+    "undo_post": _undone,
+    "redo_post": _undone,
+    "load_pre": _before_load,
+    "load_post": _loaded,
+    "save_pre": _before_save,
+    "save_post": _saved,
+    "save_post_fail": _saved,
+    "render_init": _render_begins,
+    "render_complete": _render_ended,
+    "render_cancel": _render_ended,
+}
+
+
+def register() -> None:
+    for name, handler in _HANDLERS.items():
+        getattr(bpy.app.handlers, name).append(handler)
+
+
+def unregister() -> None:
+    for name, handler in _HANDLERS.items():
+        getattr(bpy.app.handlers, name).remove(handler)
+    if bpy.app.timers.is_registered(preview.resume):
+        bpy.app.timers.unregister(preview.resume)
+    preview.end_all()

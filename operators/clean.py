@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clear and unbake: away with what was simulated, and with what was baked."""
+
+import bpy
+
+from ..bridge.point_cache import manifest_path
+from ..errors import CacheError
+from .jobs import is_free
+from .paths import cache_path
+from .volume import needs_setup
+
+
+class NEPHIM_OT_clear(bpy.types.Operator):
+    """Delete the simulated frames beside the .blend. What was baked to shape keys stays"""
+
+    bl_idname = "nephim.clear"
+    bl_label = "Clear"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not needs_setup(cls, context):
+            return False
+        if not cache_path().exists():
+            cls.poll_message_set("Nothing is simulated")
+            return False
+        return True
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return context.window_manager.invoke_confirm(self, event)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            _delete()
+        except CacheError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, "Deleted the simulated frames")
+        return {"FINISHED"}
+
+
+def _delete() -> None:
+    path = cache_path()
+    try:
+        manifest_path(path).unlink(missing_ok=True)  # first: without it the positions mean nothing
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        advice = "Make the folder writable."
+        raise CacheError(f"{path} could not be deleted: {error.strerror}.", advice=advice) from error
+
+
+class NEPHIM_OT_unbake(bpy.types.Operator):
+    """Take away the baked shape keys or the modifier that plays the point cache; own keys stay"""
+
+    bl_idname = "nephim.unbake"
+    bl_label = "Remove Bake"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not is_free(cls):
+            return False
+        from ..bridge.stack import BAKED, is_baked_name
+
+        head = context.scene.nephim.head
+        if head is None:
+            cls.poll_message_set("Choose a head")
+            return False
+        keys = head.data.shape_keys.key_blocks if head.data.shape_keys else ()
+        if BAKED not in head.modifiers and not any(is_baked_name(key.name) for key in keys):
+            cls.poll_message_set("Nothing is baked")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        from ..bridge.mesh_cache import remove_mesh_cache
+        from ..bridge.shape_keys import remove_shape_keys
+
+        head = context.scene.nephim.head
+        remove_mesh_cache(head)
+        count = remove_shape_keys(head)
+        context.scene.nephim.bake_keys = 0
+        self.report({"INFO"}, f"Removed {count} baked shape keys" if count else "Removed the modifier")
+        return {"FINISHED"}

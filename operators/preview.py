@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Preview: the result in the viewport while the animation plays; `handlers.py` calls it at every frame."""
+
+import traceback
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty
+
+from ..bridge import display
+from ..bridge.preview import Preview
+from ..bridge.rig import read_rig
+from ..bridge.stack import is_tracked
+from ..bridge.surfaces import SurfaceReader, view_layer_of
+from ..errors import NephimError
+from ..progress import Job, Progress
+from .jobs import JobOperator, redraw_sidebars
+from .paths import volume_path
+from .simulate import simulation_class, start_job
+from .volume import load_volume, needs_setup, volume_job
+
+LABELS = {"off": "Off", "physics": "Physics", "network": "Network", "surface": "Surface"}
+
+_previews: dict[int, Preview] = {}  # by the scene's session uid
+_messages: dict[int, str] = {}  # why a preview switched itself off
+_rendering = False
+
+
+def why_no_network() -> str:
+    """Why the network cannot be chosen; empty where it can."""
+    try:
+        simulation_class("network")
+    except NephimError as error:
+        return str(error)
+    return ""
+
+
+def message(scene: Any) -> str:
+    return _messages.get(scene.session_uid, "")
+
+
+def figures(scene: Any) -> list[str]:
+    """Times of the preview for the sidebar."""
+    preview = _previews.get(scene.session_uid)
+    ms = preview.milliseconds() if preview is not None else {}
+    if not ms:
+        return []
+    return [
+        f"{ms['all']:.1f} ms a frame",
+        f"read {ms['read']:.1f}, {LABELS[scene.nephim.preview].lower()} {ms['step']:.1f}, write {ms['write']:.2f}",
+    ]
+
+
+def preview_job(scene: Any, mode: str) -> Job[str]:
+    """Switches the preview to a mode of `LABELS`; builds the volume where there is none. Raises NephimError."""
+    switch_off(scene)
+    if mode == "off":
+        return "The preview is off."
+    read_rig(scene)
+    if not volume_path().exists():
+        yield from volume_job(scene)
+    preview = yield from _prepare_job(scene, mode)
+    settings = scene.nephim
+    settings.preview = mode
+    _previews[scene.session_uid] = preview
+    display.show(scene, view_layer_of(scene), _objects(scene))
+    refresh(scene)
+    return f"The preview shows {LABELS[mode].lower()}: play the animation."
+
+
+def _prepare_job(scene: Any, mode: str) -> Job[Preview]:
+    rig = read_rig(scene)
+    yield Progress("preview", 0.0, "reading the neutral frame")
+    with SurfaceReader(scene, rig) as reader:
+        surfaces = reader.neutral()
+        template = load_volume(surfaces, scene)
+        reader.read(rig.neutral_frame)  # the bones' neutral pose as well
+
+    simulation = yield from start_job(scene, mode, template, surfaces)
+    return Preview(scene, rig, simulation, template, reader)
+
+
+def switch_off(scene: Any) -> None:
+    """Brings the scene back as it was before the preview."""
+    _previews.pop(scene.session_uid, None)
+    _messages.pop(scene.session_uid, None)
+    display.hide(scene)
+    if scene.nephim.preview != "off":
+        scene.nephim.preview = "off"
+
+
+def refresh(scene: Any) -> None:
+    """Shows the present frame anew."""
+    if scene.session_uid in _previews:
+        scene.frame_set(scene.frame_current, subframe=scene.frame_subframe)
+
+
+def frame_changed(scene: Any, depsgraph: Any) -> None:
+    """Called by Blender after every change of the frame. Never raises: a preview that fails switches itself off."""
+    preview = _previews.get(scene.session_uid)
+    if preview is None or _rendering or is_tracked() or depsgraph.mode == "RENDER" or scene.nephim.preview == "off":
+        return
+    try:
+        preview.update(scene, depsgraph)
+    except NephimError as error:
+        _fail(scene, str(error))
+    except Exception as error:  # noqa: BLE001 - whatever happens, playback must go on; it is shown and logged once
+        traceback.print_exc()
+        _fail(scene, f"The preview failed ({type(error).__name__}: {error}). The console has the details.")
+
+
+def _fail(scene: Any, text: str) -> None:
+    uid = scene.session_uid
+    _previews.pop(uid, None)
+    print(f"NePHIM: the preview of '{scene.name}' switched itself off. {text}")
+
+    def end() -> None:
+        for found in bpy.data.scenes:
+            if found.session_uid == uid:
+                switch_off(found)
+                _messages[uid] = text
+        redraw_sidebars(bpy.context)
+
+    _messages[uid] = text
+    later(end)
+
+
+def later(function: Any) -> None:
+    """Calls outside of Blender's handlers, where everything may be changed; at once where no timer ever runs."""
+    if bpy.app.background:
+        function()
+    else:
+        bpy.app.timers.register(function, first_interval=0.0)
+
+
+def resume() -> None:
+    """After loading or undo: previews that the file wants run again, others end; histories are forgotten."""
+    for scene in bpy.data.scenes:
+        wanted = scene.nephim.preview
+        preview = _previews.get(scene.session_uid)
+        if wanted == "off":
+            _previews.pop(scene.session_uid, None)
+        elif preview is not None:
+            preview.restart()
+            refresh(scene)
+        else:
+            try:
+                for _ in preview_job(scene, wanted):
+                    pass
+            except NephimError as error:
+                switch_off(scene)
+                _messages[scene.session_uid] = str(error)
+    redraw_sidebars(bpy.context)
+
+
+def colour_changed(scene: Any) -> None:
+    """The user chose other colours: the present frame is painted anew, and viewports in solid shading show them."""
+    if scene.nephim.preview_object is None:
+        return
+    display.colour_by(scene, scene.nephim.preview_colour)
+    coloured = scene.nephim.preview_colour != "none"
+    for area in (area for window in bpy.context.window_manager.windows for area in window.screen.areas):
+        if area.type == "VIEW_3D" and area.spaces.active.shading.type == "SOLID":
+            area.spaces.active.shading.color_type = "VERTEX" if coloured else "MATERIAL"
+    refresh(scene)
+
+
+def forget_all() -> None:
+    """Another file: nothing of the last one's previews is left."""
+    _previews.clear()
+    _messages.clear()
+
+
+def set_rendering(rendering: bool) -> None:
+    """A render shows what was baked, and no preview is written while it runs."""
+    global _rendering
+    if rendering == _rendering:
+        return
+    _rendering = rendering
+    for scene in bpy.data.scenes:
+        display.mute_results(scene, not rendering)
+
+
+def put_away() -> None:
+    """Before the file is written: nothing of a preview shall lie in it."""
+    for scene in bpy.data.scenes:
+        if scene.nephim.preview != "off":
+            display.hide(scene)
+
+
+def take_out() -> None:
+    """After the file was written: previews as before."""
+    for scene in bpy.data.scenes:
+        if scene.session_uid in _previews:
+            display.show(scene, view_layer_of(scene), _objects(scene))
+            refresh(scene)
+
+
+def end_all() -> None:
+    """The add-on goes: every scene as it was."""
+    for scene in bpy.data.scenes:
+        if scene.nephim.preview != "off":
+            switch_off(scene)
+    forget_all()
+
+
+def _objects(scene: Any) -> list[Any]:
+    settings = scene.nephim
+    found = [settings.head, settings.left, settings.right]
+    return list(dict.fromkeys(obj for obj in found if obj is not None))
+
+
+class NEPHIM_OT_preview(JobOperator, bpy.types.Operator):
+    """Show the result in the viewport while the animation plays. The volume is built first where there is none"""
+
+    bl_idname = "nephim.preview"
+    bl_label = "Live Preview"
+    bl_options = {"REGISTER", "UNDO"}
+
+    mode: EnumProperty(  # type: ignore[valid-type]
+        name="Mode",
+        items=[
+            ("off", "Off", "The head as it is animated"),
+            ("physics", "Physics", "The volumetric simulation; slower than real time where hands touch"),
+            ("network", "Network", "The trained network, in real time"),
+            ("surface", "Surface Only", "The skin alone, as a baseline to compare with"),
+        ],
+        default="physics",
+    )
+    play: BoolProperty(name="Play", description="Start playing in the window", default=True)  # type: ignore[valid-type]
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return needs_setup(cls, context)
+
+    def job(self, context: bpy.types.Context) -> Job[Any]:
+        return preview_job(context.scene, self.mode)
+
+    def summary(self, result: Any) -> str:
+        return result
+
+    def finished(self, context: bpy.types.Context, result: Any) -> None:
+        if self.play and self.mode != "off" and not context.screen.is_animation_playing:
+            bpy.ops.screen.animation_play()

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The last refusal, kept for the sidebar: what is wrong, and the vertices to look at."""
+
+import bpy
+
+from ..bridge.selection import select_vertices
+from ..errors import NephimError, RigError
+
+last: NephimError | None = None
+
+
+def remember(error: NephimError) -> None:
+    global last
+    last = error
+
+
+def forget() -> None:
+    global last
+    last = None
+
+
+class NEPHIM_OT_select_problem(bpy.types.Operator):
+    """Select the vertices that the message names, in Edit Mode"""
+
+    bl_idname = "nephim.select_problem"
+    bl_label = "Select Vertices"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if last is None or not last.vertices or last.object is None:
+            cls.poll_message_set("The message names no vertices")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if last is None or last.object is None:
+            return {"CANCELLED"}
+        # Surfaces are named OBJECT:GROUP where they are vertex groups.
+        name = last.object if last.object in context.scene.objects else last.object.rsplit(":", 1)[0]
+        try:
+            count = select_vertices(context, name, last.vertices)
+        except RigError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Selected {count} vertices of '{name}'")
+        return {"FINISHED"}
+
+
+class NEPHIM_OT_dismiss_problem(bpy.types.Operator):
+    """Take the message away"""
+
+    bl_idname = "nephim.dismiss_problem"
+    bl_label = "Dismiss"
+    bl_options = {"INTERNAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        forget()
+        return {"FINISHED"}

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What lies on disk for a scene, cheaply enough to be asked at every redraw of the sidebar."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..bridge.manifest import Manifest
+from ..bridge.point_cache import CacheStatus, cache_status, manifest_path
+from ..errors import NephimError
+from ..properties import frame_range
+from .paths import cache_path, report_path, volume_path
+from .simulate import physics_settings, settings_of_cache
+
+
+@dataclass(frozen=True)
+class VolumeState:
+    """exists; otherwise empty. facts: lines for people; notes: what was repaired; fingerprint: of what it was made
+    from."""
+
+    exists: bool
+    facts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    fingerprint: str = ""
+
+
+def volume_state() -> VolumeState:
+    """The volume beside the open file; whether it still fits the mesh is only seen when it is used."""
+    stamp = _stamp(volume_path()) if bpy.data.filepath else None
+    return VolumeState(False) if stamp is None else _read_volume(str(volume_path()), stamp)
+
+
+def cache_state(scene: Any) -> CacheStatus:
+    """The point cache against the scene's settings and frames. Mesh and motion are compared by Simulate and Bake."""
+    if not bpy.data.filepath:
+        return CacheStatus("missing", 0, "Nothing has been simulated yet.")
+    path = cache_path()
+    stamp = _stamp(manifest_path(path))
+    if stamp is None:
+        return CacheStatus("missing", 0, "Nothing has been simulated yet.")
+    volume = volume_state()
+    if not volume.exists:
+        return CacheStatus("stale", 0, "There is no volume any more.")
+    try:
+        settings = settings_of_cache(scene, physics_settings(scene), SimpleNamespace(fingerprint=volume.fingerprint))
+    except NephimError as error:
+        return CacheStatus("stale", 0, str(error))
+    frames = frame_range(scene)
+    return _read_status(str(path), stamp, settings, frames.start, frames.stop)
+
+
+def report_state() -> dict | None:
+    """The report beside the open file, if there is one."""
+    stamp = _stamp(report_path()) if bpy.data.filepath else None
+    return None if stamp is None else _read_report(str(report_path()), stamp)
+
+
+def _stamp(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+@functools.lru_cache(maxsize=4)
+def _read_volume(path: str, stamp: int) -> VolumeState:
+    from ..sim.template import TISSUE
+
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            tissue = int((stored["tet_region"] == TISSUE).sum())
+            facts = [
+                f"{len(stored['skin_vertices'])} skin vertices, {len(stored['head_vertices'])} the mesh's own",
+                f"{len(stored['tet_region'])} tetrahedra, {tissue} of soft tissue",
+                "Tetrahedra end at the skin" if bool(stored["conforming"]) else "Skin embedded in an envelope",
+            ]
+            depth = stored["tissue_depth"][stored["outer"]]
+            facts.append(f"Tissue {1000 * np.percentile(depth, 5):.0f}-{1000 * np.percentile(depth, 95):.0f} mm deep")
+            notes = tuple(str(note) for note in stored["notes"])
+            return VolumeState(True, tuple(facts), notes, str(stored["fingerprint"]))
+    except (OSError, KeyError, ValueError, EOFError):
+        return VolumeState(False)
+
+
+@functools.lru_cache(maxsize=4)
+def _read_status(path: str, stamp: int, settings: str, start: int, stop: int) -> CacheStatus:
+    try:
+        topology = Manifest.load(manifest_path(Path(path))).topology
+    except NephimError as error:
+        return CacheStatus("missing", 0, str(error))
+    return cache_status(Path(path), topology=topology, settings=settings, frames=range(start, stop))
+
+
+@functools.lru_cache(maxsize=2)
+def _read_report(path: str, stamp: int) -> dict | None:
+    import json
+
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

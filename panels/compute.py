@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulate, network, preview."""
+
+from typing import Any
+
+import bpy
+
+from ..operators import preview
+from ..operators.state import cache_state
+from ..properties import frame_range
+from .presets import NEPHIM_PT_presets
+from .sidebar import Step, paragraph
+
+_STATES = {
+    "missing": ("Nothing simulated yet", "BLANK1"),
+    "partial": ("Partial", "TEMP"),
+    "stale": ("Stale", "ERROR"),
+    "valid": ("Valid", "CHECKMARK"),
+}
+
+
+class NEPHIM_PT_simulate(Step, bpy.types.Panel):
+    """Every frame through the physics, into a cache on disk"""
+
+    bl_label = "Simulate"
+    bl_idname = "NEPHIM_PT_simulate"
+    bl_options = set()
+
+    def draw_header_preset(self, context: bpy.types.Context) -> None:
+        NEPHIM_PT_presets.draw_panel_header(self.layout)
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        layout.prop(settings, "use_scene_range")
+        if not settings.use_scene_range:
+            frames = layout.column(align=True)
+            frames.prop(settings, "frame_start")
+            frames.prop(settings, "frame_end")
+        layout.prop(settings, "mode")
+        layout.prop(settings, "tissue")
+        layout.prop(settings, "interaction")
+        status = cache_state(context.scene)
+        text, icon = _STATES[status.state]
+        total = len(frame_range(context.scene))
+        if status.state != "missing":
+            text = f"{text}: {status.done} of {total} frames"
+        layout.label(text=text, icon=icon)
+        if status.state == "stale":
+            paragraph(context, layout, status.reason)
+        row = layout.row(align=True)
+        row.operator("nephim.simulate", text="Resume" if status.state == "partial" and status.done else "Simulate",
+                     icon="PHYSICS")  # fmt: skip
+        row.operator("nephim.clear", text="", icon="TRASH")
+
+
+class NEPHIM_PT_network(Step, bpy.types.Panel):
+    """A small network that repeats the physics in real time"""
+
+    bl_label = "Network"
+    bl_idname = "NEPHIM_PT_network"
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        if hasattr(bpy.types, "NEPHIM_OT_train"):
+            layout.operator("nephim.train", icon="NETWORK_DRIVE")
+        paragraph(context, layout, preview.why_no_network(), icon="INFO")
+
+
+class NEPHIM_PT_preview(Step, bpy.types.Panel):
+    """The result while the animation plays"""
+
+    bl_label = "Live Preview"
+    bl_idname = "NEPHIM_PT_preview"
+    bl_options = set()
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        row = layout.row(align=True)
+        for mode, text in preview.LABELS.items():
+            cell = row.row(align=True)
+            cell.enabled = mode != "network" or not preview.why_no_network()
+            cell.operator("nephim.preview", text=text, depress=settings.preview == mode).mode = mode
+        layout.prop(settings, "preview_colour")
+        if settings.preview_colour == "displacement":
+            layout.prop(settings, "preview_scale_mm")
+        message = preview.message(context.scene)
+        if message:
+            paragraph(context, layout, message, icon="ERROR")
+        for line in preview.figures(context.scene):
+            layout.label(text=line)
+
+
+CLASSES = (NEPHIM_PT_simulate, NEPHIM_PT_network, NEPHIM_PT_preview)

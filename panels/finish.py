@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bake and report."""
+
+from typing import Any
+
+import bpy
+
+from ..operators.report import rows
+from ..operators.state import report_state
+from .sidebar import Step
+
+
+class NEPHIM_PT_bake(Step, bpy.types.Panel):
+    """The simulation into the character"""
+
+    bl_label = "Bake"
+    bl_idname = "NEPHIM_PT_bake"
+    bl_options = set()
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        layout.prop(settings, "tolerance_mm")
+        column = layout.column(align=True)
+        column.operator("nephim.bake", text="To Shape Keys", icon="SHAPEKEY_DATA").to = "shape-keys"
+        column.operator("nephim.bake", text="To Point Cache", icon="FILE_CACHE").to = "point-cache"
+        column.operator("nephim.unbake", icon="TRASH")
+        if settings.bake_keys:
+            layout.label(text=f"{settings.bake_keys} keys, error at most {settings.bake_error_max_mm:.3f} mm")
+
+
+class NEPHIM_PT_report(Step, bpy.types.Panel):
+    """How good the result is, in numbers"""
+
+    bl_label = "Report"
+    bl_idname = "NEPHIM_PT_report"
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        layout.operator("nephim.report", icon="VIEWZOOM")
+        report = report_state()
+        if report is None:
+            return
+        table = layout.column(align=True)
+        for name, value in rows(report):
+            split = table.split(factor=0.42)
+            split.label(text=name)
+            split.label(text=value)
+
+
+CLASSES = (NEPHIM_PT_bake, NEPHIM_PT_report)

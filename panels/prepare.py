@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Before anything is simulated: who is head and who are the hands, and the volume of the head."""
+
+from typing import Any
+
+import bpy
+
+from ..operators.state import volume_state
+from .sidebar import Step, paragraph
+
+_ROLES = (("head", "head_group"), ("left", "left_group"), ("right", "right_group"))
+_BONES = (("head_armature", "head_bone", "Head Bone"), ("jaw_armature", "jaw_bone", "Jaw Bone"))
+
+
+class NEPHIM_PT_character(Step, bpy.types.Panel):
+    """Who is head and who are the hands"""
+
+    bl_label = "Character"
+    bl_idname = "NEPHIM_PT_character"
+    bl_options = set()
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        layout.operator("nephim.find", icon="VIEWZOOM")
+        roles = layout.column()
+        for role, group in _ROLES:
+            roles.prop(settings, role)
+            obj = getattr(settings, role)
+            if obj is not None and obj.vertex_groups:
+                roles.prop_search(settings, group, obj, "vertex_groups", text="Part")
+        for armature, bone, text in _BONES:
+            roles.prop(settings, armature, text=text)
+            if getattr(settings, armature) is not None:
+                roles.prop_search(settings, bone, getattr(settings, armature).data, "bones", text=" ")
+        row = layout.row(align=True)
+        row.prop(settings, "neutral_frame")
+        row.operator("nephim.neutral_here", text="", icon="TIME")
+        layout.operator("nephim.setup", icon="CHECKMARK")
+
+
+class NEPHIM_PT_bones(Step, bpy.types.Panel):
+    """The character's own skull, where there is one"""
+
+    bl_label = "Own Skull"
+    bl_idname = "NEPHIM_PT_bones"
+    bl_parent_id = "NEPHIM_PT_character"
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        layout.prop(settings, "jaw")
+        layout.prop(settings, "cranium")
+
+
+class NEPHIM_PT_volume(Step, bpy.types.Panel):
+    """Skin, soft tissue, jaw and cranium as one volume"""
+
+    bl_label = "Volume"
+    bl_idname = "NEPHIM_PT_volume"
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        state = volume_state()
+        layout.prop(settings, "target_edge_mm")
+        row = layout.row(align=True)
+        row.operator("nephim.volume", text="Build Again" if state.exists else "Build Volume", icon="MESH_ICOSPHERE")
+        row.operator("nephim.cutaway", text="", icon="MOD_BOOLEAN")
+        if not state.exists:
+            return
+        facts = layout.column(align=True)
+        for line in state.facts:
+            facts.label(text=line)
+        for note in state.notes:
+            paragraph(context, layout, note, icon="INFO")
+
+
+CLASSES = (NEPHIM_PT_character, NEPHIM_PT_bones, NEPHIM_PT_volume)
