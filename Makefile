@@ -2,6 +2,7 @@
 # make demo   the whole job on the demo character, into build/demo/
 # make test   linters, then the tests with the bpy module, then the same tests in the real Blender
 # make bench-interactions  scripted interactions by every method: table and picture strips, into build/bench/
+# make bench-sim  time, accuracy and quality of a frame, against the baseline and Blender's own: into build/bench-sim/
 # make setup  only the environment in .venv; make lint only the linters
 #
 # PYTHON         the Python 3.11 that makes .venv
@@ -16,7 +17,7 @@ BPY := bpy>=4.5.15,<4.6
 # Tests and demo never see the user's own preferences and add-ons.
 export BLENDER_USER_RESOURCES := $(CURDIR)/build/resources
 
-.PHONY: demo test lint setup clean bench-interactions
+.PHONY: demo test lint setup clean bench-interactions bench-sim
 
 demo: setup
 	@$(RUN) -m nephim demo --out build/demo --assets build/assets
@@ -27,6 +28,9 @@ test: lint
 
 bench-interactions: setup
 	@$(RUN) -m benchmarks.bench_interactions --out build/bench --assets build/assets
+
+bench-sim: setup
+	@$(RUN) -m benchmarks.bench_sim --out build/bench-sim --assets build/assets
 
 lint: setup build/package/nephim
 	@$(RUN) -m ruff check .

@@ -78,9 +78,9 @@ def hand_surfaces(character: Character, frame: TrackedFrame) -> dict[str, Surfac
     }
 
 
-def cached_template(head: Surface, path: Path) -> Template:
+def cached_template(head: Surface, path: Path, settings: VolumeSettings | None = None) -> Template:
     """The volume of the head, built once."""
-    settings = VolumeSettings()
+    settings = settings or VolumeSettings()
     try:
         template = Template.load(path)
         if template.fingerprint == fingerprint([head, None, None], settings):
