@@ -94,7 +94,7 @@ class SceneSettings(PropertyGroup):
     frame_start: IntProperty(name="Start", description="First frame to simulate", default=1)  # type: ignore[valid-type]
     frame_end: IntProperty(name="End", description="Last frame to simulate", default=250)  # type: ignore[valid-type]
     target_edge_mm: FloatProperty(  # type: ignore[valid-type]
-        name="Edge Length",
+        name="Edge Length (mm)",
         description="Edge length of the simulated skin of the face, in millimetres; the mesh itself is not changed",
         default=4.0,
         min=1.0,
@@ -129,7 +129,7 @@ class SceneSettings(PropertyGroup):
         search=_presets("interactions"),
     )
     tolerance_mm: FloatProperty(  # type: ignore[valid-type]
-        name="Tolerance",
+        name="Tolerance (mm)",
         description="Largest distance of the baked from the simulated surface, in millimetres",
         default=0.1,
         min=0.001,
@@ -161,7 +161,7 @@ class SceneSettings(PropertyGroup):
         update=_colour_changed,
     )
     preview_scale_mm: FloatProperty(  # type: ignore[valid-type]
-        name="Scale",
+        name="Scale (mm)",
         description="Displacement at the end of the colour scale, in millimetres",
         default=10.0,
         min=0.1,

@@ -81,6 +81,9 @@ def add_demo_job(scene_name: str = "NePHIM Demo") -> Job[str]:
         jaw_bone=demo.JAW_BONE,
         neutral_frame=demo.NEUTRAL_FRAME,
     )
+    for obj in scene.objects:  # bones drawn over the face would hide what happens to it
+        if obj.type == "ARMATURE":
+            obj.hide_set(True)
     yield Progress("demo scene", 1.0)
     return rig.summary(found)
 
@@ -115,7 +118,7 @@ class NEPHIM_OT_add_demo(bpy.types.Operator):
         if bpy.data.filepath:
             return self.execute(context)
         if not self.filepath:
-            self.filepath = "nephim-demo.blend"
+            self.filepath = str(Path.home() / "nephim-demo.blend")
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
@@ -150,6 +153,10 @@ class NEPHIM_OT_build_demo(JobOperator, bpy.types.Operator):
         for area in context.screen.areas:
             if area.type == "VIEW_3D":
                 area.spaces.active.region_3d.view_perspective = "CAMERA"
+                area.spaces.active.shading.color_type = "VERTEX"  # hair, brows and lips are painted
+                region = next(region for region in area.regions if region.type == "WINDOW")
+                with context.temp_override(area=area, region=region):
+                    bpy.ops.view3d.view_center_camera()
 
 
 class NEPHIM_OT_demo(bpy.types.Operator):

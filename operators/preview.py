@@ -46,9 +46,13 @@ def figures(scene: Any) -> list[str]:
     if not ms:
         return []
     return [
-        f"{ms['all']:.1f} ms a frame",
-        f"read {ms['read']:.1f}, {LABELS[scene.nephim.preview].lower()} {ms['step']:.1f}, write {ms['write']:.2f}",
+        f"{_short(ms['all'])} ms a frame",
+        f"read {_short(ms['read'])}, {scene.nephim.preview} {_short(ms['step'])}, write {_short(ms['write'])}",
     ]
+
+
+def _short(milliseconds: float) -> str:
+    return f"{milliseconds:.0f}" if milliseconds >= 10 else f"{milliseconds:.1f}"
 
 
 def preview_job(scene: Any, mode: str) -> Job[str]:

@@ -21,16 +21,12 @@ class NEPHIM_PT_character(Step, bpy.types.Panel):
 
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
         layout.operator("nephim.find", icon="VIEWZOOM")
-        roles = layout.column()
         for role, group in _ROLES:
-            roles.prop(settings, role)
+            part = layout.column(align=True)
+            part.prop(settings, role)
             obj = getattr(settings, role)
             if obj is not None and obj.vertex_groups:
-                roles.prop_search(settings, group, obj, "vertex_groups", text="Part")
-        for armature, bone, text in _BONES:
-            roles.prop(settings, armature, text=text)
-            if getattr(settings, armature) is not None:
-                roles.prop_search(settings, bone, getattr(settings, armature).data, "bones", text=" ")
+                part.prop_search(settings, group, obj, "vertex_groups", text="Part")
         row = layout.row(align=True)
         row.prop(settings, "neutral_frame")
         row.operator("nephim.neutral_here", text="", icon="TIME")
@@ -38,15 +34,20 @@ class NEPHIM_PT_character(Step, bpy.types.Panel):
 
 
 class NEPHIM_PT_bones(Step, bpy.types.Panel):
-    """The character's own skull, where there is one"""
+    """The bones that carry head and jaw, and the character's own skull, where there are such"""
 
-    bl_label = "Own Skull"
+    bl_label = "Bones and Skull"
     bl_idname = "NEPHIM_PT_bones"
     bl_parent_id = "NEPHIM_PT_character"
 
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
-        layout.prop(settings, "jaw")
-        layout.prop(settings, "cranium")
+        for armature, bone, text in _BONES:
+            column = layout.column(align=True)
+            column.prop(settings, armature, text=text)
+            if getattr(settings, armature) is not None:
+                column.prop_search(settings, bone, getattr(settings, armature).data, "bones", text=" ")
+        layout.prop(settings, "cranium", text="Own Skull")
+        layout.prop(settings, "jaw", text="Own Jaw")
 
 
 class NEPHIM_PT_volume(Step, bpy.types.Panel):
@@ -54,6 +55,7 @@ class NEPHIM_PT_volume(Step, bpy.types.Panel):
 
     bl_label = "Volume"
     bl_idname = "NEPHIM_PT_volume"
+    bl_options = set()
 
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
         state = volume_state()
