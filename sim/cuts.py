@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cuts in the motion: a hand that jumps against the head was not moved there, so it swept nothing on its way."""
+"""What hands do in captured motion and cannot do: jump against the head, or shrink to nothing.
+
+A hand that jumps was not moved there, so it swept nothing on its way; a hand shrunk to nothing is not there.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +13,13 @@ from .frame import TrackedFrame
 # Hand speed of Olympic boxers' punches to the face, mean + one standard deviation, 9.14 + 2.06 m/s (Walilko, Viano and
 # Bir 2005, "Biomechanics of the head for Olympic boxer punches to the face"): faster, no hand meets a face.
 FASTEST_HAND = 11.2  # [m/s]
+# Diagonals of the bounding boxes: a newborn's fist is about a fifth of its head.
+_LEAST_SIZE = 0.05  # of a hand, relative to the head
+
+
+def shrunk(hand: NDArray, head: NDArray) -> bool:
+    """Whether a hand (n, 3) is too small beside a head (m, 3) to be one: rigs hide hands by a scale of 0."""
+    return bool(np.linalg.norm(np.ptp(hand, axis=0)) < _LEAST_SIZE * np.linalg.norm(np.ptp(head, axis=0)))
 
 
 def jumped_hands(before: TrackedFrame | None, after: TrackedFrame, duration: float) -> NDArray[np.bool_]:

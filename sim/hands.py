@@ -5,16 +5,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SimulationError, SurfaceError
+from .cuts import shrunk
 from .frame import TrackedFrame
 from .surface import Surface, fan_caps
 from .template import Template
+from .thinning import thin
+
+# A hand of more vertices is thinned to this spacing: on a fingertip of 8 mm radius its facets stand off by 0.06 mm,
+# and the solver gets no more contacts than such a skin can tell apart.
+_MOST_VERTICES, _SPACING = 20_000, 0.002  # [m]
 
 
 class Hands:
-    """The given hands joined, their open wrists closed by caps.
+    """The given hands joined, their open wrists closed by caps, very fine ones thinned.
 
-    left, right: any pose, topology only. vertices: (n, 3) [m] of that pose; triangles: (m, 3); owner: (n,) which of the
-    given hands a vertex belongs to. Raises SimulationError when no hand is given.
+    left, right: any pose. vertices: (n, 3) [m] of that pose; triangles: (m, 3); owner: (n,) which of the given hands a
+    vertex belongs to; sides: their names in that order. Raises SimulationError when no hand is given.
     """
 
     def __init__(self, template: Template, left: Surface | None, right: Surface | None):
@@ -23,18 +29,24 @@ class Hands:
         self._template = template
         self._surfaces = [hand for hand in (left, right) if hand is not None]
         self._has = (left is not None, right is not None)
-        triangles, offset = [], 0
+        self.sides = [side for side, has in zip(("left", "right"), self._has, strict=True) if has]
+        self._kept: list[NDArray[np.int64] | slice] = []  # of each hand's vertices
+        vertices, triangles, offset = [], [], 0
         for hand in self._surfaces:
-            triangles += [hand.triangles + offset, fan_caps(hand.triangles) + offset]
-            offset += len(hand.vertices)
-        self.vertices: NDArray[np.float64] = np.concatenate([hand.vertices for hand in self._surfaces])
-        self.owner = np.repeat(np.arange(len(self._surfaces)), [len(hand.vertices) for hand in self._surfaces])
+            kept, faces = _as_simulated(hand)
+            self._kept.append(kept)
+            vertices.append(hand.vertices[kept])
+            triangles += [faces + offset, fan_caps(faces) + offset]
+            offset += len(vertices[-1])
+        self.vertices: NDArray[np.float64] = np.concatenate(vertices)
+        self.owner = np.repeat(np.arange(len(vertices)), [len(v) for v in vertices])
         self.triangles: NDArray[np.int32] = np.concatenate(triangles).astype(np.int32)
 
     def read(self, frame: TrackedFrame) -> NDArray[np.float64]:
         """The hands' vertices in the frame, (n, 3) [m].
 
-        Raises SurfaceError when head or hands have another number of vertices than expected or are not finite.
+        Raises SurfaceError when head or hands have another number of vertices than expected or are not finite, and for
+        a hand that is shrunk to nothing.
         """
         _check("head", frame.head, len(self._template.head_vertices), frame.frame)
         given = [hand for hand, has in zip((frame.left, frame.right), self._has, strict=True) if has]
@@ -42,7 +54,22 @@ class Hands:
             _check(surface.name, vertices, len(surface.vertices), frame.frame)
             for surface, vertices in zip(self._surfaces, given, strict=True)
         ]
-        return np.concatenate(found).astype(np.float64)
+        for surface, vertices in zip(self._surfaces, found, strict=True):
+            if shrunk(vertices, frame.head):
+                raise SurfaceError(
+                    "The hand is shrunk to nothing.",
+                    object=surface.name,
+                    frame=frame.frame,
+                    advice="Move it away from the face instead, or give it its scale back.",
+                )
+        return np.concatenate([v[kept] for v, kept in zip(found, self._kept, strict=True)]).astype(np.float64)
+
+
+def _as_simulated(hand: Surface) -> tuple[NDArray[np.int64] | slice, NDArray[np.int32]]:
+    """Which vertices of a hand are simulated, and the triangles between these."""
+    if len(hand.vertices) <= _MOST_VERTICES:
+        return slice(None), hand.triangles
+    return thin(hand.vertices, hand.triangles, _SPACING)
 
 
 def _check(name: str, vertices: NDArray | None, count: int, frame: int) -> NDArray:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from nephim.sim import rigid
-from nephim.sim.cuts import FASTEST_HAND, jumped_hands
+from nephim.sim.cuts import FASTEST_HAND, jumped_hands, shrunk
 from nephim.sim.frame import TrackedFrame
 from volumes import finger, icosphere
 
@@ -55,3 +55,9 @@ def test_a_few_wild_vertices_are_no_jump():
 def test_the_first_frame_and_a_hand_that_was_not_there_do_not_jump():
     assert jumped_hands(None, frame(HAND, HAND), FRAME).tolist() == [False, False]
     assert jumped_hands(frame(HAND), frame(HAND, HAND), FRAME).tolist() == [False, False]
+
+
+def test_a_hand_hidden_by_its_scale_is_told_from_a_small_one():
+    assert shrunk(0.0 * HAND, HEAD) and shrunk(0.01 * HAND, HEAD)
+    assert not shrunk(HAND, HEAD)
+    assert not shrunk(30 * HAND, 30 * HEAD)

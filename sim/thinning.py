@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A very fine surface thinned to a subset of its vertices, for what needs no such detail."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+def thin(vertices: NDArray, triangles: NDArray, spacing: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Which vertices stay (k,), ascending, and the triangles (m, 3) between these.
+
+    Vertices (n, 3) [m] that stay are at least `spacing` [m] apart along the edges; each of the others joins the one it
+    is closest to, and triangles that keep three different corners remain. Joining along edges contracts connected
+    patches, so a closed surface stays closed and fingers that touch do not grow together.
+    """
+    edges = np.unique(np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])), axis=0)
+    both = np.concatenate([edges, edges[:, ::-1]])
+    both = both[np.argsort(both[:, 0], kind="stable")]
+    start = np.searchsorted(both[:, 0], np.arange(len(vertices) + 1))
+    length = np.linalg.norm(vertices[both[:, 0]] - vertices[both[:, 1]], axis=1)
+    joined = _patches(start, both[:, 1].astype(np.int64), length, spacing)
+    kept, number = np.unique(joined, return_inverse=True)
+    corners = number.reshape(-1)[triangles]
+    whole = (corners != np.roll(corners, 1, axis=1)).all(axis=1)
+    corners = corners[whole]
+    # Each triangle begins with its smallest corner, so that equal ones are found.
+    turn = (np.argmin(corners, axis=1)[:, None] + np.arange(3)) % 3
+    return kept, np.unique(np.take_along_axis(corners, turn, axis=1), axis=0).astype(np.int32)
+
+
+@njit(cache=True)
+def _patches(start, neighbour, length, spacing):
+    """The vertex that each vertex joins, (n,): in the order of the vertices, one that none is near begins a patch."""
+    n = len(start) - 1
+    joined = np.full(n, -1)
+    distance = np.full(n, np.inf)
+    queue = [0]
+    for seed in range(n):
+        if joined[seed] >= 0:
+            continue
+        joined[seed], distance[seed] = seed, 0.0
+        queue.clear()
+        queue.append(seed)
+        k = 0
+        while k < len(queue):
+            v = queue[k]
+            k += 1
+            for e in range(start[v], start[v + 1]):
+                w, far = neighbour[e], distance[v] + length[e]
+                if far < spacing and far < distance[w]:
+                    joined[w], distance[w] = seed, far
+                    queue.append(w)
+    return joined
