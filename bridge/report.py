@@ -15,7 +15,7 @@ from ..sim import measure
 from ..sim.settings import PhysicsSettings
 from ..sim.template import Template
 from .manifest import write_json
-from .results import ResultFrame, ResultReader, frame_notes
+from .results import ResultFrame, ResultReader, frame_notes, hands_notes
 
 _STEP = "report"
 
@@ -136,7 +136,7 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
         "cache": str(result.cache.path),
         "volume": str(result.folder / "volume.npz"),
         "blend": bpy.data.filepath,
-        "notes": [*template.notes, *frame_notes(numbers, result.frames)],
+        "notes": [*template.notes, *hands_notes(rig), *frame_notes(numbers, result.frames)],
         "versions": manifest.versions,
         "machine": machine(),
     }

@@ -14,7 +14,7 @@ from ..progress import Job, Progress
 from ..sim.frame import TrackedFrame
 from .meshes import mesh_positions, mesh_triangles, to_world, world_matrix
 from .point_cache import PointCache, folder_beside
-from .rig import read_rig, scene_object
+from .rig import Rig, read_rig, scene_object
 from .surfaces import SurfaceReader, evaluated_object
 
 # A hand this deep in the head at the first frame did not get there by touching: where it came from is unknown.
@@ -126,6 +126,14 @@ def evaluated_mesh(
     slots = np.empty(len(triangles), np.int32)
     mesh.loop_triangles.foreach_get("material_index", slots)
     return to_world(mesh_positions(mesh), world_matrix(evaluated, scale)), triangles, slots
+
+
+def hands_notes(rig: Rig) -> list[str]:
+    """What is unusual about the hands' meshes, for people."""
+    from ..sim.hands import hand_notes  # scipy and numba load when they are used
+
+    parts = [part for part in (rig.left, rig.right) if part is not None]
+    return [note for part in parts for note in hand_notes(part.label, len(part.indices), part.triangles)]
 
 
 def frame_notes(statistics: list[dict[str, float]], frames: range) -> list[str]:

@@ -11,7 +11,7 @@ from bpy.props import StringProperty
 
 from ..bridge.manifest import motion_fingerprint, settings_fingerprint, topology_fingerprint
 from ..bridge.point_cache import PointCache, PointCacheWriter, cache_status, head_to_object
-from ..bridge.results import frame_notes
+from ..bridge.results import frame_notes, hands_notes
 from ..bridge.rig import read_rig
 from ..bridge.surfaces import SurfaceReader
 from ..errors import CacheError, NephimError, SimulationError
@@ -102,7 +102,7 @@ def simulate_job(
             first = yield from _first_changed_job(reader, writer, rig.frames)
             writer.restart(first)
             if first == rig.frames.stop:
-                return Simulated(rig.frames, 0, 0.0, tuple(frame_notes(writer.manifest.statistics, rig.frames)), mode)
+                return Simulated(rig.frames, 0, 0.0, _notes(rig, writer.manifest.statistics), mode)
             simulation = yield from start_job(scene, mode, template, surfaces)
             for frame in range(_last_rest(writer.manifest.statistics, rig.frames, first), first):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
@@ -120,7 +120,7 @@ def simulate_job(
                 writer.write(frame, positions, motion_fingerprint(tracked), statistics)
                 times.append(result.statistics["ms"])
         yield Progress(_STEP, 1.0)
-        notes = tuple(frame_notes(writer.manifest.statistics, rig.frames))
+        notes = _notes(rig, writer.manifest.statistics)
         return Simulated(rig.frames, len(times), float(np.median(times)), notes, mode)
 
 
@@ -214,6 +214,10 @@ def _last_rest(statistics: list[dict[str, float]], frames: range, first: int) ->
         if numbers["displacement_mm"] == 0 and numbers["contacts"] == 0 and numbers["substeps"] == 0:
             return frames.start + position
     return frames.start
+
+
+def _notes(rig: Any, statistics: list[dict[str, float]]) -> tuple[str, ...]:
+    return (*hands_notes(rig), *frame_notes(statistics, rig.frames))
 
 
 def _check_finite(skin: Any, rig: Any, frame: int) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from ..errors import SimulationError, SurfaceError
 from .cuts import shrunk
 from .frame import TrackedFrame
-from .surface import Surface, fan_caps
+from .surface import Surface, boundary_loops, fan_caps
 from .template import Template
 from .thinning import thin
 
@@ -63,6 +63,19 @@ class Hands:
                     advice="Move it away from the face instead, or give it its scale back.",
                 )
         return np.concatenate([v[kept] for v, kept in zip(found, self._kept, strict=True)]).astype(np.float64)
+
+
+def hand_notes(name: str, count: int, triangles: NDArray) -> list[str]:
+    """What is unusual about a hand of `count` vertices, for people. triangles: (m, 3)."""
+    notes = []
+    if count > _MOST_VERTICES:
+        notes.append(
+            f"'{name}' has {count} vertices; contact is computed with those about {1000 * _SPACING:.0f} mm apart."
+        )
+    openings = len(boundary_loops(triangles))
+    if openings > 1:
+        notes.append(f"'{name}' has {openings - 1} openings besides the wrist; they are closed by flat faces.")
+    return notes
 
 
 def _as_simulated(hand: Surface) -> tuple[NDArray[np.int64] | slice, NDArray[np.int32]]:

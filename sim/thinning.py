@@ -13,7 +13,9 @@ def thin(vertices: NDArray, triangles: NDArray, spacing: float) -> tuple[NDArray
     is closest to, and triangles that keep three different corners remain. Joining along edges contracts connected
     patches, so a closed surface stays closed and fingers that touch do not grow together.
     """
-    edges = np.unique(np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])), axis=0)
+    edges = np.unique(
+        np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])), axis=0
+    )
     both = np.concatenate([edges, edges[:, ::-1]])
     both = both[np.argsort(both[:, 0], kind="stable")]
     start = np.searchsorted(both[:, 0], np.arange(len(vertices) + 1))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from nephim.errors import SurfaceError
 from nephim.sim.frame import TrackedFrame
+from nephim.sim.hands import hand_notes
 from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
 from nephim.sim.surface import Surface, boundary_loops
@@ -41,7 +42,9 @@ def test_a_hand_with_holes_presses_as_a_whole_one(method):
         keep &= np.linalg.norm(back - centre, axis=1) > 0.0035
     keep &= back[:, 0] < 0.05  # and no wrist
     holed = Surface(FINGER.vertices, FINGER.triangles[keep], "Hand")
-    assert len(boundary_loops(holed.triangles)) >= 4
+    count = len(boundary_loops(holed.triangles))
+    note = hand_notes("Hand", len(holed.vertices), holed.triangles)[0]
+    assert count >= 4 and f"{count - 1} openings besides the wrist" in note
     whole, result = run(method, FINGER)[-1], run(method, holed)[-1]
     assert dent(result) == pytest.approx(dent(whole), abs=5e-4) and dent(whole) > 0.004
 
@@ -56,7 +59,12 @@ def test_a_hand_of_200_000_vertices(method):
     vertices = np.stack(np.broadcast_arrays(x[:, None], ring[:, None] * np.cos(angle), ring[:, None] * np.sin(angle)))
     vertices = np.concatenate([vertices.reshape(3, -1).T, [[0, 0, 0], [0.056, 0, 0]]])
     i, j = np.meshgrid(np.arange(along - 2), np.arange(around), indexing="ij")
-    a, b, c, d = i * around + j, i * around + (j + 1) % around, (i + 1) * around + (j + 1) % around, (i + 1) * around + j
+    a, b, c, d = (
+        i * around + j,
+        i * around + (j + 1) % around,
+        (i + 1) * around + (j + 1) % around,
+        (i + 1) * around + j,
+    )
     first, last, k = len(vertices) - 2, len(vertices) - 1, np.arange(around)
     end = (along - 2) * around
     faces = [np.stack(t, -1).reshape(-1, 3) for t in ((a, b, d), (b, c, d))]
@@ -66,6 +74,7 @@ def test_a_hand_of_200_000_vertices(method):
     normal = np.cross(*(vertices[triangles[:, q]] - vertices[triangles[:, 0]] for q in (1, 2)))
     outward = np.einsum("ij,ij->i", normal, vertices[triangles].mean(1) - [0.028, 0, 0])
     assert (outward >= 0).mean() > 0.99 and len(vertices) > 199_000
+    assert "contact is computed with those about 2 mm apart" in hand_notes("Hand", len(vertices), triangles)[0]
     results = run(method, Surface(vertices, triangles, "Hand"), PRESS)
     assert dent(results[-1]) == pytest.approx(0.005, abs=1.5e-3)
 
