@@ -151,12 +151,7 @@ def colours(
 
 def _plain_copy(head: Any) -> Any:
     """The head's mesh without shape keys and animation."""
-    holder = bpy.data.objects.new(NAME, head.data.copy())
-    mesh = holder.data
-    if mesh.shape_keys is not None:
-        holder.shape_key_clear()
-    mesh.animation_data_clear()
-    bpy.data.objects.remove(holder)
+    mesh = bpy.data.meshes.new_from_object(head)
     mesh.name = NAME
     return mesh
 

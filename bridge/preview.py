@@ -78,7 +78,7 @@ class Preview:
         if self.frame == now and self.result is not None and _same(self.tracked, tracked):
             return self.result  # Blender evaluated the frame again: it has been simulated
         gap = 0.0 if self.frame is None else now - self.frame
-        if self.frame is None or gap < 0 or gap > _LARGEST_GAP * self.frame_rate:
+        if gap < 0 or gap > _LARGEST_GAP * self.frame_rate:
             self.simulation.reset()
             gap = 1.0
         if hasattr(self.simulation, "frame_rate"):

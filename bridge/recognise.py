@@ -20,6 +20,7 @@ from .rig import GROUP_THRESHOLD
 GROUPS = {"head": "NePHIM Head", "left": "NePHIM Hand.L", "right": "NePHIM Hand.R"}
 # Names without prefixes, separators and capitals.
 _HEAD, _JAW = {"head", "spine006", "face"}, {"jaw", "jawroot", "jawmaster", "lowerjaw", "chin"}
+_NECK, _RIGIFY_NECK = re.compile(r"neck(twist)?\d*$"), {"spine004", "spine005"}
 _HAND = {
     side: {f"hand{s}", f"{s}hand", f"wrist{s}", f"{s}wrist", f"hand{word}", f"{word}hand", f"{word}wrist"}
     for side, s, word in (("left", "l", "left"), ("right", "r", "right"))
@@ -88,9 +89,12 @@ def roles_of_bones(parents: Mapping[str, str | None]) -> dict[str, str]:
     parents: bone → the bone above it, or None.
     """
     own = {}
+    # A neck goes with its head: the skin is held where it ends. Rigify counts it among the spine.
+    rigify = "spine006" in {plain_name(bone) for bone in parents}
     for bone in parents:
         plain = plain_name(bone)
-        role = "head" if plain in _HEAD else next((side for side in _HAND if plain in _HAND[side]), None)
+        head = plain in _HEAD or bool(_NECK.match(plain)) or (rigify and plain in _RIGIFY_NECK)
+        role = "head" if head else next((side for side in _HAND if plain in _HAND[side]), None)
         if role is not None:
             own[bone] = role
     roles = {}
