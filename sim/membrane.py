@@ -9,9 +9,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from .elasticity import CHUNKS, REST
-
 STRETCH_LOW, STRETCH_HIGH = 0.95, 1.05  # free range of the principal stretches
+_TINY = 1e-12
 
 
 def triangle_frames(vertices: NDArray, triangles: NDArray) -> tuple[NDArray, NDArray]:
@@ -32,66 +31,74 @@ def triangle_frames(vertices: NDArray, triangles: NDArray) -> tuple[NDArray, NDA
     return np.ascontiguousarray(gradients), area2 / 2
 
 
-@njit(cache=True, parallel=True)
-def triangle_forces(p, u, triangles, gradients, weights, active, out):
-    """Right-hand side of the global step per triangle and corner, written to out (m, 3, 3) [N] where active (m,),
-    which is set.
+@njit(cache=True)
+def _in_plane(p, triangles, gradients, t):
+    """Deformation (3 x 2, by columns) of triangle t of the vertices p (n, 3) from rest."""
+    a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+    bx, by, bz = p[b, 0] - p[a, 0], p[b, 1] - p[a, 1], p[b, 2] - p[a, 2]
+    cx, cy, cz = p[c, 0] - p[a, 0], p[c, 1] - p[a, 1], p[c, 2] - p[a, 2]
+    g10, g11, g20, g21 = gradients[t, 1, 0], gradients[t, 1, 1], gradients[t, 2, 0], gradients[t, 2, 1]
+    return (
+        (bx * g10 + cx * g20, by * g10 + cy * g20, bz * g10 + cz * g20),
+        (bx * g11 + cx * g21, by * g11 + cy * g21, bz * g11 + cz * g21),
+    )
 
-    p: (n, 3) tracked positions, u: (n, 3) displacement [m]; gradients of the rest skin; weights = w_skin area (m,) [N
-    m]. The projection is measured against the tracked triangle, whose own deformation G_tra is undone first.
+
+@njit(cache=True)
+def _dot(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@njit(cache=True)
+def _limited(stretch):
+    return min(max(stretch, STRETCH_LOW), STRETCH_HIGH) / stretch
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def triangle_forces(p, u, displaced, triangles, gradients, weights, out):
+    """Right-hand side of the global step: what triangles ask of their corners, as parts of a sum, out (q, n, 3) [N].
+
+    Parts as in `elasticity.tet_forces`.
+
+    p: (n, 3) tracked positions, u: (n, 3) displacement [m], displaced: (n,) where it is not at rest; gradients of the
+    rest skin; weights = w_skin area (m,) [N m]. The projection is measured against the tracked triangle, whose own
+    deformation G_tra is undone first.
     """
-    count = triangles.shape[0]
-    for chunk in prange(CHUNKS):
-        g_tra = np.empty((3, 2))
-        g = np.empty((3, 2))
-        h = np.empty((3, 2))
-        for t in range(chunk * count // CHUNKS, (chunk + 1) * count // CHUNKS):
-            largest = 0.0
-            for k in range(3):
-                for i in range(3):
-                    largest = max(largest, abs(u[triangles[t, k], i]))
-            active[t] = largest >= REST
-            if not active[t]:
+    parts = out.shape[0]
+    for part in prange(parts):
+        for v in range(out.shape[1]):
+            out[part, v, 0] = out[part, v, 1] = out[part, v, 2] = 0.0
+        for t in range(part, triangles.shape[0], parts):
+            if not (displaced[triangles[t, 0]] or displaced[triangles[t, 1]] or displaced[triangles[t, 2]]):
                 continue
-            g_tra[:] = 0.0
-            g[:] = 0.0
-            for i in range(3):
-                for j in range(2):
-                    for k in range(3):
-                        v = triangles[t, k]
-                        g_tra[i, j] += p[v, i] * gradients[t, k, j]
-                        g[i, j] += (p[v, i] + u[v, i]) * gradients[t, k, j]
-            # Relative deformation seen in the tracked plane: T upper triangular with g_tra = Q T (Gram-Schmidt).
-            t00 = np.sqrt(g_tra[0, 0] ** 2 + g_tra[1, 0] ** 2 + g_tra[2, 0] ** 2) + 1e-12
-            t01 = (g_tra[0, 0] * g_tra[0, 1] + g_tra[1, 0] * g_tra[1, 1] + g_tra[2, 0] * g_tra[2, 1]) / t00
-            rest = 0.0
-            for i in range(3):
-                rest += (g_tra[i, 1] - g_tra[i, 0] * t01 / t00) ** 2
-            t11 = np.sqrt(rest) + 1e-12
-            for i in range(3):  # h = g T^-1
-                h[i, 0] = g[i, 0] / t00
-                h[i, 1] = (g[i, 1] - h[i, 0] * t01) / t11
-            # Principal stretches from the symmetric h^T h.
-            a = h[0, 0] ** 2 + h[1, 0] ** 2 + h[2, 0] ** 2
-            b = h[0, 0] * h[0, 1] + h[1, 0] * h[1, 1] + h[2, 0] * h[2, 1]
-            c = h[0, 1] ** 2 + h[1, 1] ** 2 + h[2, 1] ** 2
+            x, y = _in_plane(p, triangles, gradients, t)
+            dx, dy = _in_plane(u, triangles, gradients, t)
+            # Relative deformation seen in the tracked plane: T upper triangular with G_tra = Q T (Gram-Schmidt).
+            t00 = np.sqrt(_dot(x, x)) + _TINY
+            t01 = _dot(x, y) / t00
+            t11 = np.sqrt(max(_dot(y, y) - t01 * t01, 0.0)) + _TINY
+            hx = ((x[0] + dx[0]) / t00, (x[1] + dx[1]) / t00, (x[2] + dx[2]) / t00)  # H = G T^-1
+            hy = (
+                (y[0] + dy[0] - hx[0] * t01) / t11,
+                (y[1] + dy[1] - hx[1] * t01) / t11,
+                (y[2] + dy[2] - hx[2] * t01) / t11,
+            )
+            # Principal stretches from the symmetric H^T H.
+            a, b, c = _dot(hx, hx), _dot(hx, hy), _dot(hy, hy)
             mean = 0.5 * (a + c)
             radius = np.sqrt(0.25 * (a - c) ** 2 + b * b)
-            s1 = np.sqrt(max(mean + radius, 1e-12))
-            s2 = np.sqrt(max(mean - radius, 1e-12))
-            f1 = min(max(s1, STRETCH_LOW), STRETCH_HIGH) / s1
-            f2 = min(max(s2, STRETCH_LOW), STRETCH_HIGH) / s2
-            angle = 0.5 * np.arctan2(2 * b, a - c)
-            x, y = np.cos(angle), np.sin(angle)
-            # m = V diag(f) V^T acts on the right of h.
-            m00 = f1 * x * x + f2 * y * y
-            m01 = (f1 - f2) * x * y
-            m11 = f1 * y * y + f2 * x * x
+            larger, smaller = mean + radius, max(mean - radius, _TINY)
+            f1, f2 = _limited(np.sqrt(larger)), _limited(np.sqrt(smaller))
+            # M = V diag(f1, f2) V^T acts on the right of H.
+            share = (f1 - f2) / (larger - smaller) if radius > _TINY else 0.0
+            m00, m01, m11 = f2 + share * (a - smaller), share * b, f2 + share * (c - smaller)
             for i in range(3):
-                p0 = h[i, 0] * m00 + h[i, 1] * m01
-                p1 = h[i, 0] * m01 + h[i, 1] * m11
-                g[i, 0] = p0 * t00 - g_tra[i, 0]
-                g[i, 1] = p0 * t01 + p1 * t11 - g_tra[i, 1]
-            for k in range(3):
-                for i in range(3):
-                    out[t, k, i] = weights[t] * (g[i, 0] * gradients[t, k, 0] + g[i, 1] * gradients[t, k, 1])
+                p0 = hx[i] * m00 + hy[i] * m01
+                p1 = hx[i] * m01 + hy[i] * m11
+                g0 = weights[t] * (p0 * t00 - x[i])
+                g1 = weights[t] * (p0 * t01 + p1 * t11 - y[i])
+                f_b = g0 * gradients[t, 1, 0] + g1 * gradients[t, 1, 1]
+                f_c = g0 * gradients[t, 2, 0] + g1 * gradients[t, 2, 1]
+                out[part, triangles[t, 0], i] -= f_b + f_c
+                out[part, triangles[t, 1], i] += f_b
+                out[part, triangles[t, 2], i] += f_c

@@ -11,10 +11,9 @@ from .anderson import Anderson
 from .complementarity import BONE_GIVE, HAND_GIVE, ContactProblem
 from .contact import Contacts, ContactTracker, interpolate
 from .distance import TriangleTree
-from .elasticity import LEAST_DETERMINANT, deformation_gradients, determinants, gather, tet_forces
 from .frame import SimulatedFrame, TrackedFrame
 from .hands import Hands
-from .membrane import triangle_forces
+from .local_step import LocalStep
 from .pinch import PinchTracker
 from .settings import PhysicsSettings
 from .surface import Surface
@@ -22,7 +21,6 @@ from .system import ElasticSystem
 from .template import Template
 from .tracking import HeadTracking
 from .undisturbed import UndisturbedVolume
-from .untangle import LEAST_RATIO, untangle
 
 _AT_REST = 1e-6  # [m] without contact, what is left of a deformation below this is set to zero
 _FADING = 5e-4  # [m] without contact, what is left of a deformation below this just decays
@@ -69,27 +67,22 @@ class Physics:
             self._yielding, template.skin_triangles, self.hands.vertices, self.hands.triangles
         )
 
-        n, t = len(template.vertices), len(self.system.tets)
+        n = len(template.vertices)
+        self._local = LocalStep(self.system, settings)
         self._u = np.zeros((n, 3))
         self._skin_u = np.zeros((template.n_skin, 3))
-        self._f_tra, self._det = np.zeros((t, 3, 3)), np.ones(t)
-        self._quaternions = np.zeros((t, 4))
-        self._tet_out, self._tet_active = np.zeros((t, 4, 3)), np.zeros(t, np.bool_)
-        m = len(self.system.triangles)
-        self._triangle_out, self._triangle_active = np.zeros((m, 3, 3)), np.zeros(m, np.bool_)
-        self._right, self._skin_right = np.zeros((n, 3)), np.zeros((template.n_skin, 3))
         self._b, self._x = np.zeros((len(self.system.free), 3)), np.zeros((len(self.system.free), 3))
         outer = template.outer[template.skin_triangles].all(axis=1)
         self._skin_tree = TriangleTree(template.skin_vertices, template.skin_triangles[outer])
         self._anderson = Anderson(self._x.size)
-        self._ratios, self._mobility = np.ones(t), np.zeros(n)
+        self._mobility = np.zeros(n)
         self.reset()
 
     def reset(self) -> None:
         """Forgets the history: the next step is a first frame."""
         self._u[:] = 0
         self._skin_u[:] = 0
-        self._quaternions[:] = (1.0, 0.0, 0.0, 0.0)
+        self._local.restart()
         self.contact.reset()
         self.pinch.reset()
         self._previous: tuple[NDArray, NDArray, NDArray] | None = None
@@ -133,7 +126,7 @@ class Physics:
         if len(self.contact.contacts) == 0 and np.abs(self._u).max() < _AT_REST:
             self._u[:] = 0
             self._skin_u[:] = 0
-            self._quaternions[:] = (1.0, 0.0, 0.0, 0.0)
+            self._local.restart()
 
         tracked = self.template.refinement @ frame.head.astype(np.float64)
         skin = tracked + self._skin_u @ pose.cranium[:3, :3].T
@@ -185,7 +178,7 @@ class Physics:
         """Minimises the energy for one position of skin (n_skin, 3) displacement, volume and hands; returns the
         iterations."""
         system, settings, template = self.system, self.settings, self.template
-        deformation_gradients(volume, system.tets, system.gradients, self._f_tra, self._det)
+        self._local.pose(volume)
         tracked = template.skin_vertices + skin
         self._skin_tree.refit(tracked)
         hands = self._lift_off_bone(tracked, hands)
@@ -200,8 +193,8 @@ class Physics:
         enough = _CONVERGED_FREE if problem is None else _CONVERGED
         count = settings.final_iterations if last else settings.iterations
         for iteration in range(1, count + 1):
-            self._right_hand_side(tracked)
-            np.multiply(self._right[system.free], 1 - theta, out=self._b)
+            self._local.right_hand_side(self._u, tracked, self._skin_u, self._b)
+            self._b *= 1 - theta
             if problem is not None:
                 self._b += problem.load()
             system.factor.solve(self._b, self._x)
@@ -254,41 +247,18 @@ class Physics:
 
     def _untangle(self, contacts: Contacts) -> None:
         """Opens inverted tetrahedra; skin moves less than the inside, skin in contact hardly."""
-        system = self.system
-        determinants(self._u, system.tets, system.gradients, self._f_tra, self._ratios)
-        if not (self._ratios < LEAST_RATIO * self._det).any():
-            return
         self._mobility[:] = 0.0
-        self._mobility[system.free] = 1.0
+        self._mobility[self.system.free] = 1.0
         if self.template.conforming:
             self._mobility[: self.template.n_skin] *= _SKIN_MOBILITY
             touched = contacts.skin[contacts.force.any(axis=1)]
             self._mobility[touched] = np.minimum(self._mobility[touched], _CONTACT_MOBILITY)
-        untangle(
-            self._u, system.tets, system.gradients, self._f_tra, self._det, self._ratios, self._mobility,
-            system.tet_start, system.tet_corners,
-        )  # fmt: skip
-        self._skin_u[:] = system.embedding @ self._u
+        if self._local.untangle(self._u, self._mobility):
+            self._skin_u[:] = self.system.embedding @ self._u
 
     def _scatter(self, free: NDArray) -> None:
         self._u[self.system.free] = free
         self._skin_u[:] = self.system.embedding @ self._u
-
-    def _right_hand_side(self, tracked: NDArray) -> None:
-        """Sums the projections of tetrahedra and skin triangles at the present u into `_right`."""
-        system = self.system
-        tet_forces(
-            self._u, system.tets, system.gradients, self._f_tra, self._det, system.v_str, system.v_vol,
-            self.settings.volume_tolerance, self._quaternions, self._tet_active, self._tet_out,
-        )  # fmt: skip
-        triangle_forces(
-            tracked, self._skin_u, system.triangles, system.skin_gradients, system.w_skin,
-            self._triangle_active, self._triangle_out,
-        )  # fmt: skip
-        self._skin_right[:] = 0
-        gather(self._triangle_out, self._triangle_active, system.skin_start, system.skin_corners, self._skin_right)
-        self._right[:] = system.embedding.T @ self._skin_right
-        gather(self._tet_out, self._tet_active, system.tet_start, system.tet_corners, self._right)
 
     def _contact_problem(self, tracked: NDArray, hands: NDArray) -> ContactProblem:
         """The present contacts, each wanting its skin point a gap off its anchor, and the bone under the skin near
@@ -332,7 +302,6 @@ class Physics:
         )
 
     def _statistics(self, substeps: int, iterations: int, limited: float) -> dict[str, float]:
-        system = self.system
         result = {
             "substeps": float(substeps),
             "iterations": float(iterations),
@@ -342,14 +311,11 @@ class Physics:
             "held": float(self.contact.contacts.held.sum()),
         }
         if substeps:
-            determinants(self._u, system.tets, system.gradients, self._f_tra, self._ratios)
-            kept = self._det > LEAST_DETERMINANT
-            self._ratios /= np.where(kept, self._det, np.inf)
-            ratios = self._ratios[kept]
+            ratios = self._local.volume_ratios(self._u)
             low, middle, high = np.percentile(ratios, (1, 50, 99))
             result |= {"volume_ratio_p1": low, "volume_ratio_p50": middle, "volume_ratio_p99": high}
             result["inverted_tets"] = float((ratios <= 0).sum())
-            result["tracked_inverted_tets"] = float((~kept).sum())
+            result["tracked_inverted_tets"] = float(self._local.flattened())
         else:
             result |= {"volume_ratio_p1": 1.0, "volume_ratio_p50": 1.0, "volume_ratio_p99": 1.0, "inverted_tets": 0.0}
         return result

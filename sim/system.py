@@ -92,8 +92,8 @@ class ElasticSystem:
         # Part of A that resists a shear, where the tissue is softest; the rest of A only answers to volume and stretch.
         self.strain_share = float(np.quantile(strain / self.matrix.diagonal(), _SOFTEST))
         self.tet_start, self.tet_corners = corner_lists(self.tets, n)
-        self.skin_start, self.skin_corners = corner_lists(self.triangles, template.n_skin)
         self.free_embedding = self.embedding[:, self.free].tocsr()
+        self.free_spreading = self.free_embedding.T.tocsr()
         self._slots: dict[int, int] = {}
         self._responses = np.zeros((0, len(self.free)), np.float32)
 

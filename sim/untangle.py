@@ -33,12 +33,12 @@ def _gradients(u, tet, gradients, f_tra, f, cofactor):
 
 
 @njit(cache=True)
-def untangle(u, tets, gradients, f_tra, det_tra, det, mobility, start, corners):
+def untangle(u, tets, gradients, f_tra, det_tra, ratios, mobility, start, corners):
     """Moves vertices of u (n, 3) [m] in place until every tetrahedron keeps LEAST_RATIO of its volume; returns how
     many do not.
 
-    det: (t,) present det F; mobility: (n,) 0 for vertices that must stay, up to 1; start, corners: rows of the
-    flattened (t, 4) corners per vertex.
+    ratios: (t,) present det F / det F_tra; mobility: (n,) 0 for vertices that must stay, up to 1; start, corners: rows of
+    the flattened (t, 4) corners per vertex.
     """
     f, cofactor = np.empty((3, 3)), np.empty((3, 3))
     step = np.empty((4, 3))
@@ -48,7 +48,7 @@ def untangle(u, tets, gradients, f_tra, det_tra, det, mobility, start, corners):
     for t in range(len(tets)):
         if det_tra[t] <= LEAST_DETERMINANT:
             queued[t] = True  # the tracked motion flattened it: nothing to keep
-        elif det[t] < LEAST_RATIO * det_tra[t]:
+        elif ratios[t] < LEAST_RATIO:
             queue[count] = t
             queued[t] = True
             count += 1

@@ -46,12 +46,13 @@ def build_template(
     *,
     settings: VolumeSettings | None = None,
     groups: dict[str, NDArray] | None = None,
-    head_axes: tuple[ArrayLike, ArrayLike] | None = None,
+    upright: ArrayLike | None = None,
 ) -> Job[Template]:
     """Builds the template from a head at its neutral frame, in world space [m].
 
     jaw, cranium: the artists' own surfaces inside the head, or None: placed by tissue thickness. groups: weights
-    (n_head,) that repaint stiffness (see `regions.skin_stiffness`). head_axes: (up, front), or None: guessed.
+    (n_head,) that repaint stiffness (see `regions.skin_stiffness`). upright: (3, 3) rotation to the world from a space
+    whose axes are the head's, though it is unknown which is which; None where these are the world's.
     Raises SurfaceError for vertices that are not finite, VolumeError where no volume can be built.
     """
     settings = settings or VolumeSettings()
@@ -67,7 +68,8 @@ def build_template(
             f"{int((~main).sum())} faces of separate parts, such as eyes or teeth, are not part of the volume."
         )
     body = Surface(head.vertices, welded[main], head.name)
-    up, front = head_axes if head_axes is not None else estimate_axes(body.vertices, body.triangles)
+    turned = np.eye(3) if upright is None else np.asarray(upright, float)
+    up, front = (turned @ axis for axis in estimate_axes(body.vertices @ turned, body.triangles))
     landmarks = find_landmarks(body.vertices, body.triangles, up, front, head.name)
 
     yield Progress("volume", 0.1, "refining the skin")
@@ -115,7 +117,7 @@ def build_template(
     yield Progress("volume", 0.95, "regions")
     template = assemble(head, skin, points, tets, skull, landmarks, groups, conforming=solid)
     template.notes = notes
-    template.fingerprint = fingerprint([head, jaw, cranium], settings)
+    template.fingerprint = fingerprint([head, jaw, cranium], settings, groups, upright)
     return template
 
 
@@ -154,8 +156,13 @@ def target_edges(vertices: NDArray, outer: NDArray, landmarks: Landmarks, edge: 
     return edge * np.where(outer, 1 + (_COARSE - 1) * grown, _COARSE)
 
 
-def fingerprint(surfaces: list[Surface | None], settings: VolumeSettings) -> str:
-    """Changes when a surface or the settings change."""
+def fingerprint(
+    surfaces: list[Surface | None],
+    settings: VolumeSettings,
+    groups: dict[str, NDArray] | None = None,
+    upright: ArrayLike | None = None,
+) -> str:
+    """Changes when anything that the template is built from changes."""
     digest = hashlib.sha256(repr(astuple(settings)).encode())
     for surface in surfaces:
         if surface is None:
@@ -163,6 +170,10 @@ def fingerprint(surfaces: list[Surface | None], settings: VolumeSettings) -> str
             continue
         digest.update(np.ascontiguousarray(surface.vertices, np.float32).tobytes())
         digest.update(np.ascontiguousarray(surface.triangles, np.int32).tobytes())
+    for name, weights in sorted((groups or {}).items()):
+        digest.update(name.encode() + np.ascontiguousarray(weights, np.float32).tobytes())
+    if upright is not None:
+        digest.update(np.asarray(upright, np.float32).tobytes())
     return digest.hexdigest()
 
 
