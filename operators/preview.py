@@ -2,6 +2,7 @@
 """Preview: the result in the viewport while the animation plays; `handlers.py` calls it at every frame."""
 
 import traceback
+from functools import partial
 from typing import Any
 
 import bpy
@@ -13,7 +14,7 @@ from ..bridge.rig import read_rig
 from ..bridge.stack import is_tracked
 from ..bridge.surfaces import SurfaceReader, view_layer_of
 from ..errors import NephimError
-from ..progress import Job, Progress
+from ..progress import Job, Progress, aside, call
 from .jobs import JobOperator, redraw_sidebars
 from .paths import volume_path
 from .simulate import simulation_class, start_job
@@ -73,6 +74,8 @@ def preview_job(scene: Any, mode: str) -> Job[str]:
 
 
 def _prepare_job(scene: Any, mode: str) -> Job[Preview]:
+    from ..sim.warm_up import warm_up
+
     rig = read_rig(scene)
     yield Progress("preview", 0.0, "reading the neutral frame")
     with SurfaceReader(scene, rig) as reader:
@@ -81,6 +84,8 @@ def _prepare_job(scene: Any, mode: str) -> Job[Preview]:
         reader.read(rig.neutral_frame)  # the bones' neutral pose as well
 
     simulation = yield from start_job(scene, mode, template, surfaces)
+    touch = partial(warm_up, simulation, template, surfaces.left, surfaces.right)
+    yield from aside(call(Progress("preview", 0.5, "trying it out; the first time this takes a minute"), touch))
     return Preview(scene, rig, simulation, template, reader)
 
 

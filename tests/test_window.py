@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""In the real program with a window, by mouse and keyboard on a virtual screen.
+
+Pictures lie in build/window afterwards. From an empty file to baked shape keys they read as a tutorial.
+"""
+
+import shutil
+import time
+
+import pytest
+from conftest import ROOT
+from real.window import Window, missing_tools
+
+pytestmark = [
+    pytest.mark.blender,
+    pytest.mark.skipif(bool(missing_tools()), reason=f"there is no {', '.join(missing_tools())}"),
+]
+
+PICTURES = ROOT / "build" / "window"
+REACTION = 0.5  # [s] within which Esc and Cancel must be seen
+SETTINGS = "bpy.context.scene.nephim"
+JOBS = "__import__('nephim.operators.jobs').operators.jobs"
+PREVIEW = "__import__('nephim.operators.preview').operators.preview"
+# A ball of a head and one finger, ready to simulate: everything takes seconds.
+SMALL = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "tests")!r})
+import scenes
+scene = scenes.build(segments=32, rings=24, right=False)
+scene.nephim.target_edge_mm = 12.0
+bpy.ops.wm.save_as_mainfile(filepath=PATH)
+"""
+
+
+@pytest.fixture(scope="module")
+def window(blender_program, tmp_path_factory, demo_assets):
+    folder = tmp_path_factory.mktemp("window")
+    data = folder / "datafiles" / "nephim"
+    data.mkdir(parents=True)
+    shutil.copy(demo_assets, data / "character.npz")
+    shutil.rmtree(PICTURES, ignore_errors=True)
+    with Window(blender_program, folder, PICTURES) as opened:
+        opened.open_tab()
+        yield opened
+
+
+@pytest.fixture()
+def small(window, tmp_path):
+    """The small scene, saved."""
+    window.run(SMALL.replace("PATH", repr(str(tmp_path / "small.blend"))))
+    window.open_tab()
+    return window
+
+
+def settle(window, timeout=240.0):
+    """Waits until no job runs."""
+    time.sleep(0.3)
+    window.wait(f"{JOBS}.running is None", timeout)
+
+
+def stop(window):
+    window.run("bpy.ops.screen.animation_cancel(restore_frame=False)")
+
+
+def test_from_an_empty_file_to_baked_shape_keys(window):
+    window.picture("empty-file")
+    window.press("bpy.ops.nephim.add_demo")  # first click
+    window.wait("file_button()", 20)
+    window.picture("where-to-save")
+    window.confirm_file()  # second click
+    window.wait(f"{SETTINGS}.head", 60)
+    settle(window)
+    window.picture("demo-character")
+    window.press("bpy.ops.nephim.preview(mode='physics'")  # third click
+    window.wait(f"{JOBS}.running and {JOBS}.running.progress.done > 0.05", 60)
+    window.picture("volume-is-built")
+    settle(window)
+    window.wait("bpy.context.scene.frame_current >= 32", 300)
+    assert window.value("bpy.context.screen.is_animation_playing")
+    assert not window.value(f"{PREVIEW}.message(bpy.context.scene)")
+    stop(window)
+    window.picture("live-preview")
+    assert window.value(f"{SETTINGS}.preview_object is not None")
+    window.press("bpy.ops.nephim.preview(mode='off'")
+    settle(window)
+
+    window.run(f"{SETTINGS}.use_scene_range = False; {SETTINGS}.frame_end = 44; bpy.context.scene.frame_set(1)")
+    window.press("bpy.ops.nephim.simulate")
+    window.wait(f"{JOBS}.running and {JOBS}.running.left", 120)
+    window.picture("simulating")
+    settle(window, 300)
+    window.picture("simulated")
+    window.press("bpy.ops.nephim.bake(to='shape-keys'")
+    settle(window)
+    assert window.value(f"{SETTINGS}.bake_keys") > 0
+    window.run("bpy.context.scene.frame_set(34)")
+    window.picture("baked")
+    window.press("bpy.ops.nephim.cutaway")
+    window.wait("'NePHIM Cutaway' in bpy.data.objects", 10)
+    window.run("bpy.ops.object.select_all(action='DESELECT')")
+    window.picture("cut-away")
+
+
+def test_escape_and_cancel_react_at_once(small):
+    """While the volume is built, and while frames are simulated; the scene is as it was."""
+    before = "[bpy.context.scene.frame_current, [m.show_viewport for o in bpy.data.objects for m in o.modifiers]]"
+    state = small.value(before)
+    small.press("bpy.ops.nephim.volume")
+    small.wait(f"{JOBS}.running", 10)
+    time.sleep(0.7)
+    started = time.monotonic()
+    small.key("Escape")
+    small.wait(f"{JOBS}.running is None", 5)
+    assert time.monotonic() - started < REACTION + 0.2  # the key's own pause
+    assert small.value("__import__('nephim.operators.state').operators.state.volume_state().exists") is False
+    small.press("bpy.ops.nephim.volume")
+    settle(small)
+
+    for how in ("Escape", "Cancel"):
+        small.press("bpy.ops.nephim.simulate")
+        small.wait(f"{JOBS}.running and {JOBS}.running.progress.step == 'simulation'", 60)
+        time.sleep(1.0)
+        if how == "Escape":
+            started = time.monotonic()
+            small.key("Escape")
+        else:
+            place = small.find("bpy.ops.nephim.cancel")
+            started = time.monotonic()
+            small.click(*place)
+        small.wait(f"{JOBS}.running is None", 5)
+        assert time.monotonic() - started < REACTION + 0.3, how
+        assert small.value(before) == state
+    small.press("bpy.ops.nephim.simulate")  # goes on
+    settle(small)
+    assert small.value("__import__('nephim.operators.state').operators.state.cache_state(bpy.context.scene).state") == "valid"
+
+
+def test_undo_and_redo_with_the_preview(small):
+    small.run("bpy.ops.ed.undo_push(message='before')")
+    small.press("bpy.ops.nephim.preview(mode='surface'")
+    settle(small)
+    small.wait("bpy.context.scene.frame_current > 3", 60)
+    stop(small)
+    assert small.value(f"{SETTINGS}.head.hide_get()")
+    x, y, *_ = small.value("place()")
+    small.move(x - 400, y + 300)
+    small.key("ctrl+z")
+    small.wait(f"{SETTINGS}.preview == 'off'", 20)
+    assert not small.value(f"{SETTINGS}.head.hide_get()")
+    small.key("ctrl+shift+z")
+    small.wait(f"{SETTINGS}.preview == 'surface' and {PREVIEW}._previews", 30)
+    small.run("bpy.context.scene.frame_set(6)")
+    assert not small.value(f"{PREVIEW}.message(bpy.context.scene)")
+    small.press("bpy.ops.nephim.preview(mode='off'")
+    settle(small)
+    assert small.value("[o.name for o in bpy.data.objects if o.name.startswith('NePHIM')]") == []
+
+
+def test_playback_scrubbing_and_a_render_of_ten_frames(small, tmp_path):
+    small.press("bpy.ops.nephim.preview(mode='surface'")
+    settle(small)
+    small.wait("bpy.context.scene.frame_current == 9", 60)
+    small.wait("bpy.context.scene.frame_current == 2", 60)  # the loop
+    stop(small)
+    for frame in (8, 3, 10, 1, 5):
+        small.run(f"bpy.context.scene.frame_set({frame})")
+    assert not small.value(f"{PREVIEW}.message(bpy.context.scene)")
+    small.run(
+        "scene = bpy.context.scene; scene.render.engine = 'BLENDER_WORKBENCH'; scene.render.resolution_x = 160;"
+        "scene.render.resolution_y = 120; camera = bpy.data.objects.new('C', bpy.data.cameras.new('C'));"
+        "camera.location = (0, -0.8, 1.6); camera.rotation_euler = (1.57, 0, 0);"
+        "scene.collection.objects.link(camera); scene.camera = camera;"
+        f"scene.render.filepath = {str(tmp_path / 'r')!r};"
+        "bpy.ops.render.render('INVOKE_DEFAULT', animation=True)"
+    )
+    small.wait(f"{PREVIEW}._rendering", 20)
+    small.wait(f"not {PREVIEW}._rendering", 120)
+    assert len(list(tmp_path.glob("r*.png"))) == 10
+    assert not small.value(f"{PREVIEW}.message(bpy.context.scene)")
+    assert small.value(f"{SETTINGS}.preview") == "surface"
+
+
+def test_loading_goes_on_where_it_was(small, tmp_path):
+    small.press("bpy.ops.nephim.preview(mode='surface'")
+    settle(small)
+    stop(small)
+    small.run("bpy.ops.wm.save_mainfile()")
+    small.run("bpy.ops.wm.revert_mainfile()")
+    small.wait(f"{SETTINGS}.preview_object", 60)
+    small.run("bpy.context.scene.frame_set(4)")
+    assert not small.value(f"{PREVIEW}.message(bpy.context.scene)")
+
+
+def test_disabling_and_enabling_leaves_nothing_behind(small):
+    traces = (
+        "[n for n in dir(bpy.types) if 'nephim' in n.lower()] + [h.__module__ for name in dir(bpy.app.handlers)"
+        " if isinstance(getattr(bpy.app.handlers, name), list) for h in getattr(bpy.app.handlers, name)"
+        " if 'nephim' in h.__module__]"
+    )
+    enabled = small.value(traces)
+    assert enabled
+    for _ in range(3):
+        small.run("nephim.unregister()")
+        assert small.value(traces) == []
+        assert not small.value("hasattr(bpy.types.Scene, 'nephim')")
+        small.run("nephim.register()")
+        assert small.value(traces) == enabled
