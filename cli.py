@@ -35,6 +35,16 @@ def frame_range(text: str) -> tuple[int, int]:
     return first, last
 
 
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
 def _millimetres(text: str) -> float:
     try:
         value = float(text)
@@ -74,9 +84,9 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     simulate.add_argument("--interaction", metavar="NAME", help="interaction preset: touch, firm_press or pull")
     simulate.add_argument(
         "--mode",
-        choices=("physics", "surface"),
-        help="physics: the volume with its history; surface: the skin alone, a baseline to compare with; default: as "
-        "set in the file",
+        choices=("physics", "network", "surface"),
+        help="physics: the volume with its history; network: trained from it, in real time; surface: the skin alone, a "
+        "baseline to compare with; default: as set in the file",
     )
 
     bake = verb("bake", "Write the simulation into the character.")
@@ -88,6 +98,15 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
 
     report = verb("report", "Measure the simulation and the bake.")
     report.add_argument("--json", type=Path, required=True, metavar="PATH")
+
+    train = verb("train", "Record the physics of the character and train its network; goes on where it stopped.")
+    train.add_argument("--minutes", type=_positive, default=20.0, metavar="N", help="of training, default 20")
+    train.add_argument("--sequences", type=int, default=40, metavar="N", help="to record, default 40")
+    train.add_argument("--processes", type=int, metavar="N", help="that record side by side, default one a core")
+    train.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers record instead")
+    train.add_argument("--scratch", action="store_true", help="do not start from the network there is")
+
+    verb("evaluate", "Measure the network against the physics on unseen motions.")
 
     demo = verbs.add_parser("demo", help="The whole job on the demo character.")
     demo.add_argument("--out", type=Path, default=Path("build/demo"), metavar="DIR")
@@ -231,6 +250,30 @@ def _report(parsed: argparse.Namespace) -> str:
     return report.table(drive(report.report_to_job(bpy.context.scene, parsed.json.absolute())))
 
 
+def _train(parsed: argparse.Namespace) -> str:
+    import bpy
+
+    from .operators import network
+
+    job = network.train_job(
+        bpy.context.scene,
+        minutes=parsed.minutes,
+        sequences=parsed.sequences,
+        processes=parsed.processes,
+        scheduler=parsed.scheduler,
+        scratch=parsed.scratch,
+    )
+    return network.train_summary(drive(job))
+
+
+def _evaluate(parsed: argparse.Namespace) -> str:
+    import bpy
+
+    from .operators import network
+
+    return network.evaluate_summary(drive(network.evaluate_job(bpy.context.scene)))
+
+
 def _demo(parsed: argparse.Namespace) -> str:
     from .operators import demo
 
@@ -243,5 +286,7 @@ _VERBS = {
     "simulate": _simulate,
     "bake": _bake,
     "report": _report,
+    "train": _train,
+    "evaluate": _evaluate,
     "demo": _demo,
 }

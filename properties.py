@@ -40,6 +40,13 @@ def _group(of: str):
     )
 
 
+def _paint(tissue: str, usually: str):
+    return StringProperty(
+        name=tissue.capitalize(),
+        description=f"Vertex group or float attribute that makes tissue as stiff as {tissue}; empty: {usually}",
+    )
+
+
 def _bone(of: str):
     return StringProperty(name="Bone", description=f"Bone that carries the {of}; empty: fitted to the surface")
 
@@ -83,6 +90,10 @@ class SceneSettings(PropertyGroup):
     head_bone: _bone("head")  # type: ignore[valid-type]
     jaw_armature: _object("Armature", "Armature of the bone that carries the jaw", _is_armature)  # type: ignore[valid-type]
     jaw_bone: _bone("jaw")  # type: ignore[valid-type]
+    cheek_group: _paint("cheek", "wherever nothing else is found (stiffness 1)")  # type: ignore[valid-type]
+    lips_group: _paint("lips", "around the mouth (stiffness 1.5)")  # type: ignore[valid-type]
+    scalp_group: _paint("scalp", "above brows and ears (stiffness 3)")  # type: ignore[valid-type]
+    cartilage_group: _paint("cartilage", "tip of the nose and ears (stiffness 20)")  # type: ignore[valid-type]
     neutral_frame: IntProperty(  # type: ignore[valid-type]
         name="Neutral Frame",
         description="Frame with a relaxed face, parted lips and no hand near it; the volume is built there",
@@ -113,6 +124,7 @@ class SceneSettings(PropertyGroup):
                 "bones, no memory. A baseline to compare with, as in Decaf",
                 1,
             ),
+            ("network", "Network", "A network that was trained from the physics repeats it in real time", 2),
         ),
         default="physics",
     )

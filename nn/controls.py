@@ -152,9 +152,18 @@ def _interpolation(points: NDArray, chosen: NDArray, away: NDArray, spacing: flo
     Williams, Gaussian Processes for Machine Learning, 2006, Section 2.2).
     """
     count = min(_SUPPORT, len(chosen))
-    order = np.argpartition(away, count - 1, axis=0)[:count].T  # (n, count)
-    distance = np.take_along_axis(away.T, order, axis=1)
-    moves = np.flatnonzero((distance.min(axis=1) < _FAR * spacing) & ~held)
+    rows, columns = np.nonzero(np.isfinite(away) & ~held)
+    found = away[rows, columns]
+    by_vertex = np.lexsort((found, columns))
+    rows, columns, found = rows[by_vertex], columns[by_vertex], found[by_vertex]
+    first = np.searchsorted(columns, np.arange(len(points) + 1))
+    rank = np.arange(len(columns)) - first[columns]
+    order = np.zeros((len(points), count), np.int64)
+    distance = np.full((len(points), count), np.inf)
+    nearest = rank < count
+    order[columns[nearest], rank[nearest]] = rows[nearest]
+    distance[columns[nearest], rank[nearest]] = found[nearest]
+    moves = np.flatnonzero(distance[:, 0] < _FAR * spacing)
     order, distance = order[moves], distance[moves]
     nodes = points[chosen[order]]
     gaps = np.linalg.norm(nodes[:, :, None] - nodes[:, None], axis=3)

@@ -19,8 +19,8 @@ _DEEP = 0.030  # [m] depths are told up to this
 
 @dataclass(frozen=True)
 class DistanceGrid:
-    """low (3,) [m]; distance: (x, y, z) float32 [m], negative inside, cut at margin and depth; control: (x, y, z) int16,
-    the control nearest to the nearest point of the outer skin, −1 far away."""
+    """low (3,) [m]; distance: (x, y, z) float32 [m], negative inside, cut at margin and depth; control: (x, y, z)
+    int16, the control nearest to the nearest point of the outer skin, −1 far away."""
 
     low: NDArray[np.float64]
     distance: NDArray[np.float32]

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the network is told about each control: its own state and field, the same of its surroundings, and its place.
 
-For a control: depth, mean depth and area of the hand, change of the depth, motion of the hand, displacement and its last
-change in the control's own frame; then, for each neighbourhood width and each moment (weight, along x, along y), depth,
-area, motion × area and displacement gathered over the neighbours; then what never changes, and the frame's duration.
+For a control: depth, mean depth and area of the hand, change of the depth, motion of the hand, displacement and its
+last change in the control's own frame; then, for each neighbourhood width and each moment (weight, along x, along y),
+depth, area, motion × area and displacement gathered over the neighbours; then what never changes, and the frame's
+duration.
 """
 
 import numpy as np
@@ -53,8 +54,9 @@ class Features:
 
 @njit(cache=True, fastmath=True, error_model="numpy")
 def _gather(
-    active, field, depth_before, state, change, constant, start1, index1, moments1, start2, index2, moments2, frames, out
-):
+    active, field, depth_before, state, change, constant,
+    start1, index1, moments1, start2, index2, moments2, frames, out,
+):  # fmt: skip
     sums = np.empty((6, 8), np.float32)
     for row in range(len(active)):
         i = active[row]

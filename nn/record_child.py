@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records sequences of a dataset folder in a process of its own. Arguments: FOLDER SEED… (after `--` inside Blender)."""
+"""Records sequences of a dataset in a process of its own. Arguments: FOLDER SEED… (after `--` inside Blender)."""
 
 import importlib.util
 import sys

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The network at work: the same `step(frame)` as the physics, on plain arrays.
 
-z̄ = α z + β (z − z_before), z_new = z̄ + Φ(features) for every control that a hand or a deformation is near, Φ one small
-network for all of them (recurrence after Holden et al., Subspace Neural Physics, 2019). Φ is taken relative to its value
-at rest, so that where nothing touches and nothing is deformed, nothing ever moves.
+z̄ = α z + β (z − z_before), z_new = z̄ + Φ(features) for every control that a hand or a deformation is near, Φ one
+small network for all of them (recurrence after Holden et al., Subspace Neural Physics, 2019). Φ is taken relative to
+its value at rest, so that where nothing touches and nothing is deformed, nothing ever moves.
 """
 
 import time
@@ -29,7 +29,7 @@ from .weights import Weights, topology
 _NOTHING = 2e-5
 _FELT = MARGIN - 4e-3  # [m] a hand nearer than 4 mm wakes the controls around it
 _LONGEST = 0.06  # [m] of any displacement
-# What is left of a displacement after 1/24 s without any hand near is at most this share: the skin always comes to rest.
+# Of a displacement at most this share is left 1/24 s later without any hand near: the skin always comes to rest.
 _LEAST_DECAY = 0.72
 _RATES = 1.5  # factor by which the frame rate may leave the trained range
 
@@ -38,7 +38,7 @@ class Network:
     """A trained network as a simulation. left, right: the hands' surfaces (any pose). frame_rate [1/s].
 
     strict=False takes heads and hands of any topology, to judge how far a network carries over. Raises SimulationError
-    when the topology is not one it was trained for, when the frame rate is far from the trained ones, or without a hand.
+    when the topology is not one it was trained for, the frame rate is far from the trained ones, or there is no hand.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Network:
         return SimulatedFrame(skin, tracked, contacts, statistics)
 
     def advance(self, hands: NDArray[np.float32], moved: NDArray[np.float32]) -> None:
-        """One step in the cranium's frame: hands (n, 3), moved (k, 3) displacement of the tracked skin at the controls."""
+        """One step in the cranium's frame: hands (n, 3); moved (k, 3), motion of the tracked skin at the controls [m]."""
         before = hands if self._first else self._hands_before
         self._first = False
         felt = self.field.compute(hands, before, moved)
@@ -132,9 +132,7 @@ class Network:
             pushed = self._evaluate(rows) - self._at_rest[active]
             free = not (field[felt, DEPTH] > _FELT).any()
             decay = _LEAST_DECAY ** (24.0 / self.frame_rate) if free else 0.0
-            _update(
-                active, pushed, self.controls.frames, self.weights.alpha, self.weights.beta, decay, z, self._change
-            )
+            _update(active, pushed, self.controls.frames, self.weights.alpha, self.weights.beta, decay, z, self._change)
         self._depth[:] = field[:, DEPTH]
         self.times["network"] = time.perf_counter() - started
 

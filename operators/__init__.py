@@ -3,7 +3,7 @@
 
 
 def _classes() -> tuple[type, ...]:
-    from . import bake, clean, cutaway, demo, find, jobs, preview, problems, report, rig, simulate, volume
+    from . import bake, clean, cutaway, demo, find, jobs, network, preview, problems, report, rig, simulate, volume
 
     return (
         jobs.NEPHIM_OT_cancel,
@@ -18,6 +18,8 @@ def _classes() -> tuple[type, ...]:
         cutaway.NEPHIM_OT_cutaway,
         simulate.NEPHIM_OT_simulate,
         clean.NEPHIM_OT_clear,
+        network.NEPHIM_OT_train,
+        network.NEPHIM_OT_evaluate,
         preview.NEPHIM_OT_preview,
         bake.NEPHIM_OT_bake,
         clean.NEPHIM_OT_unbake,

@@ -24,7 +24,13 @@ if TYPE_CHECKING:  # scipy and numba load when they are used
     from ..sim.settings import PhysicsSettings
 
 _STEP = "simulation"
-MODES = ("physics", "surface")  # the volume with its history; the skin alone, a baseline
+# The volume with its history; a network trained from it; the skin alone, a baseline.
+MODES = ("physics", "network", "surface")
+_MODE_NOTES = {
+    "physics": ".",
+    "network": " by the network instead of the physics.",
+    "surface": ", skin alone as a baseline to compare with.",
+}
 
 
 @dataclass(frozen=True)
@@ -161,13 +167,15 @@ def frame_rate(scene: Any) -> float:
 
 
 def simulation_class(mode: str) -> Any:
-    """The class that simulates in this mode."""
+    """The class that simulates in this mode, or what makes it. Raises SimulationError where there is no network."""
     if mode == "surface":
         from ..sim.surface_pbd import SurfacePBD
 
         return SurfacePBD
     if mode == "network":
-        raise SimulationError("There is no trained network for this character yet.", advice="Use the physics.")
+        from .network import network_maker
+
+        return network_maker()
     from ..sim.physics import Physics
 
     return Physics
@@ -175,14 +183,17 @@ def simulation_class(mode: str) -> Any:
 
 def settings_of_cache(scene: Any, tissue: Any, template: Any) -> str:
     """Of what decides the result besides topology and motion."""
-    return settings_fingerprint(
-        {
-            "mode": scene.nephim.mode,
-            "tissue": asdict(tissue),
-            "volume": template.fingerprint,
-            "frame_rate": frame_rate(scene),
-        }
-    )
+    values = {
+        "mode": scene.nephim.mode,
+        "tissue": asdict(tissue),
+        "volume": template.fingerprint,
+        "frame_rate": frame_rate(scene),
+    }
+    if scene.nephim.mode == "network":
+        from .network import weights_fingerprint
+
+        values["network"] = weights_fingerprint()
+    return settings_fingerprint(values)
 
 
 def start_job(scene: Any, mode: str, template: Any, surfaces: Any) -> Job[Any]:
@@ -239,9 +250,9 @@ def summary(result: Simulated) -> str:
         text = f"Nothing to do: {whole} are simulated and up to date."
     else:
         kept = len(result.frames) - result.new
-        text = f"Simulated {result.new} frames ({whole}), {result.ms:.0f} ms per frame"
+        text = f"Simulated {result.new} frames ({whole}), {result.ms:.{0 if result.ms > 9.5 else 1}f} ms per frame"
         text += f"; {kept} were kept" if kept else ""
-        text += "." if result.mode == "physics" else ", skin alone as a baseline to compare with."
+        text += _MODE_NOTES[result.mode]
     return " ".join([text, *result.notes])
 
 
@@ -255,7 +266,7 @@ class NEPHIM_OT_simulate(JobOperator, bpy.types.Operator):
     frames: StringProperty(name="Frames", description="A-B; empty: as set in the scene")  # type: ignore[valid-type]
     preset: StringProperty(name="Preset", description="Tissue preset; empty: as set in the scene")  # type: ignore[valid-type]
     interaction: StringProperty(name="Interaction", description="Interaction preset; empty: as set in the scene")  # type: ignore[valid-type]
-    mode: StringProperty(name="Mode", description="physics or surface; empty: as set in the scene")  # type: ignore[valid-type]
+    mode: StringProperty(name="Mode", description="physics, network or surface; empty: as set in the scene")  # type: ignore[valid-type]
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

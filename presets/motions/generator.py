@@ -6,6 +6,7 @@ keyed depth, follows the head and the expression, and goes into the head as trac
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +101,7 @@ def generate(puppet: Puppet, skin: SkinMap, seed: int, count: int) -> Clip:
 
 @dataclass(frozen=True)
 class _Act:
-    """A gesture with everything drawn. Times in frames: first, touch, leave, last; depth and away [m]; pull (3,) [m]."""
+    """A gesture with everything drawn. first, touch, leave, last: frames; depth and away [m]; pull (3,) [m]."""
 
     gesture: Gesture
     grip_name: str
@@ -211,7 +212,7 @@ class _Track:
                 wrists[f] = self._placed(act, f, shapes[f])
         wrists[: acts[0].first] = wrists[acts[0].first]
         wrists[acts[-1].last :] = wrists[acts[-1].last]
-        for before, after in zip(acts[:-1], acts[1:], strict=True):
+        for before, after in pairwise(acts):
             self._carry_over(wrists, shapes, before.last, after.first)
         return np.stack([rigid.apply(w, shape) for w, shape in zip(wrists, shapes, strict=True)])
 

@@ -21,8 +21,8 @@ _NECK_SHARE = {"neck02": 0.2, "neck03": 0.3, "head": 0.5}
 
 @dataclass(frozen=True)
 class HeadPose:
-    """turn: yaw to the left, nod down, tilt to the right shoulder, and opening of the jaw [degrees]; expressions: name →
-    weight 0..1."""
+    """turn: yaw to the left, nod down, tilt to the right shoulder [degrees]; jaw: its opening [degrees]; expressions:
+    name → weight 0..1."""
 
     turn: tuple[float, float, float]
     jaw: float

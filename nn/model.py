@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The network in torch: features of patches of controls, and Φ; the arithmetic of `features.py` and `runtime.py`."""
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .controls import Controls
+from .features import CHANGE_UNIT, COUNT, DEPTH_UNIT, MOMENTS, MOTION_UNIT, STATE_UNIT
+
+_MM = 1e-3
+
+
+class Phi(nn.Module):
+    """ReLU layers and a linear skip from features (…, COUNT) to displacement (…, 3) in `STATE_UNIT`."""
+
+    def __init__(self, hidden: int, depth: int):
+        super().__init__()
+        widths = [COUNT] + [hidden] * depth + [3]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.skip = nn.Linear(COUNT, 3, bias=False)
+        # Starts as "nothing changes": what z̄ predicts.
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
+        nn.init.zeros_(self.skip.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value = x
+        for layer in self.layers[:-1]:
+            value = torch.relu(layer(value))
+        return self.layers[-1](value) + self.skip(x)
+
+    def arrays(self) -> dict:
+        """Weights as the runtime takes them."""
+        layers = tuple((_array(layer.weight), _array(layer.bias)) for layer in self.layers)
+        return {"layers": layers, "skip": _array(self.skip.weight)}
+
+    def read(self, layers, skip: NDArray) -> None:
+        """Takes the weights of a file."""
+        with torch.no_grad():
+            for layer, (matrix, bias) in zip(self.layers, layers, strict=True):
+                layer.weight.copy_(torch.from_numpy(matrix))
+                layer.bias.copy_(torch.from_numpy(bias))
+            self.skip.weight.copy_(torch.from_numpy(skip))
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    return tensor.detach().cpu().numpy().astype(np.float32).copy()
+
+
+class Neighbourhoods:
+    """The kernels of a character's controls as dense matrices, to cut patches from."""
+
+    def __init__(self, controls: Controls, device: str):
+        k = len(controls)
+        dense = np.zeros((MOMENTS, k, k), np.float32)
+        for number, near in enumerate(controls.neighbours):
+            rows = np.repeat(np.arange(k), np.diff(near.start))
+            for m in range(3):
+                dense[3 * number + m][rows, near.index] = near.moments[:, m]
+        self.kernels = torch.from_numpy(dense).to(device)
+        self.frames = torch.from_numpy(np.ascontiguousarray(controls.frames)).to(device)
+        self.static = torch.from_numpy(controls.static).to(device)
+        self.points = controls.points
+
+    def patch(self, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Kernels (MOMENTS, p, p), frames (p, 3, 3) and static features (p, s) of chosen controls (p,)."""
+        rows = self.kernels.index_select(1, chosen).index_select(2, chosen)
+        return rows, self.frames[chosen], self.static[chosen]
+
+
+class Surroundings:
+    """What a batch of patches knows in advance of a window: everything but the state. Batch b, time t, controls p."""
+
+    def __init__(self, kernels: Tensor, frames: Tensor, static: Tensor, fields: Tensor, duration: Tensor):
+        """kernels (b, m, p, p); frames (b, p, 3, 3); static (b, p, s); fields (b, t+1, p, CHANNELS) in mm, the first
+        before the window; duration (b,) of a frame in `FRAME_UNIT`."""
+        b, m, p, _ = kernels.shape
+        self.kernels, self.frames = kernels.reshape(b, m * p, p), frames
+        depth, mean, area = fields[..., 0], fields[..., 1], fields[..., 2]
+        motion = fields[..., 3:]
+        own = torch.stack(
+            [
+                depth[:, 1:] * (_MM / DEPTH_UNIT),
+                mean[:, 1:] * (_MM / DEPTH_UNIT),
+                area[:, 1:],
+                (depth[:, 1:] - depth[:, :-1]) * (_MM / CHANGE_UNIT),
+            ],
+            dim=-1,
+        )
+        turned = torch.einsum("bpij,btpj->btpi", frames, motion[:, 1:]) * (_MM / MOTION_UNIT)
+        self.own = torch.cat([own, turned], dim=-1)  # (b, t, p, 7)
+        t = self.own.shape[1]
+        spread = torch.cat([depth[:, 1:, :, None], area[:, 1:, :, None], motion[:, 1:] * area[:, 1:, :, None]], dim=-1)
+        gathered = self.kernels @ spread.permute(0, 2, 1, 3).reshape(b, p, t * 5)
+        gathered = gathered.reshape(b, m, p, t, 5).permute(0, 3, 2, 1, 4)  # (b, t, p, m, 5)
+        vectors = torch.einsum("bpij,btpmj->btpmi", frames, gathered[..., 2:]) * (_MM / MOTION_UNIT)
+        self.gathered = torch.cat([gathered[..., :1] * (_MM / DEPTH_UNIT), gathered[..., 1:2], vectors], dim=-1)
+        self.constant = torch.cat([static, duration[:, None, None].expand(b, p, 1)], dim=-1)
+
+    def features(self, step: int, state: Tensor, change: Tensor) -> Tensor:
+        """(b, p, COUNT) of a step; state, change: (b, p, 3) in the cranium's frame [m]."""
+        b, p, _ = state.shape
+        own_state = torch.einsum("bpij,bpj->bpi", self.frames, state) / STATE_UNIT
+        own_change = torch.einsum("bpij,bpj->bpi", self.frames, change) / CHANGE_UNIT
+        around = (self.kernels @ state).reshape(b, MOMENTS, p, 3)
+        around = torch.einsum("bpij,bmpj->bpmi", self.frames, around) / STATE_UNIT
+        gathered = torch.cat([self.gathered[:, step], around], dim=-1).reshape(b, p, -1)
+        return torch.cat([self.own[:, step], own_state, own_change, gathered, self.constant], dim=-1)
+
+    def at_rest(self) -> Tensor:
+        """The features (b, p, COUNT) of an untouched face."""
+        b, p, s = self.constant.shape
+        return torch.cat([self.constant.new_zeros(b, p, COUNT - s), self.constant], dim=-1)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From performers to weights: record, prepare, train. A folder per character, as `cast.py` and `dataset.py` keep it."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import SimulationError
+from ..files import atomic_write
+from ..presets.motions.cast import load_cast
+from ..presets.motions.puppet import Puppet
+from ..progress import Job, Progress
+from ..sim.surface import Surface
+from .controls import SPACING
+from .dataset import finished, load_plan, make_plan, record_dataset, sequence_path
+from .recording import Recording
+from .samples import Person, Sample, make_sample
+from .weights import Weights, topology
+
+if TYPE_CHECKING:  # torch is only needed for training
+    from .training import Trained
+    from .training_settings import TrainSettings
+
+FRAMES = 240  # of a sequence: some five gestures of a hand
+CHECKPOINT, CURVE = "checkpoint.npz", "curve.json"
+_UNSEEN_SHARE = 8  # one sequence in so many is kept for judging
+_MAX_UNSEEN = 6
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What was recorded of one or more characters. minutes: of the recording; frames: of all sequences."""
+
+    people: list[Person]
+    seen: list[Sample]
+    unseen: list[Sample]
+    minutes: float
+    frames: int
+
+
+def record_job(
+    folders: Sequence[Path],
+    seeds: range,
+    *,
+    processes: int | None = None,
+    scheduler: str | None = None,
+    frames: int = FRAMES,
+    tissue: str = "default",
+    interaction: str = "touch",
+) -> Job[Recorded]:
+    """Records what is missing of `seeds` for each character's folder (with its cast) and reads everything."""
+    minutes = 0.0
+    for folder in folders:
+        make_plan(folder, frames, tissue, interaction)
+        started = time.monotonic()
+        if scheduler:
+            from .cluster import record_on_cluster
+
+            yield from record_on_cluster(folder, seeds, scheduler)
+        else:
+            yield from record_dataset(folder, seeds, processes)
+        minutes += (time.monotonic() - started) / 60
+    return (yield from read_job(folders, seeds, minutes))
+
+
+def read_job(folders: Sequence[Path], seeds: range, minutes: float = 0.0) -> Job[Recorded]:
+    """Reads the recorded sequences that there are. Raises SimulationError when there are fewer than two."""
+    people, seen, unseen, count = [], [], [], 0
+    for number, folder in enumerate(folders):
+        load_plan(folder)
+        puppet, template = load_cast(folder)
+        yield Progress("preparing", number / len(folders), "controls")
+        triangles = [(side, puppet.hands[side].triangles) for side in "LR" if side in puppet.hands]
+        there = finished(folder, seeds)
+        kept = unseen_seeds(there)
+        person = None
+        for k, seed in enumerate(there):
+            yield Progress("preparing", (number + k / len(there)) / len(folders), f"sequence {seed}")
+            recording = Recording.load(sequence_path(folder, seed))
+            if person is None:
+                person = Person.make(template, joined(triangles, recording.left), SPACING)
+                people.append(person)
+            sample = make_sample(recording, person, number)
+            (unseen if seed in kept else seen).append(sample)
+            count += len(recording)
+    return Recorded(people, seen, unseen, minutes, count)
+
+
+def unseen_seeds(there: Sequence[int]) -> list[int]:
+    """Of the recorded seeds those that are kept for judging: the last ones. Raises SimulationError below two."""
+    if len(there) < 2:
+        raise SimulationError("Two recorded sequences are the least to train on.", advice="Record more sequences.")
+    return sorted(there)[-min(_MAX_UNSEEN, max(1, len(there) // _UNSEEN_SHARE)) :]
+
+
+def recorded_seeds(folder: Path) -> list[int]:
+    """The seeds of all sequences in a dataset's folder. Raises CacheError where there is no dataset."""
+    load_plan(folder)
+    return sorted(int(path.stem.split("-")[1]) for path in folder.glob("sequence-*.npz"))
+
+
+def unseen_recordings(folder: Path) -> list[Recording]:
+    """The recorded sequences that training does not use."""
+    return [Recording.load(sequence_path(folder, seed)) for seed in unseen_seeds(recorded_seeds(folder))]
+
+
+def hand_surfaces(puppet: Puppet, recording: Recording) -> dict[str, Surface]:
+    """The hands of a recording as surfaces, by side."""
+    parts = {"L": recording.hands[0][: recording.left], "R": recording.hands[0][recording.left :]}
+    return {
+        side: Surface(vertices.astype(np.float64), puppet.hands[side].triangles, f"Hand.{side}")
+        for side, vertices in parts.items()
+        if len(vertices)
+    }
+
+
+def joined(triangles: Sequence[tuple[str, NDArray]], left: int) -> NDArray[np.int32]:
+    """Triangles of the given hands together; `left`: vertices of the left hand, which comes first."""
+    return np.concatenate([t + (left if side == "R" else 0) for side, t in triangles]).astype(np.int32)
+
+
+def train_job(
+    recorded: Recorded,
+    folders: Sequence[Path],
+    settings: "TrainSettings",
+    out: Path,
+    *,
+    start: Weights | None = None,
+    origin: dict[str, Any] | None = None,
+) -> Job["Trained"]:
+    """Trains and writes the weights to `out`, beside the first folder's checkpoint and curve. start: to adapt.
+
+    Raises SimulationError where torch is missing.
+    """
+    try:
+        from .training import train
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise SimulationError(
+            "Training needs PyTorch, which this Python does not have.",
+            advice="Install it with: pip install torch --index-url https://download.pytorch.org/whl/cpu",
+        ) from None
+    heads, hands = set(start.heads if start else ()), set(start.hands if start else ())
+    for folder in folders:
+        puppet, template = load_cast(folder)
+        heads.add(topology(template.n_skin, template.skin_triangles))
+        for hand in puppet.hands.values():
+            hands.add(topology(int(hand.triangles.max()) + 1, hand.triangles))
+    checkpoint = folders[0] / CHECKPOINT
+    trained = yield from train(
+        recorded.people, recorded.seen, recorded.unseen, settings, checkpoint=checkpoint, start=start
+    )
+    notes = {
+        "frames": recorded.frames,
+        "dataset_minutes": round(recorded.minutes, 2),
+        "train_minutes": round(trained.curve[-1][0], 2),
+        "rollout_mm": round(min(row[3] for row in trained.curve), 3),
+        "people": len(recorded.people),
+        **(origin or {}),
+    }
+    weights = replace(trained.weights, heads=tuple(sorted(heads)), hands=tuple(sorted(hands)), origin=notes)
+    weights.save(out)
+    with atomic_write(folders[0] / CURVE, "The training curve could not be written", "Free disk space.") as stream:
+        stream.write(json.dumps(trained.curve).encode())
+    checkpoint.unlink(missing_ok=True)
+    return replace(trained, weights=weights)
