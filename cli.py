@@ -10,6 +10,7 @@ from pathlib import Path
 from .errors import NephimError, RigError
 from .progress import drive
 
+_REGIONS = ("cheek", "lips", "scalp", "cartilage")  # bridge.weights.REGIONS, which needs bpy
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
@@ -55,6 +56,13 @@ def _millimetres(text: str) -> float:
     return value
 
 
+def _painted(text: str) -> tuple[str, str]:
+    region, _, group = text.partition("=")
+    if region not in _REGIONS or not group:
+        raise argparse.ArgumentTypeError(f"'{text}' is not REGION=GROUP with a region of {', '.join(_REGIONS)}")
+    return region, group
+
+
 def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     """The grammar. `file_needed`: FILE.blend must be given, because no file is open (outside Blender)."""
     parser = _Parser(prog="nephim", description="Hands that really touch faces.")
@@ -73,6 +81,14 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     setup.add_argument("--cranium", metavar="OBJECT", help="the character's own skull surface without jaw")
     setup.add_argument("--head-bone", metavar="ARMATURE:BONE", help="the bone that carries the cranium")
     setup.add_argument("--jaw-bone", metavar="ARMATURE:BONE", help="the bone that carries the jaw")
+    setup.add_argument(
+        "--stiffness",
+        type=_painted,
+        action="append",
+        default=[],
+        metavar="REGION=GROUP",
+        help=f"vertex group or float attribute that is as stiff as one of: {', '.join(_REGIONS)}; may be repeated",
+    )
     setup.add_argument("--neutral-frame", type=int, metavar="N", help="frame of the rest face without contact")
     setup.add_argument("-o", "--output", type=Path, metavar="OUT.blend", help="save here instead of FILE.blend")
 
@@ -201,6 +217,7 @@ def _setup(parsed: argparse.Namespace) -> str:
         head_bone=parsed.head_bone,
         jaw_bone=parsed.jaw_bone,
         neutral_frame=parsed.neutral_frame,
+        stiffness=dict(parsed.stiffness),
     )
     return f"{rig.summary(found)} Saved {save_blend(parsed.output)}."
 

@@ -18,16 +18,23 @@ from ..sim.surface import Surface
 from .meshes import mesh_positions, to_world, world_matrix
 from .rig import Part, Rig, scene_object
 from .stack import tracked_state
+from .weights import stiffness_groups
 
 
 class NeutralSurfaces(NamedTuple):
-    """The surfaces at the neutral frame: world space, metres, float64. None where there is no such part."""
+    """The surfaces at the neutral frame: world space, metres, float64. None where there is no such part.
+
+    upright: (3, 3) rotation to the world from the space the character was modelled in, where its axes are those of the
+    scene: the head bone's from rest to the neutral frame; None without one. groups: see `weights.stiffness_groups`.
+    """
 
     head: Surface
     left: Surface | None
     right: Surface | None
     jaw: Surface | None
     cranium: Surface | None
+    upright: NDArray[np.float64] | None = None
+    groups: dict[str, NDArray[np.float32]] | None = None
 
 
 class ObjectState(NamedTuple):
@@ -116,7 +123,15 @@ class SurfaceReader:
         rig = self.rig
         head = surface(rig.head)
         assert head is not None
-        return NeutralSurfaces(head, surface(rig.left), surface(rig.right), surface(rig.jaw), surface(rig.cranium))
+        return NeutralSurfaces(
+            head,
+            surface(rig.left),
+            surface(rig.right),
+            surface(rig.jaw),
+            surface(rig.cranium),
+            self._upright(),
+            stiffness_groups(self.scene, rig.head),
+        )
 
     def read(self, frame: int) -> TrackedFrame:
         """Sets the scene's frame and reads it. Raises SurfaceError.
@@ -260,6 +275,15 @@ class SurfaceReader:
         self.scene.frame_set(self.rig.neutral_frame)
         for bone in bones:
             self._neutral_bones[bone] = self._bone_matrix(bone, self.view_layer.depsgraph)
+
+    def _upright(self) -> NDArray[np.float64] | None:
+        """How the head bone turned the head from rest to the frame the scene stands at, (3, 3)."""
+        bone = self.rig.head_bone
+        if bone is None:
+            return None
+        rest = np.array(scene_object(bone[0]).data.bones[bone[1]].matrix_local, np.float64)
+        posed = self._bone_matrix(bone, self.view_layer.depsgraph)
+        return rigid_motion(rest, posed, bone, self.scene.frame_current)[:3, :3]
 
     def _bone_matrix(self, bone: tuple[str, str], depsgraph: Any) -> NDArray[np.float64]:
         armature = scene_object(bone[0]).evaluated_get(depsgraph)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Setup: who is head and who are the hands, told by names and kept in the scene."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import bpy
 from bpy.props import IntProperty, StringProperty
 
 from ..bridge.rig import Rig, read_rig
+from ..bridge.weights import REGIONS, stiffness_groups
 from ..errors import NephimError, RigError
 from . import problems
 from .jobs import is_free
@@ -15,6 +17,7 @@ from .jobs import is_free
 _DECIDED = (
     "head", "head_group", "left", "left_group", "right", "right_group", "jaw", "cranium",
     "head_armature", "head_bone", "jaw_armature", "jaw_bone", "neutral_frame",
+    *(f"{region}_group" for region in REGIONS),
 )  # fmt: skip
 
 
@@ -29,11 +32,12 @@ def setup(
     head_bone: str | None = None,
     jaw_bone: str | None = None,
     neutral_frame: int | None = None,
+    stiffness: Mapping[str, str] | None = None,
 ) -> Rig:
     """Writes the roles into `scene.nephim` and checks them; on a RigError the settings are as before.
 
     head, left, right: OBJECT[:VERTEX_GROUP]; jaw, cranium: OBJECT; bones: ARMATURE:BONE; what is None is cleared.
-    neutral_frame: default the first frame of the scene.
+    neutral_frame: default the first frame of the scene. stiffness: region → vertex group or float attribute.
     """
     settings = scene.nephim
     before = {name: getattr(settings, name) for name in _DECIDED}
@@ -52,7 +56,11 @@ def setup(
             setattr(settings, f"{role}_armature", armature)
             setattr(settings, f"{role}_bone", bone)
         settings.neutral_frame = scene.frame_start if neutral_frame is None else neutral_frame
-        return read_rig(scene)
+        for region in REGIONS:
+            setattr(settings, f"{region}_group", (stiffness or {}).get(region, ""))
+        rig = read_rig(scene)
+        stiffness_groups(scene, rig.head)
+        return rig
     except NephimError:
         for name, value in before.items():
             setattr(settings, name, value)

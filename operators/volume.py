@@ -29,7 +29,14 @@ def volume_job(scene: Any) -> Job["Template"]:
 
     path = volume_path()
     surfaces = SurfaceReader(scene, read_rig(scene)).neutral()
-    job = build_template(surfaces.head, surfaces.jaw, surfaces.cranium, settings=volume_settings(scene))
+    job = build_template(
+        surfaces.head,
+        surfaces.jaw,
+        surfaces.cranium,
+        settings=volume_settings(scene),
+        groups=surfaces.groups,
+        upright=surfaces.upright,
+    )
     template = yield from aside(job)
     template.save(path)
     return template
@@ -41,9 +48,12 @@ def load_volume(surfaces: Any, scene: Any) -> "Template":
     from ..sim.volume import fingerprint
 
     template = Template.load(volume_path())
-    if template.fingerprint != fingerprint([surfaces.head, surfaces.jaw, surfaces.cranium], volume_settings(scene)):
+    now = fingerprint(
+        [surfaces.head, surfaces.jaw, surfaces.cranium], volume_settings(scene), surfaces.groups, surfaces.upright
+    )
+    if template.fingerprint != now:
         raise CacheError(
-            "The volume was built from another mesh, neutral frame or edge length than the scene has now.",
+            "The volume was built from another mesh, neutral pose, stiffness or edge length than the scene has now.",
             object=surfaces.head.name,
             advice="Build the volume again.",
         )

@@ -5,6 +5,7 @@ from typing import Any
 
 import bpy
 
+from ..bridge.weights import REGIONS
 from ..operators.state import volume_state
 from .sidebar import Step, paragraph
 
@@ -50,6 +51,20 @@ class NEPHIM_PT_bones(Step, bpy.types.Panel):
         layout.prop(settings, "jaw", text="Own Jaw")
 
 
+class NEPHIM_PT_stiffness(Step, bpy.types.Panel):
+    """Where tissue is as stiff as lips, scalp or cartilage, if not where it is found to be"""
+
+    bl_label = "Stiffness"
+    bl_idname = "NEPHIM_PT_stiffness"
+    bl_parent_id = "NEPHIM_PT_character"
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        if settings.head is None:
+            return
+        for region in REGIONS:
+            layout.prop_search(settings, f"{region}_group", settings.head, "vertex_groups")
+
+
 class NEPHIM_PT_volume(Step, bpy.types.Panel):
     """Skin, soft tissue, jaw and cranium as one volume"""
 
@@ -72,4 +87,4 @@ class NEPHIM_PT_volume(Step, bpy.types.Panel):
             paragraph(context, layout, note, icon="INFO")
 
 
-CLASSES = (NEPHIM_PT_character, NEPHIM_PT_bones, NEPHIM_PT_volume)
+CLASSES = (NEPHIM_PT_character, NEPHIM_PT_bones, NEPHIM_PT_stiffness, NEPHIM_PT_volume)
