@@ -37,6 +37,7 @@ from .tunnelling import tunnelled
 
 SCRIPT = "face_rub"
 BLENDER = {"blender_cloth": "CLOTH", "blender_softbody": "SOFT_BODY"}
+_BEFORE, _AFTER = 3, 6  # frames played before the first contact and after the last
 _CONVERGENCE_FRAMES = 3  # of those in contact; Newton's method takes a minute for one
 
 
@@ -45,17 +46,21 @@ class Bench:
 
     def __init__(self, character: Character, template: Template, interaction: Interaction, folder: Path):
         self.template, self.folder = template, folder
+        self.settings = PhysicsSettings.load("default", "touch")
         head = template.head_vertices.astype(np.float32)
         frames = [dataclasses.replace(frame, head=head) for frame in interaction.frames]
-        self.interaction = dataclasses.replace(interaction, frames=frames)
-        self.settings = PhysicsSettings.load("default", "touch")
         self.hands = hand_surfaces(character, frames[0])
         self.hand_triangles = {side: hand.triangles for side, hand in self.hands.items()}
         self.meters = Meters(template, self.settings, character)
+        self.interaction = dataclasses.replace(interaction, frames=frames)
         self.tracked = self.play("tracked").skins
         self.before = self.meters.depths(self.interaction, self.tracked)
-        # Frames in which the tracked hands touch: the others cost next to nothing and would flatter every method.
-        self.touching = [k for k, found in enumerate(self.before) if any(p.gap == 0 for p in found)]
+        # Frames in which the tracked hands touch: the others cost next to nothing and would flatter the physics.
+        touching = [k for k, found in enumerate(self.before) if any(p.gap == 0 for p in found)]
+        first, end = max(touching[0] - _BEFORE, 0), touching[-1] + 1 + _AFTER
+        self.touching = [k - first for k in touching]
+        self.tracked, self.before = self.tracked[first:end], self.before[first:end]
+        self.interaction = dataclasses.replace(interaction, frames=frames[first:end])
 
     def play(self, method: str) -> Run:
         return run(self.interaction, make_method(method, self.template, self.settings, self.hands))
@@ -105,8 +110,13 @@ class Bench:
 
     def blender(self) -> tuple[dict[str, Run], float]:
         """Blender's own simulations, and the mean time [ms] to write a result into a shape key."""
-        scene = BlenderScene(self.template, self.tracked[0], self.interaction.frames, self.hand_triangles, self.folder)
-        runs = {name: scene.run(kind) for name, kind in BLENDER.items()}
+        runs = {}
+        for name, kind in BLENDER.items():
+            # A new scene takes the place of the one before.
+            scene = BlenderScene(
+                kind, self.template, self.tracked[0], self.interaction.frames, self.hand_triangles, self.folder
+            )
+            runs[name] = scene.run()
         return runs, float(np.mean([scene.write(self.tracked[k]) for k in self.touching]))
 
 

@@ -7,7 +7,7 @@ the settings.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,24 +42,24 @@ CLOTH_COLLISION = {
     "use_self_collision": False,
 }
 SOFT_BODY = {
-    "mass": 0.1,
-    "friction": 5.0,
-    "goal_default": 1.0,
-    "goal_spring": 0.5,
-    "goal_friction": 10.0,
-    "use_edges": True,
-    "pull": 0.9,
-    "push": 0.9,
-    "damping": 20.0,
-    "bend": 1.0,
-    "use_stiff_quads": False,
-    "use_face_collision": False,
-    "use_edge_collision": False,
-    "use_self_collision": False,
-    "step_min": 10,
-    "step_max": 100,
+    "mass": 1.0,
+    "friction": 2.0,
+    # Blender takes the fourth power of the weights, between these two: with 0 for the least, nothing would hold cheeks.
+    "goal_min": 0.95,
+    "goal_max": 1.0,
+    "goal_spring": 0.99,
+    "goal_friction": 20.0,
+    "pull": 0.5,
+    "push": 0.5,
+    "damping": 5.0,
+    "bend": 0.0,
+    "step_min": 5,
+    "step_max": 50,
 }
-HAND = {"thickness_outer": 0.001, "thickness_inner": 0.005, "cloth_friction": 5.0, "damping": 0.5}
+HAND = {"damping": 0.1, "cloth_friction": 5.0}
+HAND_DISTANCES = {"thickness_outer": 0.001, "thickness_inner": 0.01}
+# A soft body's forces do not know how large it is: a head of real size explodes, one ten times as large behaves.
+SCALE = {"CLOTH": 1.0, "SOFT_BODY": 10.0}
 
 
 def held(template: Template) -> NDArray[np.float64]:
@@ -71,32 +71,32 @@ def held(template: Template) -> NDArray[np.float64]:
 class BlenderScene:
     """The open file, emptied: head and hands of an interaction with 30 frames a second.
 
-    skin: (n_skin, 3) [m] the head, which does not move; hand_triangles: side → (m, 3); folder: for the point caches of
-    the hands. The head has a basis and an empty shape key, as a result is written into.
+    kind: CLOTH or SOFT_BODY. skin: (n_skin, 3) [m] the head, which does not move; hand_triangles: side → (m, 3);
+    folder: for the point caches of the hands. The head has a basis and a shape key that a result is written into.
     """
 
     def __init__(
         self,
+        kind: str,
         template: Template,
         skin: NDArray,
         frames: Sequence[TrackedFrame],
         hand_triangles: dict[str, NDArray],
         folder: Path,
-        scale: float = 1.0,
     ):
         bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+        self.kind, self.scale, self.count = kind, SCALE[kind], len(frames)
         self.scene = bpy.context.scene
         self.scene.render.fps, self.scene.render.fps_base = 30, 1.0
-        self.count = len(frames)
         self.scene.frame_start, self.scene.frame_end = FIRST, FIRST + self.count - 1
-        self.scale = scale
-        self.head = add_mesh("Head", scale * skin, template.skin_triangles)
+        self.head = add_mesh("Head", self.scale * skin, template.skin_triangles)
         add_groups(self.head, [HELD], held(template)[:, None])
         self.head.shape_key_add(name="Basis", from_mix=False)
         self.key = self.head.shape_key_add(name="Result", from_mix=False)
+        self.key.value = 0.0  # newer Blenders begin with 1
         for side, triangles in hand_triangles.items():
             track = np.stack([{"L": f.left, "R": f.right}[side] for f in frames])
-            _add_hand(f"Hand.{side}", scale * track, triangles, folder / f"hand-{side}.pc2")
+            _add_hand(f"Hand.{side}", track, triangles, folder / f"hand-{side}.pc2", self.scale)
 
     def play(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Every frame in order: the head (f, n_skin, 3) [m], and how long it took to evaluate [ms] (f,)."""
@@ -109,35 +109,31 @@ class BlenderScene:
             skins.append(mesh_positions(evaluated.data) / np.float32(self.scale))
         return np.stack(skins), np.array(times)
 
-    def rest_ms(self) -> NDArray[np.float64]:
-        """How long each frame takes without a simulation [ms] (f,)."""
-        return self.play()[1]
-
     @contextmanager
-    def simulated(self, kind: str):
-        """The head as CLOTH or SOFT_BODY."""
-        modifier = self.head.modifiers.new(kind, kind)
+    def simulated(self) -> Iterator[None]:
+        """The head as cloth or soft body."""
+        modifier = self.head.modifiers.new(self.kind, self.kind)
         modifier.point_cache.frame_start, modifier.point_cache.frame_end = FIRST, FIRST + self.count - 1
         settings = modifier.settings
-        if kind == "CLOTH":
+        if self.kind == "CLOTH":
             settings.vertex_group_mass = HELD
             _set(settings, CLOTH)
             _set(modifier.collision_settings, CLOTH_COLLISION)
         else:
-            settings.use_goal = True
+            settings.use_goal = settings.use_edges = True
             settings.vertex_group_goal = HELD
             _set(settings, SOFT_BODY)
         settings.effector_weights.gravity = 0.0  # the tracked face already hangs as it does
         try:
-            yield modifier
+            yield
         finally:
             self.head.modifiers.remove(modifier)
 
-    def run(self, kind: str) -> Run:
-        """The interaction by CLOTH or SOFT_BODY; the evaluation of everything else is taken off the times."""
-        self.rest_ms()  # once for nothing: memory is fetched, files are read
-        rest = np.median(self.rest_ms())
-        with self.simulated(kind):
+    def run(self) -> Run:
+        """The interaction; what the evaluation of everything else costs is taken off the times."""
+        self.play()  # once for nothing: memory is fetched, files are read
+        rest = np.median(self.play()[1])
+        with self.simulated():
             skins, times = self.play()
         return Run(skins, [{"ms": float(max(ms - rest, 0.0))} for ms in times])
 
@@ -151,17 +147,18 @@ class BlenderScene:
         return 1000 * (time.perf_counter() - started)
 
 
-def _add_hand(name: str, track: NDArray, triangles: NDArray, path: Path) -> None:
+def _add_hand(name: str, track: NDArray, triangles: NDArray, path: Path, scale: float) -> None:
+    """track: (f, n, 3) [m]."""
     with atomic_write(path, f"{path} could not be written", "Free disk space.") as stream:
         stream.write(HEADER.pack(MAGIC, 1, track.shape[1], float(FIRST), 1.0, len(track)))
-        stream.write(np.ascontiguousarray(track, "<f4").tobytes())
-    obj = add_mesh(name, track[0], triangles)
+        stream.write(np.ascontiguousarray(scale * track, "<f4").tobytes())
+    obj = add_mesh(name, scale * track[0], triangles)
     cache: Any = obj.modifiers.new("Motion", "MESH_CACHE")
     cache.cache_format, cache.filepath = "PC2", str(path.absolute())
     cache.forward_axis, cache.up_axis = "POS_Y", "POS_Z"
     cache.frame_start = float(FIRST)
     obj.modifiers.new("Collision", "COLLISION")
-    _set(obj.collision, HAND)
+    _set(obj.collision, HAND | {name: scale * distance for name, distance in HAND_DISTANCES.items()})
 
 
 def _set(struct: Any, values: dict[str, Any]) -> None:
