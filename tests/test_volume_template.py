@@ -198,4 +198,4 @@ def test_a_tilted_head_gets_the_same_volume(head, template):
     along = np.einsum("ij,ij->i", tilted.bone_direction[:n] @ turn, template.bone_direction[:n])
     assert np.median(along) > 0.99
     assert np.median(np.abs(tilted.tissue_depth[:n] - template.tissue_depth[:n])) < 5e-4
-    assert tilted.jaw_vertices.mean(0) == pytest.approx(turn @ template.jaw_vertices.mean(0), abs=5e-4)
+    assert tilted.jaw_vertices.mean(0) == pytest.approx(turn @ template.jaw_vertices.mean(0), abs=5e-3)
