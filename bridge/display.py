@@ -104,7 +104,9 @@ def write(preview: Any, positions: NDArray[np.float32], colours: NDArray[np.floa
     mesh.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(positions, np.float32).ravel())
     if colours is not None:
         mesh.attributes[COLOURS].data.foreach_set("color", colours.ravel())
-    mesh.update_tag()
+    # Setting one vertex the slow way tells Blender that all have moved: until 4.5 the attribute leaves normals as
+    # they were.
+    mesh.vertices[0].co = mesh.vertices[0].co
 
 
 def colour_by(scene: Any, what: str) -> None:
@@ -128,25 +130,37 @@ def colour_by(scene: Any, what: str) -> None:
         slot.material = _colour_material() if coloured else own
 
 
-def colours(
-    what: str, result: SimulatedFrame, refinement: Any, head: NDArray[np.int32], n_vertices: int, end: float
-) -> NDArray[np.float32] | None:
-    """Linear RGBA (n_vertices, 4) by 'displacement', with `end` [m] as the end of the scale, or by 'contact'.
+class Painter:
+    """Vertex colours of a frame. refinement: (n_skin, n_head) sparse; head: (n_head,) its vertices in its object."""
 
-    refinement: (n_skin, n_head) sparse; head: (n_head,) the head's vertices in its object. None for 'none'.
-    """
-    if what == "none":
-        return None
-    painted = np.tile(np.array([*_PLAIN, 1.0], np.float32), (n_vertices, 1))
-    if what == "displacement":
-        moved = np.linalg.norm(result.skin[: len(head)] - result.tracked[: len(head)], axis=1)
-        painted[head, :3] = displacement_colours(moved / end)
-    else:
-        touched = np.zeros(refinement.shape[0], np.float32)
+    def __init__(self, refinement: Any, head: NDArray[np.int32], n_vertices: int):
+        self.head, self.n_vertices, self.n_skin = head, n_vertices, refinement.shape[0]
+        self._spread = abs(refinement).T.tocsr()  # fairing has negative entries
+
+    def paint(self, what: str, result: SimulatedFrame, end: float) -> NDArray[np.float32] | None:
+        """Linear RGBA (n_vertices, 4) by 'displacement', with `end` [m] as the end of the scale, or by 'contact'; None
+        for 'none'."""
+        if what == "none":
+            return None
+        if what == "displacement":
+            offset = result.skin[: len(self.head)] - result.tracked[: len(self.head)]
+            share = np.sqrt(np.einsum("ij,ij->i", offset, offset)) / end
+            painted = self._plain(displacement_colours(np.zeros(1))[0])
+            some = np.flatnonzero(share)
+            painted[self.head[some], :3] = displacement_colours(share[some])
+            return painted
+        touched = np.zeros(self.n_skin, np.float32)
         touched[result.contacts] = 1.0
-        share = np.minimum(abs(refinement).T @ touched, 1.0)[:, None]  # fairing has negative entries
-        painted[head, :3] += share * (np.array(_CONTACT, np.float32) - painted[head, :3])
-    return painted
+        share = np.minimum(self._spread @ touched, 1.0)
+        some = np.flatnonzero(share)
+        painted = self._plain(_PLAIN)
+        painted[self.head[some], :3] += share[some, None] * (np.array(_CONTACT) - _PLAIN)
+        return painted
+
+    def _plain(self, colour: Any) -> NDArray[np.float32]:
+        painted = np.empty((self.n_vertices, 4), np.float32)
+        painted[:] = (*colour, 1.0)
+        return painted
 
 
 def _plain_copy(head: Any) -> Any:

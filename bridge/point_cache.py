@@ -309,9 +309,10 @@ def head_to_object(rig: Any, reader: Any, frame: int, skin_world: NDArray) -> ND
     n_head = len(rig.head.indices)
     if len(skin_world) < n_head:
         raise ValueError(f"{len(skin_world)} skin vertices for a head of {n_head}")
-    moved = skin_world[:n_head].astype(np.float64) - reader.last.head
+    moved = skin_world[:n_head] - reader.last.head
     state = reader.head
     positions = state.positions.copy()
-    local = np.linalg.solve(state.matrix[:3, :3], moved.T).T
-    positions[rig.head.indices] += np.where(moved != 0, local, 0).astype(np.float32)
+    changed = np.flatnonzero(moved[:, 0].astype(bool) | moved[:, 1].astype(bool) | moved[:, 2].astype(bool))
+    local = np.linalg.solve(state.matrix[:3, :3], moved[changed].astype(np.float64).T).T
+    positions[rig.head.indices[changed]] += local.astype(np.float32)
     return positions

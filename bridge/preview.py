@@ -27,7 +27,7 @@ class Preview:
 
     def __init__(self, scene: Any, rig: Rig, simulation: Any, template: Any, reader: SurfaceReader):
         self.rig, self.simulation, self.reader = rig, simulation, reader
-        self.refinement = template.refinement
+        self.painter = display.Painter(template.refinement, rig.head.indices, rig.head.n_vertices)
         self.frame_rate = float(getattr(simulation, "frame_rate", 24.0))
         self.names = _names(scene)
         self.times: dict[str, deque[float]] = {name: deque(maxlen=_SHOWN) for name in ("read", "step", "write", "all")}
@@ -50,14 +50,7 @@ class Preview:
         stepped = time.perf_counter()
         settings = scene.nephim
         positions = head_to_object(self.rig, self.reader, tracked.frame, result.skin)
-        painted = display.colours(
-            settings.preview_colour,
-            result,
-            self.refinement,
-            self.rig.head.indices,
-            self.rig.head.n_vertices,
-            1e-3 * settings.preview_scale_mm,
-        )
+        painted = self.painter.paint(settings.preview_colour, result, 1e-3 * settings.preview_scale_mm)
         converted = time.perf_counter()
         display.write(preview, positions, painted)
         ended = time.perf_counter()

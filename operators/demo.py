@@ -52,10 +52,11 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     return f"{report.table(measured)}\n{out / 'demo.blend'}"
 
 
-def add_demo_job(scene_name: str = "NePHIM Demo") -> Job[str]:
+def add_demo_job(archive: Path | None = None) -> Job[str]:
     """Adds the demo character with its motion, set up: to the open scene where that is empty, else to a new one.
 
-    Raises NephimError where its data cannot be had, or where it is there already.
+    archive: what `fetch_character_data` returned, if that is at hand. Raises NephimError where its data cannot be had,
+    or where it is there already.
     """
     from ..presets.demo import scene as demo
     from ..presets.demo.assets import fetch_character_data
@@ -66,10 +67,11 @@ def add_demo_job(scene_name: str = "NePHIM Demo") -> Job[str]:
             f"The file has an object '{taken[0]}' already, as the demo character has.",
             advice="Add it to another file, or rename yours.",
         )
-    archive = yield from fetch_character_data(_assets_folder())
+    if archive is None:
+        archive = yield from fetch_character_data(_assets_folder())
     yield Progress("demo scene", 0.0)
     if bpy.context.scene.objects:
-        bpy.context.window.scene = bpy.data.scenes.new(scene_name)
+        bpy.context.window.scene = bpy.data.scenes.new("NePHIM Demo")
     demo.build_demo_scene(archive)
     scene = bpy.context.scene
     found = rig.setup(

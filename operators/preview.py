@@ -40,9 +40,14 @@ def message(scene: Any) -> str:
     return _messages.get(scene.session_uid, "")
 
 
+def preview_of(scene: Any) -> Preview | None:
+    """The preview that runs in a scene."""
+    return _previews.get(scene.session_uid)
+
+
 def figures(scene: Any) -> list[str]:
     """Times of the preview for the sidebar."""
-    preview = _previews.get(scene.session_uid)
+    preview = preview_of(scene)
     ms = preview.milliseconds() if preview is not None else {}
     if not ms:
         return []

@@ -19,7 +19,12 @@ _LEAST_SIZE = 0.05  # of a hand, relative to the head
 
 def shrunk(hand: NDArray, head: NDArray) -> bool:
     """Whether a hand (n, 3) is too small beside a head (m, 3) to be one: rigs hide hands by a scale of 0."""
-    return bool(np.linalg.norm(np.ptp(hand, axis=0)) < _LEAST_SIZE * np.linalg.norm(np.ptp(head, axis=0)))
+    return bool(_size(hand) < _LEAST_SIZE * _size(head))
+
+
+def _size(points: NDArray) -> float:
+    """Diagonal of the bounding box [m]; transposed first, because numpy reduces long rows fast and short ones slowly."""
+    return float(np.linalg.norm(np.ptp(np.ascontiguousarray(points.T), axis=1)))
 
 
 def jumped_hands(before: TrackedFrame | None, after: TrackedFrame, duration: float) -> NDArray[np.bool_]:

@@ -144,6 +144,20 @@ def test_the_head_is_hidden_but_still_animated(scene, counter):
     assert preview_object.hide_render and not head.hide_render
 
 
+def test_normals_follow(scene, counter):
+    """Shading of the deformed skin: as if Blender had been given the positions the slow way."""
+    scene.frame_set(4)
+    preview_object = scene.nephim.preview_object
+    bpy.context.view_layer.update()
+    seen = preview_object.evaluated_get(bpy.context.view_layer.depsgraph).data
+    fresh = bpy.data.meshes.new("fresh")
+    fresh.from_pydata(shown(scene).tolist(), [], [list(polygon.vertices) for polygon in preview_object.data.polygons])
+    values = [np.empty(3 * len(mesh.vertices), np.float32) for mesh in (seen, fresh)]
+    for mesh, value in zip((seen, fresh), values, strict=True):
+        mesh.vertex_normals.foreach_get("vector", value)
+    assert np.abs(values[0] - values[1]).max() < 1e-4
+
+
 def test_colours(scene, counter):
     scene.nephim.preview_scale_mm = 1000 * DENT
     for what in ("displacement", "contact"):

@@ -17,7 +17,7 @@ TOOLS = ("Xvfb", "xdotool", "import")
 _PAUSE = 0.15  # [s] for Blender to take an event in and draw
 _DRAWN = 1.0  # [s] until what has changed is on the screen; the processor draws it
 _ASIDE = (1450, 300)  # where the mouse covers nothing
-_START_SECONDS = 120
+_START_SECONDS = 300
 _STEP = 16  # [px] between two places where a button is looked for; buttons are 20 high
 
 
@@ -50,7 +50,7 @@ class Window:
     def __exit__(self, *_: object) -> None:
         self._ends.close()
 
-    def run(self, code: str, timeout: float = 60.0):
+    def run(self, code: str, timeout: float = 300.0):
         """Runs Python inside Blender and returns what it left in `result`. Raises AssertionError with its traceback."""
         self._connection.settimeout(timeout)
         self._connection.sendall(json.dumps(code).encode() + b"\n")
