@@ -34,7 +34,7 @@ CLOTH = {
     "quality": 10,  # steps a frame: hands move up to 5 mm between two frames
     "mass": 0.1,
     "air_damping": 5.0,
-    "pin_stiffness": 5.0,
+    "pin_stiffness": 20.0,
 }
 CLOTH_COLLISION = {
     "collision_quality": 4,
