@@ -3,6 +3,8 @@
 # make test   linters, then the tests with the bpy module, then the same tests in the real Blender
 # make bench-interactions  scripted interactions by every method: table and picture strips, into build/bench/
 # make bench-sim  time, accuracy and quality of a frame, against the baseline and Blender's own: into build/bench-sim/
+# make train-demo  records the demo character and trains the network that comes with the add-on (an hour or more)
+# make bench-net   that network against the physics on unseen motions, into build/network/
 # make setup  only the environment in .venv; make lint only the linters
 #
 # PYTHON         the Python 3.11 that makes .venv
@@ -14,10 +16,11 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 # 4.5 LTS: the newest long-term Blender whose module runs on Python 3.11.
 BPY := bpy>=4.5.15,<4.6
+TORCH ?= https://download.pytorch.org/whl/cpu
 # Tests and demo never see the user's own preferences and add-ons.
 export BLENDER_USER_RESOURCES := $(CURDIR)/build/resources
 
-.PHONY: demo test lint setup clean bench-interactions bench-sim
+.PHONY: demo test lint setup clean bench-interactions bench-sim train-demo bench-net
 
 demo: setup
 	@$(RUN) -m nephim demo --out build/demo --assets build/assets
@@ -32,6 +35,12 @@ bench-interactions: setup
 bench-sim: setup
 	@$(RUN) -m benchmarks.bench_sim --out build/bench-sim --assets build/assets
 
+train-demo: setup
+	@$(RUN) -m benchmarks.train_demo --assets build/assets
+
+bench-net: setup
+	@$(RUN) -m benchmarks.bench_net --assets build/assets
+
 lint: setup build/package/nephim
 	@$(RUN) -m ruff check .
 	@cd build/package && ../../$(RUN) -m mypy --config-file ../../pyproject.toml --package nephim
@@ -41,7 +50,9 @@ setup: $(VENV)/.ready
 # The stamp is written last, so an interrupted set-up starts again.
 $(VENV)/.ready: pyproject.toml
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	@echo "Setting up $(VENV) (once, about 600 MB)"
+	@echo "Setting up $(VENV) (once, about 800 MB)"
+	@# Training needs no graphics card here: the small build first, else the next line would bring the large one.
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --index-url $(TORCH) 'torch>=2.4,<3' || true
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]' '$(BPY)'
 	@touch $@
 

@@ -118,7 +118,7 @@ class Network:
         return SimulatedFrame(skin, tracked, contacts, statistics)
 
     def advance(self, hands: NDArray[np.float32], moved: NDArray[np.float32]) -> None:
-        """One step in the cranium's frame: hands (n, 3); moved (k, 3), motion of the tracked skin at the controls [m]."""
+        """One step in the cranium's frame: hands (n, 3); moved (k, 3), of the tracked skin at the controls [m]."""
         before = hands if self._first else self._hands_before
         self._first = False
         felt = self.field.compute(hands, before, moved)

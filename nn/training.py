@@ -7,6 +7,7 @@ kept; an interrupted training goes on from its checkpoint.
 
 import json
 import time
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +26,8 @@ from .training_settings import TrainSettings
 from .weights import Weights
 
 # Share of the training time until which windows have this many frames.
-WINDOWS = ((0.30, 1), (0.45, 4), (0.65, 8), (0.80, 16), (0.92, 32), (1.0, 64))
+WINDOWS = ((0.10, 1), (0.25, 4), (0.45, 8), (0.70, 16), (0.90, 32), (1.0, 64))
+_WINDOW_TO_ADAPT = 16
 _POINT_STEPS = 16384  # controls × frames in a batch: short windows come in larger batches
 _CORE = 0.6  # share of a patch, from its middle, that learns; the state of what lies around it is given
 _NOISE = 3e-4  # [m] on the initial states, so that the network learns to correct its own errors
@@ -195,10 +197,12 @@ def train(
     lowest = min((row[3] for row in curve), default=np.inf)
     since, notes, losses, before = 0, [], [], time.monotonic()
     total = 60 * settings.minutes
+    longest = min(len(sample) for sample in samples) - 2
     next_look = (len(curve) + 1) * total / settings.evaluations
     while spent < total:
         share = spent / total
-        window = next(w for end, w in WINDOWS if share < end) if start is None else 16
+        window = next(w for end, w in WINDOWS if share < end) if start is None else _WINDOW_TO_ADAPT
+        window = min(window, longest)
         for group in optimiser.param_groups:  # warms up, then falls as a cosine to a fiftieth
             warm = min(1.0, share / 0.01 + 0.05)
             group["lr"] = settings.rate * warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * share)))
@@ -272,7 +276,7 @@ def _read_checkpoint(path, settings, phi, optimiser):
                     name: torch.from_numpy(stored[f"adam.{k}.{name}"]) for name in ("exp_avg", "exp_avg_sq", "step")
                 }
             low, high = torch.from_numpy(stored["low"]), torch.from_numpy(stored["high"])
-    except (OSError, KeyError, ValueError, EOFError) as error:
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise CacheError(f"The checkpoint {path} is damaged ({error}).", advice="Delete it to train anew.") from error
     best = path.with_name(path.stem + "-best.npz")
     curve = [tuple(row) for row in note["curve"]]

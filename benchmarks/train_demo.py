@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make train-demo`: records the demo character with the physics and trains the network that comes with the add-on.
+
+Leaves presets/networks/demo.npz, and in build/network/ the recorded sequences, a picture of where hands touched and one
+of the training. An interrupted run goes on. Motions and initial weights follow from seeds; as training is stopped by
+time and adds in parallel, weights agree between runs in quality, not in every digit.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from nephim.nn.dataset import finished, write_manifest
+from nephim.nn.pipeline import CURVE, read_job, record_job, train_job
+from nephim.nn.training_settings import TrainSettings
+from nephim.nn.weights import Weights
+from nephim.presets.motions.cast import prepare_demo
+from nephim.progress import drive
+
+from .net_pictures import coverage_picture, curve_picture
+
+OUT = Path("presets/networks/demo.npz")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("build/network/demo"))
+    parser.add_argument("--assets", type=Path, default=Path("build/assets"))
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--sequences", type=int, default=60)
+    parser.add_argument("--minutes", type=float, default=25.0, help="of training")
+    parser.add_argument("--processes", type=int, help="that record side by side; default one a core")
+    parser.add_argument("--start", type=Path, help="weights to go on from")
+    parser.add_argument("--recorded", action="store_true", help="train on the sequences there are, record no more")
+    given = parser.parse_args(arguments)
+
+    given.folder.mkdir(parents=True, exist_ok=True)
+    _, template = drive(prepare_demo(given.folder, given.assets))
+    seeds = range(given.sequences)
+    if given.recorded:
+        write_manifest(given.folder, finished(given.folder, seeds))
+        recorded = drive(read_job([given.folder], seeds, _minutes_of_physics(given.folder)))
+    else:
+        recorded = drive(record_job([given.folder], seeds, processes=given.processes))
+    samples = [*recorded.seen, *recorded.unseen]
+    coverage_picture(given.folder / "coverage.png", template, recorded.people[0].controls, samples)
+    start = Weights.load(given.start) if given.start else None
+    settings = TrainSettings(minutes=given.minutes, rate=5e-4 if start else TrainSettings.rate)
+    trained = drive(train_job(recorded, [given.folder], settings, given.out, start=start, origin={"character": "demo"}))
+    curve_picture(given.folder / "training.png", json.loads((given.folder / CURVE).read_text()))
+    for note in trained.notes:
+        print(note)
+    print(json.dumps({"weights": str(given.out), "parameters": trained.weights.parameters, **trained.weights.origin}))
+
+
+def _minutes_of_physics(folder: Path) -> float:
+    """Minutes that the physics of all recorded sequences took on one core, from the manifest."""
+    rows = json.loads((folder / "manifest.json").read_text())["sequences"]
+    return sum(row["seconds"] for row in rows) / 60
+
+
+if __name__ == "__main__":
+    main()

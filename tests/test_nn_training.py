@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training on presses of a round head: torch and numpy agree, errors fall, an interrupted training goes on."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from nephim.errors import CacheError, SimulationError
+from nephim.nn.features import COUNT, Features
+from nephim.nn.rollout import roll, rollout_error
+from nephim.nn.runtime import Network
+from nephim.nn.samples import Person, Sample, least_squares, make_sample
+from nephim.nn.training_settings import TrainSettings
+from nephim.progress import drive
+from small_cast import FINGER, SPACING, TEMPLATE, random_weights, recordings
+
+torch = pytest.importorskip("torch", reason="training needs torch: pip install nephim[train]")
+
+from nephim.nn.model import Neighbourhoods, Phi, Surroundings  # noqa: E402
+from nephim.nn.training import train, without_history  # noqa: E402
+
+# Enough to beat "nothing moves"; the limit is time, so that a slow machine does as many looks as a fast one.
+SHORT = TrainSettings(minutes=0.15, hidden=24, patch=48, evaluations=6, patience=99)
+
+
+@pytest.fixture(scope="module")
+def person() -> Person:
+    return Person.make(TEMPLATE, FINGER.triangles, SPACING)
+
+
+@pytest.fixture(scope="module")
+def samples(person) -> list[Sample]:
+    return [make_sample(r, person, 0) for r in recordings()]
+
+
+def test_a_sample_is_what_was_recorded(person, samples):
+    recording, sample = recordings()[0], samples[0]
+    true = 2e-6 * recording.deformation[:, person.controls.vertices]
+    assert np.abs(sample.states - true).max() < 1e-6
+    assert sample.fields[:, :, 0].max() > 8.0  # mm: deeper than the skin
+    assert np.abs(sample.states).max() > 1e-3
+
+
+def test_least_squares_finds_a_known_recurrence(samples):
+    z = np.zeros((40, len(samples[0].states[0]), 3), np.float32)
+    z[1] = 0.01
+    for f in range(2, 40):
+        z[f] = 0.9 * z[f - 1] + 0.2 * (z[f - 1] - z[f - 2])
+    alpha, beta = least_squares([replace(samples[0], states=z)])
+    assert alpha == pytest.approx(0.9, abs=1e-3)
+    assert beta == pytest.approx(0.2, abs=1e-3)
+
+
+def test_torch_and_numpy_compute_the_same_features_and_displacements(person, samples):
+    sample, controls = samples[1], person.controls
+    everything = torch.arange(len(controls))
+    kernels, frames, static = Neighbourhoods(controls, "cpu").patch(everything)
+    f = 10
+    fields = torch.from_numpy(sample.fields[f - 1 : f + 1].astype(np.float32))
+    around = Surroundings(kernels[None], frames[None], static[None], fields[None], torch.ones(1))
+    state, change = sample.states[f - 1], sample.states[f - 1] - sample.states[f - 2]
+    ours = around.features(0, torch.from_numpy(state)[None], torch.from_numpy(change)[None])[0].numpy()
+    scale = np.array([1e-3, 1e-3, 1, 1e-3, 1e-3, 1e-3], np.float32)
+    field = sample.fields[f].astype(np.float32) * scale
+    before = sample.fields[f - 1, :, 0].astype(np.float32) * 1e-3
+    rows = np.zeros((len(controls), COUNT), np.float32)
+    Features(controls, 24.0).rows(np.arange(len(controls), dtype=np.int32), field, before, state, change, rows)
+    assert np.abs(ours - rows).max() < 1e-4
+    weights = random_weights()
+    phi = Phi(16, 1)
+    phi.read(weights.layers, weights.skip)
+    from nephim.nn.rollout import evaluate
+
+    with torch.no_grad():
+        assert np.abs(phi(torch.from_numpy(rows)).numpy() - evaluate(weights, rows)).max() < 1e-3
+
+
+def test_rollout_is_what_the_runtime_does(person, samples):
+    """On the controls, within what half precision of the stored fields takes away."""
+    recording, sample = recordings()[0], samples[0]
+    weights = random_weights(size=0.05)
+    network = Network(TEMPLATE, weights, right=FINGER, frame_rate=24.0, controls=person.controls)
+    rolled = roll(person, weights, sample)
+    for k in range(len(recording)):
+        network.step(recording.frame(TEMPLATE, k))
+        assert np.abs(network.state - rolled[k]).max() < 1e-4
+
+
+def test_without_history_the_state_is_not_seen():
+    rows = torch.arange(1.0, COUNT + 1)
+    kept = without_history(rows)
+    assert (kept == 0).sum() == 6 + 6 * 3
+    assert (kept[:7] == rows[:7]).all()
+
+
+def test_training_beats_the_skin_that_does_not_move(person, samples):
+    size = np.linalg.norm(np.concatenate([s.states for s in samples]), axis=2)
+    nothing = 1e3 * np.sqrt((size[size > 5e-4] ** 2).mean())
+    trained = drive(train([person], samples, samples, SHORT))
+    assert rollout_error([person], trained.weights, samples) < 0.6 * nothing
+    assert [row[0] for row in trained.curve] == sorted(row[0] for row in trained.curve)
+    zero = np.zeros_like(samples[0].fields)
+    quiet = replace(samples[0], fields=zero)
+    assert not roll(person, trained.weights, quiet).any()  # no hand, no motion
+
+
+def test_an_interrupted_training_goes_on(person, samples, tmp_path):
+    checkpoint = tmp_path / "checkpoint.npz"
+    settings = replace(SHORT, minutes=0.05, evaluations=4)
+    job = train([person], samples, samples, settings, checkpoint=checkpoint)
+    while not checkpoint.exists():
+        next(job)
+    job.close()
+    with np.load(checkpoint) as stored:
+        before = stored["note"].tobytes().decode()
+    trained = drive(train([person], samples, samples, settings, checkpoint=checkpoint))
+    assert trained.curve[0][0] > 0 and str(round(trained.curve[0][3], 6))[:6] in before
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(CacheError, match="damaged"):
+        drive(train([person], samples, samples, settings, checkpoint=checkpoint))
+
+
+def test_a_training_that_diverges_says_so_and_keeps_the_best(person, samples):
+    wild = replace(SHORT, rate=0.3, evaluations=8)
+    trained = drive(train([person], samples, samples, wild))
+    best = min(row[3] for row in trained.curve)
+    assert rollout_error([person], trained.weights, samples) == pytest.approx(best, rel=1e-3)
+    assert all(np.isfinite(a).all() for layer in trained.weights.layers for a in layer)
+
+
+def test_nothing_to_learn_is_said(person, samples):
+    still = [replace(samples[0], states=np.zeros_like(samples[0].states))]
+    with pytest.raises(SimulationError, match="ever touched"):
+        drive(train([person], still, still, SHORT))
