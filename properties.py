@@ -105,7 +105,7 @@ class SceneSettings(PropertyGroup):
     frame_start: IntProperty(name="Start", description="First frame to simulate", default=1)  # type: ignore[valid-type]
     frame_end: IntProperty(name="End", description="Last frame to simulate", default=250)  # type: ignore[valid-type]
     target_edge_mm: FloatProperty(  # type: ignore[valid-type]
-        name="Edge Length (mm)",
+        name="Edge (mm)",
         description="Edge length of the simulated skin of the face, in millimetres; the mesh itself is not changed",
         default=4.0,
         min=1.0,

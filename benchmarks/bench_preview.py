@@ -2,8 +2,8 @@
 """`make bench-preview`: what the live preview costs in every frame, on the demo character.
 
 Writes preview.json into the output folder and prints it: `handler_ms` by mode is the whole handler, `step_ms` the
-simulation in it; `read_ms` is what takes Blender's evaluated meshes to arrays and the result to object space, `write_ms`
-what hands the result to Blender; each as median (p50) and 95th percentile over all frames, and over those in contact.
+simulation in it; `read_ms` takes Blender's evaluated meshes to arrays and the result to object space, `write_ms` hands
+the result to Blender; each as median (p50) and 95th percentile over all frames, and as median of those in contact.
 `redraw_ms` is null where there is no window. A mode that is not there is null.
 """
 

@@ -2,6 +2,7 @@
 """What lies on disk for a scene, cheaply enough to be asked at every redraw of the sidebar."""
 
 import functools
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,9 @@ from ..bridge.manifest import Manifest
 from ..bridge.point_cache import CacheStatus, cache_status, manifest_path
 from ..errors import NephimError
 from ..properties import frame_range
+from .network import SHIPPED, weights_path
 from .paths import cache_path, report_path, volume_path
-from .simulate import physics_settings, settings_of_cache
+from .simulate import frame_rate, physics_settings, settings_of_cache
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,44 @@ def cache_state(scene: Any) -> CacheStatus:
     if not volume.exists:
         return CacheStatus("stale", 0, "There is no volume any more.")
     try:
-        settings = settings_of_cache(scene, physics_settings(scene), SimpleNamespace(fingerprint=volume.fingerprint))
+        settings = _settings(scene, volume.fingerprint)
     except NephimError as error:
         return CacheStatus("stale", 0, str(error))
     frames = frame_range(scene)
     return _read_status(str(path), stamp, settings, frames.start, frames.stop)
 
 
+def network_name() -> str:
+    """Which network there is: the character's own or the demo's. Raises SimulationError where there is none."""
+    return "Comes with the add-on" if weights_path() == SHIPPED else "Trained for this character"
+
+
+@functools.cache
+def has_torch() -> bool:
+    """Whether networks can be trained here."""
+    return importlib.util.find_spec("torch") is not None
+
+
 def report_state() -> dict | None:
     """The report beside the open file, if there is one."""
     stamp = _stamp(report_path()) if bpy.data.filepath else None
     return None if stamp is None else _read_report(str(report_path()), stamp)
+
+
+_last_settings: tuple[tuple, str] = ((), "")
+
+
+def _settings(scene: Any, volume: str) -> str:
+    """The fingerprint of the scene's settings; computed again only where one has changed."""
+    global _last_settings
+    chosen = scene.nephim
+    key = (chosen.mode, chosen.tissue, chosen.interaction, volume, frame_rate(scene))
+    if chosen.mode == "network":
+        key = (*key, _stamp(weights_path()))
+    if key != _last_settings[0]:
+        found = settings_of_cache(scene, physics_settings(scene), SimpleNamespace(fingerprint=volume))
+        _last_settings = (key, found)
+    return _last_settings[1]
 
 
 def _stamp(path: Path) -> int | None:
@@ -75,8 +104,9 @@ def _read_volume(path: str, stamp: int) -> VolumeState:
         with np.load(path, allow_pickle=False) as stored:
             tissue = int((stored["tet_region"] == TISSUE).sum())
             facts = [
+                f"{len(stored['tet_region'])} tetrahedra",
+                f"{tissue} of them soft tissue",
                 f"{len(stored['skin_vertices'])} skin vertices, {len(stored['head_vertices'])} the mesh's own",
-                f"{len(stored['tet_region'])} tetrahedra, {tissue} of soft tissue",
                 "Tetrahedra end at the skin" if bool(stored["conforming"]) else "Skin embedded in an envelope",
             ]
             depth = stored["tissue_depth"][stored["outer"]]

@@ -6,11 +6,15 @@ from typing import Any
 import bpy
 
 from ..operators import preview
-from ..operators.state import cache_state
+from ..operators.state import cache_state, has_torch, network_name
 from ..properties import frame_range
 from .presets import NEPHIM_PT_presets
 from .sidebar import Step, paragraph
 
+_NO_TORCH = (
+    "Training needs PyTorch, which Blender does not bring: install it into Blender's Python, or train on the command "
+    "line (docs/network.md). Everything else works without."
+)
 _STATES = {
     "missing": ("Nothing simulated yet", "BLANK1"),
     "partial": ("Partial", "TEMP"),
@@ -59,9 +63,16 @@ class NEPHIM_PT_network(Step, bpy.types.Panel):
     bl_idname = "NEPHIM_PT_network"
 
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
-        if hasattr(bpy.types, "NEPHIM_OT_train"):
-            layout.operator("nephim.train", icon="NETWORK_DRIVE")
-        paragraph(context, layout, preview.why_no_network(), icon="INFO")
+        missing = preview.why_no_network()
+        if missing:
+            paragraph(context, layout, missing, icon="INFO")
+        else:
+            layout.label(text=network_name(), icon="CHECKMARK")
+        if not has_torch():
+            paragraph(context, layout, _NO_TORCH, icon="INFO")
+        row = layout.row(align=True)
+        row.operator("nephim.train", text="Train", icon="MODIFIER")
+        row.operator("nephim.evaluate", text="Evaluate", icon="VIEWZOOM")
 
 
 class NEPHIM_PT_preview(Step, bpy.types.Panel):

@@ -78,13 +78,29 @@ class NEPHIM_PT_volume(Step, bpy.types.Panel):
         row = layout.row(align=True)
         row.operator("nephim.volume", text="Build Again" if state.exists else "Build Volume", icon="MESH_ICOSPHERE")
         row.operator("nephim.cutaway", text="", icon="MOD_BOOLEAN")
-        if not state.exists:
-            return
+        layout.label(
+            text=state.facts[0] if state.exists else "Not built yet", icon="CHECKMARK" if state.exists else "NONE"
+        )
+
+
+class NEPHIM_PT_volume_facts(Step, bpy.types.Panel):
+    """How fine the volume is, and what was closed, repaired or guessed to build it"""
+
+    bl_label = "Quality"
+    bl_idname = "NEPHIM_PT_volume_facts"
+    bl_parent_id = "NEPHIM_PT_volume"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return volume_state().exists
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        state = volume_state()
         facts = layout.column(align=True)
-        for line in state.facts:
+        for line in state.facts[1:]:
             facts.label(text=line)
         for note in state.notes:
             paragraph(context, layout, note, icon="INFO")
 
 
-CLASSES = (NEPHIM_PT_character, NEPHIM_PT_bones, NEPHIM_PT_stiffness, NEPHIM_PT_volume)
+CLASSES = (NEPHIM_PT_character, NEPHIM_PT_bones, NEPHIM_PT_stiffness, NEPHIM_PT_volume, NEPHIM_PT_volume_facts)

@@ -23,7 +23,7 @@ def shrunk(hand: NDArray, head: NDArray) -> bool:
 
 
 def _size(points: NDArray) -> float:
-    """Diagonal of the bounding box [m]; transposed first, because numpy reduces long rows fast and short ones slowly."""
+    """Diagonal of the bounding box [m]; transposed, because numpy reduces long rows fast and short ones slowly."""
     return float(np.linalg.norm(np.ptp(np.ascontiguousarray(points.T), axis=1)))
 
 

@@ -21,15 +21,7 @@ REACTION = 0.5  # [s] within which Esc and Cancel must be seen
 SETTINGS = "bpy.context.scene.nephim"
 JOBS = "__import__('nephim.operators.jobs').operators.jobs"
 PREVIEW = "__import__('nephim.operators.preview').operators.preview"
-# A ball of a head and one finger, ready to simulate: everything takes seconds.
-SMALL = f"""
-import sys
-sys.path.insert(0, {str(ROOT / "tests")!r})
-import scenes
-scene = scenes.build(segments=32, rings=24, right=False)
-scene.nephim.target_edge_mm = 12.0
-bpy.ops.wm.save_as_mainfile(filepath=PATH)
-"""
+STATE = "__import__('nephim.operators.state').operators.state"
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +37,14 @@ def window(blender_program, tmp_path_factory, demo_assets):
 
 
 @pytest.fixture()
-def small(window, tmp_path):
-    """The small scene, saved."""
-    window.run(SMALL.replace("PATH", repr(str(tmp_path / "small.blend"))))
+def small(window, tmp_path, registered):
+    """A ball of a head and one finger, in which everything takes seconds; made here, opened in the window."""
+    scenes = pytest.importorskip("scenes")
+    scene = scenes.build(segments=32, rings=24, right=False)
+    scene.nephim.target_edge_mm = 12.0
+    path = str(scenes.bpy.path.abspath(str(tmp_path / "small.blend")))
+    scenes.bpy.ops.wm.save_as_mainfile(filepath=path)
+    window.run(f"bpy.ops.wm.open_mainfile(filepath={path!r}, load_ui=False)")
     window.open_tab()
     return window
 
@@ -112,7 +109,7 @@ def test_escape_and_cancel_react_at_once(small):
     small.key("Escape")
     small.wait(f"{JOBS}.running is None", 5)
     assert time.monotonic() - started < REACTION + 0.2  # the key's own pause
-    assert small.value("__import__('nephim.operators.state').operators.state.volume_state().exists") is False
+    assert small.value(f"{STATE}.volume_state().exists") is False
     small.press("bpy.ops.nephim.volume")
     settle(small)
 
@@ -132,7 +129,7 @@ def test_escape_and_cancel_react_at_once(small):
         assert small.value(before) == state
     small.press("bpy.ops.nephim.simulate")  # goes on
     settle(small)
-    assert small.value("__import__('nephim.operators.state').operators.state.cache_state(bpy.context.scene).state") == "valid"
+    assert small.value(f"{STATE}.cache_state(bpy.context.scene).state") == "valid"
 
 
 def test_undo_and_redo_with_the_preview(small):

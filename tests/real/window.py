@@ -15,6 +15,7 @@ ROOT = HERE.parent.parent
 SIZE = (1600, 1000)
 TOOLS = ("Xvfb", "xdotool", "import")
 _PAUSE = 0.15  # [s] for Blender to take an event in and draw
+_SCROLL = 8  # turns of the wheel, somewhat less than a page
 _DRAWN = 1.0  # [s] until what has changed is on the screen; the processor draws it
 _ASIDE = (1450, 300)  # where the mouse covers nothing
 _START_SECONDS = 300
@@ -127,6 +128,22 @@ class Window:
         command: how its Python begins, as "bpy.ops.nephim.bake(to='shape-keys'". It is looked for where it, or another
         button of its operator, was seen last, then further and further away.
         """
+        for clicks in (0, _SCROLL, _SCROLL, -3 * _SCROLL):
+            self.scroll(clicks)
+            place = self._look_for(command)
+            if place is not None:
+                return place
+        raise AssertionError(f"there is no button {command}; seen: {list(self._seen)}")
+
+    def scroll(self, clicks: int) -> None:
+        """Turns the wheel over the sidebar, downwards where positive."""
+        if clicks:
+            x, y, width, height, _ = self.value("place()")
+            self.move(x + width / 2, y + height / 2)
+            self._tool("xdotool", "click", "--repeat", str(abs(clicks)), "--delay", "30", "5" if clicks > 0 else "4")
+            time.sleep(_DRAWN)
+
+    def _look_for(self, command: str) -> tuple[float, float] | None:
         x, y, width, height, _ = self.value("place()")
         operator = command.partition("(")[0]
         likely = [seen for name, seen in self._seen.items() if name.startswith(operator)]
@@ -143,7 +160,7 @@ class Window:
                 self._seen[found] = (share, below)
             if found.startswith(command):
                 return place
-        raise AssertionError(f"there is no button {command}; seen: {list(self._seen)}")
+        return None
 
     def press(self, command: str) -> None:
         """Clicks the button of an operator in the sidebar."""
