@@ -11,6 +11,7 @@ import time
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from ..errors import SimulationError
 from ..sim import rigid
@@ -69,8 +70,10 @@ class Network:
         self._head_rest = template.head_vertices[self._head_used]
         near = self.controls.neighbours[-1]
         self._reach = (near.start, near.index)
-        refinement, decode = template.refinement.tocsr(), self.controls.decode
-        self._refine = (refinement.indptr, refinement.indices, refinement.data.astype(np.float32))
+        refinement, decode = template.refinement.tocsr(), self.controls.decode.tocsc()
+        # The character's own vertices come first and are kept as they are.
+        self._refine = (np.arange(_unrefined(refinement), template.n_skin), refinement.indptr, refinement.indices,
+                        refinement.data.astype(np.float32))  # fmt: skip
         self._decode = (decode.indptr, decode.indices, decode.data)
         self._z, self._change, self._depth = (np.zeros(s, np.float32) for s in ((k, 3), (k, 3), (k,)))
         self._awake = np.zeros(k, np.bool_)
@@ -100,7 +103,7 @@ class Network:
         cranium = frame.cranium if frame.cranium is not None else self._tracking.pose(frame).cranium
         back = rigid.inverse(cranium)
         hands = (hands @ back[:3, :3].T + back[:3, 3]).astype(np.float32)
-        head = frame.head[self._head_used] @ back[:3, :3].T + back[:3, 3]
+        head = frame.head[self._head_used].astype(np.float64) @ back[:3, :3].T + back[:3, 3]
         moved = self._at_controls @ (head - self._head_rest).astype(np.float32)
         self.advance(hands, moved)
         encoded = time.perf_counter()
@@ -173,6 +176,16 @@ def check_fit(
         )
 
 
+def _unrefined(refinement: csr_matrix) -> int:
+    """How many of the first rows just take over the vertex of the same number."""
+    single = np.diff(refinement.indptr) == 1
+    rows = np.flatnonzero(single)
+    entries = refinement.indptr[rows]
+    same = np.zeros(len(single), bool)
+    same[rows] = (refinement.indices[entries] == rows) & (refinement.data[entries] == 1.0)
+    return len(same) if same.all() else int(np.argmin(same))
+
+
 @njit(cache=True)
 def _active(felt, field, z, awake, start, index):
     """Controls near a felt hand or near what is deformed, sorted."""
@@ -211,14 +224,14 @@ def _update(active, pushed, frames, alpha, beta, decay, z, change):
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _deform(start, index, weight, decode_start, decode_index, decode_weight, head, z, turn):
-    """Skin and tracked skin (n, 3): the refined head, and on it the decoded displacement turned into the world."""
+def _deform(refined, start, index, weight, column_start, column_row, column_weight, head, z, turn):
+    """Skin and tracked skin (n, 3): the head, refined where it is, and on it the decoded displacement in the world."""
     count = len(start) - 1
     skin, tracked = np.empty((count, 3), np.float32), np.empty((count, 3), np.float32)
-    moving = np.empty(len(z), np.bool_)
-    for c in range(len(z)):
-        moving[c] = z[c, 0] != 0.0 or z[c, 1] != 0.0 or z[c, 2] != 0.0
-    for v in range(count):
+    for v in range(count - len(refined)):
+        for d in range(3):
+            tracked[v, d] = head[v, d]
+    for v in refined:
         x, y, w = np.float32(0), np.float32(0), np.float32(0)
         for e in range(start[v], start[v + 1]):
             c = index[e]
@@ -226,14 +239,16 @@ def _deform(start, index, weight, decode_start, decode_index, decode_weight, hea
             y += weight[e] * head[c, 1]
             w += weight[e] * head[c, 2]
         tracked[v, 0], tracked[v, 1], tracked[v, 2] = x, y, w
-        a, b, c3 = np.float32(0), np.float32(0), np.float32(0)
-        for e in range(decode_start[v], decode_start[v + 1]):
-            c = decode_index[e]
-            if moving[c]:
-                a += decode_weight[e] * z[c, 0]
-                b += decode_weight[e] * z[c, 1]
-                c3 += decode_weight[e] * z[c, 2]
-        skin[v, 0] = x + turn[0, 0] * a + turn[0, 1] * b + turn[0, 2] * c3
-        skin[v, 1] = y + turn[1, 0] * a + turn[1, 1] * b + turn[1, 2] * c3
-        skin[v, 2] = w + turn[2, 0] * a + turn[2, 1] * b + turn[2, 2] * c3
+    skin[:] = tracked
+    for c in range(len(z)):
+        if z[c, 0] == 0.0 and z[c, 1] == 0.0 and z[c, 2] == 0.0:
+            continue
+        x = turn[0, 0] * z[c, 0] + turn[0, 1] * z[c, 1] + turn[0, 2] * z[c, 2]
+        y = turn[1, 0] * z[c, 0] + turn[1, 1] * z[c, 1] + turn[1, 2] * z[c, 2]
+        w = turn[2, 0] * z[c, 0] + turn[2, 1] * z[c, 1] + turn[2, 2] * z[c, 2]
+        for e in range(column_start[c], column_start[c + 1]):
+            v = column_row[e]
+            skin[v, 0] += column_weight[e] * x
+            skin[v, 1] += column_weight[e] * y
+            skin[v, 2] += column_weight[e] * w
     return skin, tracked

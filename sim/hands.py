@@ -93,8 +93,9 @@ def _check(name: str, vertices: NDArray | None, count: int, frame: int) -> NDArr
             frame=frame,
             advice="Keep the topology constant, or build the volume again.",
         )
-    bad = np.flatnonzero(~np.isfinite(vertices).all(axis=1))
-    if len(bad):
+    finite = np.isfinite(vertices)
+    if not finite.all():  # over all at once: numpy is slow along rows of three
+        bad = np.flatnonzero(~finite.all(axis=1))
         raise SurfaceError(
             "Vertex positions are not finite numbers.",
             object=name,
