@@ -5,6 +5,7 @@
 # make bench-sim  time, accuracy and quality of a frame, against the baseline and Blender's own: into build/bench-sim/
 # make train-demo  records the demo character and trains the network that comes with the add-on (an hour or more)
 # make bench-net   that network against the physics on unseen motions, into build/network/
+# make bench-preview  what the live preview costs in every frame: into build/bench-preview/
 # make setup  only the environment in .venv; make lint only the linters
 #
 # PYTHON         the Python 3.11 that makes .venv
@@ -20,7 +21,7 @@ TORCH ?= https://download.pytorch.org/whl/cpu
 # Tests and demo never see the user's own preferences and add-ons.
 export BLENDER_USER_RESOURCES := $(CURDIR)/build/resources
 
-.PHONY: demo test lint setup clean bench-interactions bench-sim train-demo bench-net
+.PHONY: demo test lint setup clean bench-interactions bench-sim train-demo bench-net bench-preview
 
 demo: setup
 	@$(RUN) -m nephim demo --out build/demo --assets build/assets
@@ -40,6 +41,9 @@ train-demo: setup
 
 bench-net: setup
 	@$(RUN) -m benchmarks.bench_net --assets build/assets
+
+bench-preview: setup
+	@$(RUN) -m benchmarks.bench_preview --out build/bench-preview --assets build/assets
 
 lint: setup build/package/nephim
 	@$(RUN) -m ruff check .
