@@ -26,7 +26,7 @@ class TriangleTree:
         if not len(self.triangles):
             raise ValueError("a distance needs at least one triangle")
         vertices = np.ascontiguousarray(vertices, dtype=np.float64)
-        self.order = _curve_order(vertices[self.triangles].mean(1))
+        self.order = curve_order(vertices[self.triangles].mean(1))
         self.leaves = 1 << max(0, int(np.ceil(np.log2(len(self.triangles) / _LEAF))))
         self._neighbours = edge_neighbours(self.triangles)
         self.refit(vertices)
@@ -85,7 +85,7 @@ def edge_neighbours(triangles: NDArray) -> NDArray[np.int32]:
     return np.ascontiguousarray(neighbours.reshape(3, count).T)
 
 
-def _curve_order(centres: NDArray) -> NDArray[np.int32]:
+def curve_order(centres: NDArray) -> NDArray[np.int32]:
     """Order of points along the Morton curve."""
     low = centres.min(0)
     size = max(float((centres.max(0) - low).max()), float(np.finfo(np.float64).tiny))

@@ -9,10 +9,20 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from .elasticity import LEAST_DETERMINANT, add_parts, deformation_gradients, find_displaced, tet_forces, volume_ratios
+from .elasticity import LEAST_DETERMINANT
 from .membrane import triangle_forces
 from .settings import PhysicsSettings
 from .system import ElasticSystem
+from .tet_blocks import (
+    add_parts,
+    find_displaced,
+    make_blocks,
+    pose,
+    restart,
+    tet_forces,
+    tracked_gradients,
+    volume_ratios,
+)
 from .untangle import LEAST_RATIO, untangle
 
 
@@ -22,29 +32,24 @@ class LocalStep:
     def __init__(self, system: ElasticSystem, settings: PhysicsSettings):
         self.system, self.settings = system, settings
         n, t, n_skin = len(system.template.vertices), len(system.tets), system.template.n_skin
-        self._tets = np.ascontiguousarray(system.tets, np.int32)
+        self._tets = np.ascontiguousarray(system.tets, np.int64)  # a little faster to follow than shorter ones
         self._triangles = np.ascontiguousarray(system.triangles, np.int32)
-        self._gradients = system.gradients.astype(np.float32)
-        self._v_str, self._v_vol = system.v_str.astype(np.float32), system.v_vol.astype(np.float32)
+        self._blocks = make_blocks(system.gradients, system.v_str, system.v_vol)
         self._volume = np.full((n, 3), np.nan)
-        self._f_tra, self._det = np.zeros((t, 3, 3), np.float32), np.ones(t, np.float32)
-        self._quaternions, self._multipliers = np.zeros((t, 4), np.float32), np.zeros(t, np.float32)
         self._ratios = np.ones(t, np.float32)
         self._displaced, self._skin_displaced = np.zeros(n, np.bool_), np.zeros(n_skin, np.bool_)
-        parts = numba.get_num_threads()
-        self._sums, self._skin_sums = np.zeros((parts, n, 3)), np.zeros((parts, n_skin, 3))
-        self.restart()
+        self._parts = numba.get_num_threads()
+        self._sums, self._skin_sums = np.zeros((self._parts, n, 3)), np.zeros((self._parts, n_skin, 3))
 
     def restart(self) -> None:
         """Forgets the rotations and volumes found so far."""
-        self._quaternions[:] = (1.0, 0.0, 0.0, 0.0)
-        self._multipliers[:] = 0.0
+        restart(self._blocks)
 
     def pose(self, volume: NDArray) -> None:
         """Takes the undisturbed volume (n, 3), as displacement from rest [m], as elastic reference F_tra."""
         if not np.array_equal(volume, self._volume):
             self._volume[:] = volume
-            deformation_gradients(volume, self._tets, self.system.gradients, self._f_tra, self._det)
+            pose(volume, self._tets, self._blocks, self._parts)
 
     def right_hand_side(self, u: NDArray, tracked: NDArray, skin_u: NDArray, out: NDArray) -> None:
         """Sums what all elements ask for at the displacement u (n, 3) into the free vertices, out (n_free, 3) [N].
@@ -53,10 +58,8 @@ class LocalStep:
         """
         system = self.system
         find_displaced(u, self._displaced)
-        tet_forces(
-            u, self._displaced, self._tets, self._gradients, self._f_tra, self._det, self._v_str, self._v_vol,
-            self.settings.volume_tolerance, self._quaternions, self._multipliers, self._sums,
-        )  # fmt: skip
+        tolerance = np.float32(self.settings.volume_tolerance)
+        tet_forces(u, self._displaced, self._tets, self._blocks, tolerance, self._sums)
         find_displaced(skin_u, self._skin_displaced)
         triangle_forces(
             tracked, skin_u, self._skin_displaced, self._triangles, system.skin_gradients, system.w_skin,
@@ -69,7 +72,7 @@ class LocalStep:
         """det F / det F_tra (t,) at the displacement u (n, 3); 1 where the tracked motion itself flattened a
         tetrahedron. The array is reused by the next call."""
         find_displaced(u, self._displaced)
-        volume_ratios(u, self._displaced, self._tets, self._gradients, self._f_tra, self._det, self._ratios)
+        volume_ratios(u, self._displaced, self._tets, self._blocks, self._parts, self._ratios)
         return self._ratios
 
     def untangle(self, u: NDArray, mobility: NDArray) -> bool:
@@ -77,12 +80,13 @@ class LocalStep:
         ratios = self.volume_ratios(u)
         if ratios.min() >= LEAST_RATIO:
             return False
+        f_tra, det = tracked_gradients(self._blocks, len(self._tets))
         untangle(
-            u, self._tets, self.system.gradients, self._f_tra, self._det, ratios, mobility,
-            self.system.tet_start, self.system.tet_corners,
+            u, self._tets, self.system.gradients, f_tra, det, ratios, mobility, self.system.tet_start,
+            self.system.tet_corners,
         )  # fmt: skip
         return True
 
     def flattened(self) -> int:
         """How many tetrahedra the tracked motion itself flattened."""
-        return int((self._det <= LEAST_DETERMINANT).sum())
+        return int((tracked_gradients(self._blocks, len(self._tets))[1] <= LEAST_DETERMINANT).sum())

@@ -12,16 +12,6 @@ _ONE, _TWO = np.float32(1), np.float32(2)
 
 
 @njit(cache=True, inline="always")
-def load(a, i):
-    """Matrix i of a (k, 3, 3)."""
-    return (
-        np.float32(a[i, 0, 0]), np.float32(a[i, 0, 1]), np.float32(a[i, 0, 2]),
-        np.float32(a[i, 1, 0]), np.float32(a[i, 1, 1]), np.float32(a[i, 1, 2]),
-        np.float32(a[i, 2, 0]), np.float32(a[i, 2, 1]), np.float32(a[i, 2, 2]),
-    )  # fmt: skip
-
-
-@njit(cache=True, inline="always")
 def determinant(m):
     return m[0] * (m[4] * m[8] - m[5] * m[7]) - m[1] * (m[3] * m[8] - m[5] * m[6]) + m[2] * (m[3] * m[7] - m[4] * m[6])
 

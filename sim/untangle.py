@@ -37,8 +37,8 @@ def untangle(u, tets, gradients, f_tra, det_tra, ratios, mobility, start, corner
     """Moves vertices of u (n, 3) [m] in place until every tetrahedron keeps LEAST_RATIO of its volume; returns how
     many do not.
 
-    ratios: (t,) present det F / det F_tra; mobility: (n,) 0 for vertices that must stay, up to 1; start, corners: rows of
-    the flattened (t, 4) corners per vertex.
+    ratios: (t,) present det F / det F_tra; mobility: (n,) 0 for vertices that must stay, up to 1; start, corners: rows
+    of the flattened (t, 4) corners per vertex.
     """
     f, cofactor = np.empty((3, 3)), np.empty((3, 3))
     step = np.empty((4, 3))

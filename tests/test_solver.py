@@ -9,18 +9,11 @@ from hypothesis.extra.numpy import arrays
 from nephim.sim import rigid
 from nephim.sim.anderson import Anderson
 from nephim.sim.complementarity import solve_contacts
-from nephim.sim.elasticity import (
-    add_parts,
-    corner_lists,
-    deformation_gradients,
-    find_displaced,
-    shape_gradients,
-    tet_forces,
-    volume_ratios,
-)
+from nephim.sim.elasticity import corner_lists, deformation_gradients, shape_gradients
 from nephim.sim.membrane import triangle_forces, triangle_frames
 from nephim.sim.settings import PhysicsSettings
 from nephim.sim.system import ElasticSystem
+from nephim.sim.tet_blocks import add_parts, find_displaced, make_blocks, pose, tet_forces, volume_ratios
 from nephim.sim.undisturbed import UndisturbedVolume
 from nephim.sim.untangle import LEAST_RATIO, untangle
 from scipy.optimize import minimize
@@ -36,13 +29,11 @@ def local_step(f: np.ndarray, f_tra: np.ndarray | None = None, tolerance: float 
     f_tra = np.eye(3) if f_tra is None else f_tra
     tets = np.array([[0, 1, 2, 3]], np.int32)
     gradients, _ = shape_gradients(TETRAHEDRON, tets)
-    u = TETRAHEDRON @ (f - f_tra).T
-    quaternion, multiplier, out = np.array([[1.0, 0, 0, 0]]), np.zeros(1), np.zeros((1, 4, 3))
+    blocks = make_blocks(gradients, np.ones(1), np.ones(1))
+    pose(TETRAHEDRON @ (f_tra - np.eye(3)).T, tets, blocks, 1)
+    u, out = TETRAHEDRON @ (f - f_tra).T, np.zeros((1, 4, 3))
     for _ in range(30):
-        tet_forces(
-            u, np.ones(4, bool), tets, gradients, f_tra[None], np.linalg.det(f_tra)[None], np.ones(1), np.ones(1),
-            tolerance, quaternion, multiplier, out,
-        )  # fmt: skip
+        tet_forces(u, np.ones(4, bool), tets, blocks, np.float32(tolerance), out)
     return np.linalg.lstsq(gradients[0], out[0], rcond=None)[0].T
 
 
@@ -104,14 +95,10 @@ def test_forces_are_the_same_in_one_part_and_in_three_and_leave_the_undisplaced_
     displaced = np.zeros(n, bool)
     find_displaced(u, displaced)
     assert np.array_equal(displaced, u.any(axis=1))
-    f_tra, det = np.tile(np.eye(3), (len(tets), 1, 1)), np.ones(len(tets))
     sums = []
     for parts in (1, 3):
-        quaternions, out = np.tile([1.0, 0, 0, 0], (len(tets), 1)), np.ones((parts, n, 3))
-        tet_forces(
-            u, displaced, tets, gradients, f_tra, det, 1e4 * volumes, 3e4 * volumes, 0.05, quaternions,
-            np.zeros(len(tets)), out,
-        )  # fmt: skip
+        blocks, out = make_blocks(gradients, 1e4 * volumes, 3e4 * volumes), np.ones((parts, n, 3))
+        tet_forces(u, displaced, tets, blocks, np.float32(0.05), out)
         sums.append(np.zeros((n, 3)))
         add_parts(out, np.arange(n), sums[-1])
     assert np.abs(sums[0]).max() > 0
@@ -206,12 +193,12 @@ def test_untangling_opens_what_was_turned_inside_out():
     inner = inner[inner >= TEMPLATE.n_skin]
     u[inner[10]] = [0.006, 0.004, 0.0]  # one vertex thrown beyond its neighbours
     f, one, det = np.broadcast_to(np.eye(3), (len(tets), 3, 3)).copy(), np.ones(len(tets)), np.ones(len(tets))
-    moved = np.ones(len(u), bool)
-    volume_ratios(u, moved, tets, gradients, f, one, det)
+    blocks, moved = make_blocks(gradients, one, one), np.ones(len(u), bool)
+    volume_ratios(u, moved, tets, blocks, 2, det)
     assert det.min() < 0
     mobility = np.where(TEMPLATE.vertex_region == 0, 1.0, 0.0)
     assert untangle(u, tets, gradients, f, one, det, mobility, start, corners) == 0
-    volume_ratios(u, moved, tets, gradients, f, one, det)
+    volume_ratios(u, moved, tets, blocks, 2, det)
     assert det.min() >= LEAST_RATIO - 1e-5
     assert np.abs(u[TEMPLATE.vertex_region != 0]).max() == 0.0
 
