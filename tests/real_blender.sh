@@ -25,11 +25,12 @@ install_debian_blender() {
     echo "Real Blender: installing Debian's package into build/blender (once, one to two minutes)"
     rm -rf --one-file-system "$dir/root"
     # The program's own Python is Debian's; the python3 packages are what its extension commands import.
+    # Tests in the window have a virtual screen (xvfb), a mouse (xdotool) and pictures (imagemagick).
     apt-config dump | grep -E '^Acquire::(Check-|Retries|https?::Proxy)' >"$dir/apt.conf" || true
     timeout 1500 mmdebstrap --quiet --mode=root --variant=apt \
         --aptopt="$dir/apt.conf" --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-        --include=blender,python3-numpy,python3-cattr,python3-requests,python3-zstandard,libgl1,libegl1,libgl1-mesa-dri \
+        --include=blender,python3-numpy,python3-cattr,python3-requests,python3-zstandard,libgl1,libegl1,libgl1-mesa-dri,xvfb,xdotool,imagemagick \
         sid "$dir/root" "$mirror" >"$dir/install.log" 2>&1 || skip "the installation failed, see build/blender/install.log."
     ln -sf /proc/mounts "$dir/root/etc/mtab" # Blender reads it when it starts
     # Each folder of the machine is shown inside at its own path, in a mount namespace that ends with the command.
