@@ -3,7 +3,22 @@
 
 
 def _classes() -> tuple[type, ...]:
-    from . import bake, clean, cutaway, demo, find, jobs, network, preview, problems, report, rig, simulate, volume
+    from . import (
+        bake,
+        clean,
+        cutaway,
+        demo,
+        find,
+        jobs,
+        network,
+        pictures,
+        preview,
+        problems,
+        report,
+        rig,
+        simulate,
+        volume,
+    )
 
     return (
         jobs.NEPHIM_OT_cancel,
@@ -24,6 +39,7 @@ def _classes() -> tuple[type, ...]:
         bake.NEPHIM_OT_bake,
         clean.NEPHIM_OT_unbake,
         report.NEPHIM_OT_report,
+        pictures.NEPHIM_OT_pictures,
         demo.NEPHIM_OT_demo,
     )
 

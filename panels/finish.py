@@ -34,7 +34,9 @@ class NEPHIM_PT_report(Step, bpy.types.Panel):
     bl_idname = "NEPHIM_PT_report"
 
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
-        layout.operator("nephim.report", icon="VIEWZOOM")
+        row = layout.row(align=True)
+        row.operator("nephim.report", text="Measure", icon="VIEWZOOM")
+        row.operator("nephim.pictures", text="Pictures", icon="IMAGE_DATA")
         report = report_state()
         if report is None:
             return

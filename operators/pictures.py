@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures: the strongest contacts, tracked and simulated side by side, as one sheet."""
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..bridge.point_cache import folder_beside
+from ..progress import Job
+from .jobs import JobOperator
+from .simulate import finished_cache_job
+from .volume import needs_setup
+
+
+def pictures_job(scene: Any) -> Job[Path]:
+    """Writes `FILE.nephim/contact-sheet.png` and returns its path. Raises NephimError."""
+    from ..bridge.pictures import contact_sheet_job
+
+    yield from finished_cache_job(scene)
+    path = folder_beside(bpy.data.filepath) / "contact-sheet.png"
+    yield from contact_sheet_job(scene, path)
+    return path
+
+
+class NEPHIM_OT_pictures(JobOperator, bpy.types.Operator):
+    """Draw the strongest contacts, as animated and as simulated, with displacements in mm, on one sheet; open it"""
+
+    bl_idname = "nephim.pictures"
+    bl_label = "Picture Sheet"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return needs_setup(cls, context)
+
+    def job(self, context: bpy.types.Context) -> Job[Any]:
+        return pictures_job(context.scene)
+
+    def summary(self, result: Any) -> str:
+        return f"Drawn: {result}"
+
+    def finished(self, context: bpy.types.Context, result: Any) -> None:
+        bpy.ops.wm.path_open(filepath=str(result))
