@@ -17,11 +17,12 @@ _THIN_TISSUE = 0.010  # [m] skin closer to bone than this moves with the bone
 @dataclass(frozen=True)
 class Pose:
     """cranium: (4, 4) T_C, rest to world; jaw: (4, 4) T_C⁻¹ T_J; skin: (n_skin, 3) displacement in the cranium's
-    frame [m]."""
+    frame [m]; bone_direction: (n_skin, 3) unit, towards the nearest bone in that frame, the jaw's turned with it."""
 
     cranium: NDArray[np.float64]
     jaw: NDArray[np.float64]
     skin: NDArray[np.float64]
+    bone_direction: NDArray[np.float64]
 
 
 class HeadTracking:
@@ -32,12 +33,13 @@ class HeadTracking:
         self.template = template
         region = template.vertex_region
         bone = np.flatnonzero(region != 0)
-        thin = np.flatnonzero(template.outer & ~template.rim & (template.tissue_depth < _THIN_TISSUE))
-        on_jaw = np.zeros(len(thin), bool)
-        if len(bone) and len(thin):
-            _, nearest = cKDTree(template.vertices[bone]).query(template.skin_vertices[thin])
+        on_jaw = np.zeros(template.n_skin, bool)
+        if len(bone):
+            _, nearest = cKDTree(template.vertices[bone]).query(template.skin_vertices)
             on_jaw = region[bone[nearest]] == JAW
-        self._cranium_skin, self._jaw_skin = thin[~on_jaw], thin[on_jaw]
+        thin = template.outer & ~template.rim & (template.tissue_depth < _THIN_TISSUE)
+        self._cranium_skin, self._jaw_skin = np.flatnonzero(thin & ~on_jaw), np.flatnonzero(thin & on_jaw)
+        self._over_jaw = np.flatnonzero(on_jaw)
         self.has_jaw = bool((region == JAW).any())
 
     def pose(self, frame: TrackedFrame) -> Pose:
@@ -58,4 +60,6 @@ class HeadTracking:
             jaw = rigid.fit_rigid(rest, rest + skin[self._jaw_skin])
         else:
             jaw = np.eye(4)
-        return Pose(cranium, jaw, skin)
+        direction = template.bone_direction.copy()
+        direction[self._over_jaw] = direction[self._over_jaw] @ jaw[:3, :3].T
+        return Pose(cranium, jaw, skin, direction)
