@@ -21,7 +21,7 @@ TORCH ?= https://download.pytorch.org/whl/cpu
 # Tests and demo never see the user's own preferences and add-ons.
 export BLENDER_USER_RESOURCES := $(CURDIR)/build/resources
 
-.PHONY: demo test lint setup clean bench-interactions bench-sim train-demo bench-net bench-preview
+.PHONY: demo test lint setup clean bench-interactions bench-sim train-demo bench-net bench-preview bench-skull
 
 demo: setup
 	@$(RUN) -m nephim demo --out build/demo --assets build/assets
@@ -32,6 +32,9 @@ test: lint
 
 bench-interactions: setup
 	@$(RUN) -m benchmarks.bench_interactions --out build/bench --assets build/assets
+
+bench-skull: setup
+	@$(RUN) -m benchmarks.bench_skull --out build/bench --assets build/assets
 
 bench-sim: setup
 	@$(RUN) -m benchmarks.bench_sim --out build/bench-sim --assets build/assets

@@ -81,6 +81,7 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     setup.add_argument("--cranium", metavar="OBJECT", help="the character's own skull surface without jaw")
     setup.add_argument("--head-bone", metavar="ARMATURE:BONE", help="the bone that carries the cranium")
     setup.add_argument("--jaw-bone", metavar="ARMATURE:BONE", help="the bone that carries the jaw")
+    setup.add_argument("--skull-model", type=Path, metavar="FILE.npz", help="tells jaw and cranium of such heads")
     setup.add_argument(
         "--stiffness",
         type=_painted,
@@ -218,6 +219,7 @@ def _setup(parsed: argparse.Namespace) -> str:
         jaw_bone=parsed.jaw_bone,
         neutral_frame=parsed.neutral_frame,
         stiffness=dict(parsed.stiffness),
+        skull_model=parsed.skull_model and str(parsed.skull_model.absolute()),
     )
     return f"{rig.summary(found)} Saved {save_blend(parsed.output)}."
 

@@ -67,6 +67,12 @@ def _colour_changed(settings, _context) -> None:
     preview.colour_changed(settings.id_data)
 
 
+def _tissue_changed(settings, _context) -> None:
+    from .operators import preview
+
+    preview.settings_changed(settings.id_data)
+
+
 class PreviewChange(PropertyGroup):
     """One thing that the live preview switched, to be switched back."""
 
@@ -86,6 +92,12 @@ class SceneSettings(PropertyGroup):
     right_group: _group("right hand")  # type: ignore[valid-type]
     jaw: _object("Jaw", "Closed mesh of the jaw bone at the neutral frame; empty: placed by tissue thickness")  # type: ignore[valid-type]
     cranium: _object("Cranium", "Closed mesh of the skull at the neutral frame; empty: placed by tissue thickness")  # type: ignore[valid-type]
+    skull_model: StringProperty(  # type: ignore[valid-type]
+        name="Skull Model",
+        description="File with a linear model that tells jaw and cranium of heads of this topology; empty: placed by "
+        "tissue thickness",
+        subtype="FILE_PATH",
+    )
     head_armature: _object("Armature", "Armature of the bone that carries the head", _is_armature)  # type: ignore[valid-type]
     head_bone: _bone("head")  # type: ignore[valid-type]
     jaw_armature: _object("Armature", "Armature of the bone that carries the jaw", _is_armature)  # type: ignore[valid-type]
@@ -133,12 +145,14 @@ class SceneSettings(PropertyGroup):
         description="Name of the tissue preset: how soft skin and flesh are",
         default="default",
         search=_presets("tissues"),
+        update=_tissue_changed,
     )
     interaction: StringProperty(  # type: ignore[valid-type]
         name="Interaction",
         description="Name of the interaction preset: touch, firm_press or pull",
         default="touch",
         search=_presets("interactions"),
+        update=_tissue_changed,
     )
     tolerance_mm: FloatProperty(  # type: ignore[valid-type]
         name="Tolerance (mm)",

@@ -17,7 +17,7 @@ from .jobs import is_free
 _DECIDED = (
     "head", "head_group", "left", "left_group", "right", "right_group", "jaw", "cranium",
     "head_armature", "head_bone", "jaw_armature", "jaw_bone", "neutral_frame",
-    *(f"{region}_group" for region in REGIONS),
+    "skull_model", *(f"{region}_group" for region in REGIONS),
 )  # fmt: skip
 
 
@@ -33,11 +33,13 @@ def setup(
     jaw_bone: str | None = None,
     neutral_frame: int | None = None,
     stiffness: Mapping[str, str] | None = None,
+    skull_model: str | None = None,
 ) -> Rig:
     """Writes the roles into `scene.nephim` and checks them; on a RigError the settings are as before.
 
     head, left, right: OBJECT[:VERTEX_GROUP]; jaw, cranium: OBJECT; bones: ARMATURE:BONE; what is None is cleared.
     neutral_frame: default the first frame of the scene. stiffness: region → vertex group or float attribute.
+    skull_model: path of a `sim.skull_model.SkullModel`.
     """
     settings = scene.nephim
     before = {name: getattr(settings, name) for name in _DECIDED}
@@ -56,6 +58,7 @@ def setup(
             setattr(settings, f"{role}_armature", armature)
             setattr(settings, f"{role}_bone", bone)
         settings.neutral_frame = scene.frame_start if neutral_frame is None else neutral_frame
+        settings.skull_model = skull_model or ""
         for region in REGIONS:
             setattr(settings, f"{region}_group", (stiffness or {}).get(region, ""))
         rig = read_rig(scene)

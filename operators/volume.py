@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Volume: the tetrahedral template of the head at the neutral frame, beside the .blend."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bpy
@@ -29,10 +30,11 @@ def volume_job(scene: Any) -> Job["Template"]:
 
     path = volume_path()
     surfaces = SurfaceReader(scene, read_rig(scene)).neutral()
+    jaw, cranium = bones(surfaces, scene)
     job = build_template(
         surfaces.head,
-        surfaces.jaw,
-        surfaces.cranium,
+        jaw,
+        cranium,
         settings=volume_settings(scene),
         groups=surfaces.groups,
         upright=surfaces.upright,
@@ -42,18 +44,32 @@ def volume_job(scene: Any) -> Job["Template"]:
     return template
 
 
+def bones(surfaces: Any, scene: Any) -> tuple[Any, Any]:
+    """Jaw and cranium as surfaces: the artists' own, else the skull model's, else None. Raises NephimError."""
+    from ..sim.skull_model import SkullModel
+    from ..sim.surface import Surface
+
+    jaw, cranium = surfaces.jaw, surfaces.cranium
+    path = scene.nephim.skull_model
+    if path and (jaw is None or cranium is None):
+        model = SkullModel.load(Path(bpy.path.abspath(path)))
+        found = model.predict(surfaces.head.vertices, surfaces.head.triangles, surfaces.head.name)
+        jaw = jaw or Surface(found.jaw_vertices, found.jaw_triangles, "jaw of the skull model")
+        cranium = cranium or Surface(found.cranium_vertices, found.cranium_triangles, "cranium of the skull model")
+    return jaw, cranium
+
+
 def load_volume(surfaces: Any, scene: Any) -> "Template":
     """The template built before. Raises CacheError where there is none, or the neutral head has changed since."""
     from ..sim.template import Template
     from ..sim.volume import fingerprint
 
     template = Template.load(volume_path())
-    now = fingerprint(
-        [surfaces.head, surfaces.jaw, surfaces.cranium], volume_settings(scene), surfaces.groups, surfaces.upright
-    )
+    jaw, cranium = bones(surfaces, scene)
+    now = fingerprint([surfaces.head, jaw, cranium], volume_settings(scene), surfaces.groups, surfaces.upright)
     if template.fingerprint != now:
         raise CacheError(
-            "The volume was built from another mesh, neutral pose, stiffness or edge length than the scene has now.",
+            "The volume was built from another mesh, skull, neutral pose, stiffness or edge length than there is now.",
             object=surfaces.head.name,
             advice="Build the volume again.",
         )

@@ -49,6 +49,7 @@ class NEPHIM_PT_bones(Step, bpy.types.Panel):
                 column.prop_search(settings, bone, getattr(settings, armature).data, "bones", text=" ")
         layout.prop(settings, "cranium", text="Own Skull")
         layout.prop(settings, "jaw", text="Own Jaw")
+        layout.prop(settings, "skull_model")
 
 
 class NEPHIM_PT_stiffness(Step, bpy.types.Panel):

@@ -15,7 +15,7 @@ _MISPLACED = 0.2  # share of vertices outside the skin that means the wrong obje
 
 
 def check_bone(bone: Surface, skin: TriangleTree) -> str:
-    """Checks that a bone lies inside the closed skin; returns a note for people, or "".
+    """Checks that a bone lies inside the visible skin, its openings closed; returns a note for people, or "".
 
     Vertices up to 5 mm outside are fine: the bone is drawn back inside. Raises SurfaceError for positions that are not
     finite and VolumeError for a bone that is empty or lies outside, naming the vertices.

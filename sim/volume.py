@@ -19,7 +19,7 @@ from .landmarks import Landmarks, estimate_axes, find_landmarks
 from .refine import averaging, blend, refine
 from .regions import openness, visible
 from .skull import Skull, place_skull
-from .surface import Surface, vertex_normals
+from .surface import Surface, fan_caps, vertex_normals
 from .template import Template
 from .tetrahedra import tetrahedralize
 
@@ -210,15 +210,17 @@ def _bones(
     notes: list[str],
 ) -> Skull:
     """Jaw and cranium clear of the skin and of each other; adds to the notes."""
-    tree = TriangleTree(closed, surface)
+    outer = np.zeros(len(closed), bool)
+    outer[: len(skin.outer)] = skin.outer
+    shown = surface[outer[surface].all(1)]
+    # A mouth bag may reach far into the head: an artist's skull lies about it, not inside the closed skin.
+    tree = TriangleTree(closed, np.concatenate([shown, fan_caps(shown)]))
     for own in (jaw, cranium):
         said = check_bone(own, tree) if own is not None else ""
         notes += [said] if said else []
     placed = [name for name, own in (("jaw", jaw), ("cranium", cranium)) if own is None]
     if placed:
         notes.append(f"Placed by tissue thickness: {' and '.join(placed)}.")
-    outer = np.zeros(len(closed), bool)
-    outer[: len(skin.outer)] = skin.outer
     skull = place_skull(closed, surface, outer[surface].all(1), landmarks, jaw, cranium)
     for name, triangles in (("jaw", skull.jaw_triangles), ("cranium", skull.cranium_triangles)):
         if not len(triangles):
