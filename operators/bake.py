@@ -10,6 +10,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty
 from ..bridge.rig import read_rig, scene_object
 from ..progress import Job
 from .jobs import JobOperator
+from .preview import switch_off
 from .simulate import finished_cache_job
 from .volume import needs_setup
 
@@ -31,6 +32,7 @@ def bake_job(scene: Any, *, to: str, tolerance_mm: float | None = None, per_fram
     from ..bridge.mesh_cache import add_mesh_cache, remove_mesh_cache
     from ..bridge.shape_keys import bake_shape_keys
 
+    switch_off(scene)  # the result is to be seen now
     cache = yield from finished_cache_job(scene)
     rig = read_rig(scene)
     name = rig.head.object_name

@@ -179,6 +179,12 @@ def colour_changed(scene: Any) -> None:
     refresh(scene)
 
 
+def settings_changed(scene: Any) -> None:
+    """The tissue is another one: the preview begins anew with it."""
+    if _previews.pop(scene.session_uid, None) is not None:
+        later(resume)
+
+
 def forget_all() -> None:
     """Another file: nothing of the last one's previews is left."""
     _previews.clear()

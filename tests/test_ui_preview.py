@@ -261,6 +261,15 @@ def test_the_file_on_disk_knows_nothing_of_the_preview(scene, counter, tmp_path)
     assert is_off(loaded)
 
 
+def test_another_tissue_begins_anew(scene, counter):
+    old = preview.preview_of(scene)
+    scene.nephim.tissue = "soft"
+    assert preview.preview_of(scene) is not old
+    assert scene.nephim.preview == "physics"
+    scene.nephim.tissue = "no such tissue"  # nothing is built from it here, but nothing fails either
+    assert scene.nephim.preview in ("physics", "off")
+
+
 def test_two_scenes_do_not_meet(scene, counter):
     other = bpy.data.scenes.new("Other")
     other.frame_set(7)

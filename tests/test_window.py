@@ -98,6 +98,20 @@ def test_from_an_empty_file_to_baked_shape_keys(window):
     window.picture("cut-away")
 
 
+def ended_by(window, how):
+    """Seconds from the key or click to the end of the job, less what this machine takes to ask Blender anything."""
+    asked = time.monotonic()
+    window.value("1")
+    question = time.monotonic() - asked
+    started = time.monotonic()
+    if how == "Escape":
+        window.key("Escape", pause=0.0)
+    else:
+        window.click_here()
+    window.wait(f"{JOBS}.running is None", 5)
+    return time.monotonic() - started - 2 * question
+
+
 def test_escape_and_cancel_react_at_once(small):
     """While the volume is built, and while frames are simulated; the scene is as it was."""
     before = "[bpy.context.scene.frame_current, [m.show_viewport for o in bpy.data.objects for m in o.modifiers]]"
@@ -105,10 +119,7 @@ def test_escape_and_cancel_react_at_once(small):
     small.press("bpy.ops.nephim.volume")
     small.wait(f"{JOBS}.running", 10)
     time.sleep(0.7)
-    started = time.monotonic()
-    small.key("Escape")
-    small.wait(f"{JOBS}.running is None", 5)
-    assert time.monotonic() - started < REACTION + 0.2  # the key's own pause
+    assert ended_by(small, "Escape") < REACTION
     assert small.value(f"{STATE}.volume_state().exists") is False
     small.press("bpy.ops.nephim.volume")
     settle(small)
@@ -117,15 +128,9 @@ def test_escape_and_cancel_react_at_once(small):
         small.press("bpy.ops.nephim.simulate")
         small.wait(f"{JOBS}.running and {JOBS}.running.progress.step == 'simulation'", 60)
         time.sleep(1.0)
-        if how == "Escape":
-            started = time.monotonic()
-            small.key("Escape")
-        else:
-            place = small.find("bpy.ops.nephim.cancel")
-            started = time.monotonic()
-            small.click(*place)
-        small.wait(f"{JOBS}.running is None", 5)
-        assert time.monotonic() - started < REACTION + 0.3, how
+        if how == "Cancel":
+            small.find("bpy.ops.nephim.cancel")  # leaves the mouse there
+        assert ended_by(small, how) < REACTION, how
         assert small.value(before) == state
     small.press("bpy.ops.nephim.simulate")  # goes on
     settle(small)
@@ -170,9 +175,11 @@ def test_playback_scrubbing_and_a_render_of_ten_frames(small, tmp_path):
         f"scene.render.filepath = {str(tmp_path / 'r')!r};"
         "bpy.ops.render.render('INVOKE_DEFAULT', animation=True)"
     )
-    small.wait(f"{PREVIEW}._rendering", 20)
-    small.wait(f"not {PREVIEW}._rendering", 120)
-    assert len(list(tmp_path.glob("r*.png"))) == 10
+    started = time.monotonic()
+    while len(list(tmp_path.glob("r*.png"))) < 10:
+        assert time.monotonic() - started < 120, small.log()
+        time.sleep(0.2)
+    small.wait(f"not {PREVIEW}._rendering", 20)
     assert not small.value(f"{PREVIEW}.message(bpy.context.scene)")
     assert small.value(f"{SETTINGS}.preview") == "surface"
 

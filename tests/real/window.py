@@ -92,10 +92,14 @@ class Window:
         time.sleep(1)
         self.click(*self.value("file_button()"))
 
-    def key(self, *names: str) -> None:
+    def click_here(self) -> None:
+        """Clicks where the mouse is, without waiting."""
+        self._tool("xdotool", "click", "1")
+
+    def key(self, *names: str, pause: float = _PAUSE) -> None:
         """Presses keys as xdotool calls them: 'Escape', 'ctrl+z', 'space'."""
         self._tool("xdotool", "key", *names)
-        time.sleep(_PAUSE)
+        time.sleep(pause)
 
     def picture(self, name: str) -> Path:
         """Takes a picture of the screen."""
