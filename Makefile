@@ -2,6 +2,7 @@
 # make demo   the whole job on the demo character, into build/demo/
 # make test   linters, then the tests with the bpy module, then the same tests in the real Blender
 # make bench-interactions  scripted interactions by every method: table and picture strips, into build/bench/
+# make bench-skull  jaw and cranium found for heads that were not in the fit: into build/bench/
 # make bench-sim  time, accuracy and quality of a frame, against the baseline and Blender's own: into build/bench-sim/
 # make train-demo  records the demo character and trains the network that comes with the add-on (an hour or more)
 # make bench-net   that network against the physics on unseen motions, into build/network/
