@@ -12,12 +12,15 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
+from scipy.spatial import cKDTree
 
 from ..sim.refine import unique_edges
 from ..sim.surface import vertex_normals
 from ..sim.template import JAW, Template
 
 SPACING = 0.0075  # [m] between controls: half a fingertip
+# Mesh edges [m] from which on controls have their full spacing, and the share of it that they have at least.
+_FULL_EDGE, _CLOSEST = 0.004, 0.6
 _SUPPORT = 8  # controls that a skin vertex is interpolated from
 # Correlation length [m] of the displacement for the interpolation, and what keeps its small systems well posed.
 _LENGTH, _RIDGE = 0.016, 1e-3
@@ -64,10 +67,11 @@ STATIC = ("depth", "bone x", "bone y", "bone z", "bulge near", "bulge far", "rim
 def make_controls(template: Template, spacing: float = SPACING) -> Controls:
     """Spreads controls over the skin that is not held; deterministic."""
     points, triangles = template.skin_vertices, template.skin_triangles
-    graph = _edge_graph(points, triangles)
+    edges, _ = unique_edges(triangles)
+    graph = _edge_graph(points, edges)
     # The inside of lips and nostrils moves with what is touched, so it has controls as well.
     movable = ~template.rim
-    chosen = _spread(points, np.flatnonzero(movable), spacing)
+    chosen = _spread(points, np.flatnonzero(movable), edges, spacing)
     reach = max(_CUT * WIDTHS[-1], _FAR * spacing)
     away = dijkstra(graph, directed=False, indices=chosen, limit=reach)  # (k, n_skin)
     frames = _frames(template, chosen)
@@ -83,8 +87,7 @@ def make_controls(template: Template, spacing: float = SPACING) -> Controls:
     )
 
 
-def _edge_graph(points: NDArray, triangles: NDArray) -> csr_matrix:
-    edges, _ = unique_edges(triangles)
+def _edge_graph(points: NDArray, edges: NDArray) -> csr_matrix:
     length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
     return csr_matrix((np.maximum(length, 1e-9), (edges[:, 0], edges[:, 1])), shape=(len(points), len(points)))
 
@@ -101,7 +104,7 @@ def _spread_greedy(points, candidates, spacing, order):
             d = 0.0
             for k in range(3):
                 d += (points[v, k] - points[w, k]) ** 2
-            if d < spacing * spacing:
+            if d < spacing[v] * spacing[v]:
                 free = False
                 break
         if free:
@@ -110,10 +113,18 @@ def _spread_greedy(points, candidates, spacing, order):
     return chosen[:count]
 
 
-def _spread(points: NDArray, candidates: NDArray, spacing: float) -> NDArray[np.int64]:
-    """Candidates no two of which are nearer than 0.8 spacings, in an order that packs them evenly; sorted."""
+def _spread(points: NDArray, candidates: NDArray, edges: NDArray, spacing: float) -> NDArray[np.int64]:
+    """Candidates no two of which are nearer than 0.8 spacings, in an order that packs them evenly; sorted.
+
+    Where the mesh is fine, as on nose and lips, the skin has more shape to lose: controls lie closer there.
+    """
+    length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
+    ends = edges.ravel()
+    count = np.maximum(np.bincount(ends, minlength=len(points)), 1)
+    mean = np.bincount(ends, np.repeat(length, 2), len(points)) / count
+    wished = 0.8 * spacing * np.clip(mean / _FULL_EDGE, _CLOSEST, 1.0)
     order = np.random.default_rng(0).permutation(len(candidates))
-    return np.sort(_spread_greedy(points, candidates.astype(np.int64), 0.8 * spacing, order))
+    return np.sort(_spread_greedy(points, candidates.astype(np.int64), wished, order))
 
 
 def _frames(template: Template, chosen: NDArray) -> NDArray[np.float64]:
@@ -121,9 +132,10 @@ def _frames(template: Template, chosen: NDArray) -> NDArray[np.float64]:
     points = template.skin_vertices
     normals = vertex_normals(points, template.skin_triangles)
     frames = np.zeros((len(chosen), 3, 3))
-    for i, v in enumerate(chosen):
-        weight = np.maximum(0.0, 1 - np.linalg.norm(points - points[v], axis=1) / _FRAME_RADIUS)
-        normal = (weight * (normals @ normals[v] > 0)) @ normals
+    around = cKDTree(points).query_ball_point(points[chosen], _FRAME_RADIUS)
+    for i, (v, near) in enumerate(zip(chosen, around, strict=True)):
+        weight = 1 - np.linalg.norm(points[near] - points[v], axis=1) / _FRAME_RADIUS
+        normal = (weight * (normals[near] @ normals[v] > 0)) @ normals[near] + 1e-6 * normals[v]
         normal /= max(float(np.linalg.norm(normal)), 1e-9)
         # Any tangent will do, as long as it is told the same way on the left and on the right: towards the crown.
         up = np.array([0.0, 0.0, 1.0]) - normal[2] * normal
@@ -206,8 +218,6 @@ def _static(
 
 
 def _on_jaw(template: Template, points: NDArray) -> NDArray[np.float64]:
-    from scipy.spatial import cKDTree
-
     bone = np.flatnonzero(template.vertex_region != 0)
     if not len(bone):
         return np.zeros(len(points))
