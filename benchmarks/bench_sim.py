@@ -208,7 +208,19 @@ def files_table(by_file: dict[str, float]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write(folder: Path, figures: dict[str, dict[str, Any]], by_file: dict[str, dict[str, float]]) -> str:
+    """sim.json and sim.md; returns the latter."""
+    first = next(iter(figures))
+    ordered = dict(sorted(figures.items(), key=lambda item: item[1]["skin_vertices"]))
+    text = f"{machine()}\n\n{scaling_table(ordered)}\nThe physics at {first}:\n\n{files_table(by_file[first])}"
+    write_json(folder / "sim.json", {"machine": machine(), "resolutions": ordered, "files_ms": by_file})
+    with atomic_write(folder / "sim.md", "The table could not be written", "Free disk space.") as stream:
+        stream.write(text.encode())
+    return text
+
+
 def machine() -> str:
+    """What it ran on."""
     import bpy
 
     return (
@@ -231,28 +243,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     interaction = perform(script, character, Face(character))
     main_resolution = given.only or MIDDLE.name
     figures: dict[str, dict[str, Any]] = {}
-    by_file: dict[str, float] = {}
-    for name in [given.only] if given.only else RESOLUTIONS:
+    by_file: dict[str, dict[str, float]] = {}
+    # The one that counts comes first, and everything is written as soon as it is there: the finest takes long.
+    for name in dict.fromkeys([main_resolution] if given.only else [main_resolution, *RESOLUTIONS]):
         bench = Bench(character, head_template(character, RESOLUTIONS[name], given.out), interaction, given.out)
-        figures[name], runs, spent = measure(bench)
-        print(f"{name}: {figures[name]['ms']['frame_p50']:.0f} ms a frame", flush=True)
+        figures[name], runs, by_file[name] = measure(bench)
+        write(given.out, figures, by_file)
+        print(f"{name}: {json.dumps(figures[name])}", flush=True)
         if name != main_resolution:
             continue
-        by_file = spent
-        if not given.no_error:
-            figures[name]["error_mm"] = bench.error()
         if not given.no_pictures:
             from .strips import Studio
 
             skins = {"tracked": bench.tracked, **{method: result.skins for method, result in runs.items()}}
             studio = Studio(character, bench.template.skin_vertices, bench.template.skin_triangles)
             studio.strip(given.out / "sim.png", script.text, bench.interaction.frames, skins, "physics")
-
-    text = f"{machine()}\n\n{scaling_table(figures)}\nThe physics at {main_resolution}:\n\n{files_table(by_file)}"
-    write_json(given.out / "sim.json", {"machine": machine(), "scaling": figures, "files_ms": by_file})
-    with atomic_write(given.out / "sim.md", "The table could not be written", "Free disk space.") as stream:
-        stream.write(text.encode())
-    print(text)
+        if not given.no_error:
+            figures[name]["error_mm"] = bench.error()
+    print(write(given.out, figures, by_file))
     print(json.dumps(figures[main_resolution]))
 
 
