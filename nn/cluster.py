@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recording on the workers of a Dask scheduler, which see the dataset's folder under the same path."""
+
+import time
+from pathlib import Path
+
+from ..errors import SimulationError
+from ..progress import Job, Progress
+from .dataset import Recorder, finished, write_manifest
+
+_RETRIES = 3  # of a sequence whose worker fails; a worker that dies is not counted
+_POLL = 0.5  # [s] between two looks at what is finished
+_recorders: dict[str, Recorder] = {}  # of this worker, by folder
+
+
+def record_on_cluster(folder: Path, seeds: range, address: str) -> Job[list[int]]:
+    """As `dataset.record_dataset`, on the workers of the scheduler at `address`. Each needs this package and the
+    folder.
+
+    A sequence whose worker dies is given to another; a finished one is never made again. Raises SimulationError.
+    """
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise SimulationError(
+            "Recording on a cluster needs Dask, which this Python does not have.",
+            advice="Install it with: pip install distributed",
+        ) from error
+    missing = [seed for seed in seeds if seed not in set(finished(folder, seeds))]
+    if missing:
+        try:
+            client = Client(address, set_as_default=False)
+        except OSError as error:
+            raise SimulationError(
+                f"The scheduler {address} does not answer ({error}).", advice="Check its address."
+            ) from error
+        with client:
+            tasks = [
+                client.submit(_sequence, str(folder), seed, key=f"nephim-{folder}-{seed}", retries=_RETRIES)
+                for seed in missing
+            ]
+            try:
+                while not all(task.done() for task in tasks):
+                    done = finished(folder, seeds)
+                    yield Progress("dataset", len(done) / len(seeds), f"{len(done)} of {len(seeds)} sequences")
+                    time.sleep(_POLL)
+            finally:
+                client.cancel([task for task in tasks if not task.done()])
+            for seed, task in zip(missing, tasks, strict=True):
+                if task.status != "finished":
+                    raise SimulationError(
+                        f"Sequence {seed} failed on the cluster ({task.exception()}).",
+                        advice="Finished sequences are kept; the same command goes on from there.",
+                    )
+    done = finished(folder, seeds)
+    write_manifest(folder, done)
+    yield Progress("dataset", 1.0, f"{len(done)} sequences")
+    return done
+
+
+def _sequence(folder: str, seed: int) -> int:
+    """Runs on a worker: makes one sequence. Returns its seed."""
+    if folder not in _recorders:
+        _recorders[folder] = Recorder(Path(folder))
+    _recorders[folder].sequence(seed)
+    return seed
