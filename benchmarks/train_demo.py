@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make train-demo`: records the demo character with the physics and trains the network that comes with the add-on.
 
-Leaves presets/networks/demo.npz, and in build/network/ the recorded sequences, a picture of where hands touched and one
+With --people the network learns on several of MakeHuman's people. Leaves presets/networks/demo.npz, and in
+build/network/ the recorded sequences, a picture of where hands touched and one
 of the training. An interrupted run goes on. Motions and initial weights follow from seeds; as training is stopped by
 time and adds in parallel, weights agree between runs in quality, not in every digit.
 """
@@ -16,6 +17,7 @@ from nephim.nn.pipeline import CURVE, read_job, record_job, train_job
 from nephim.nn.training_settings import TrainSettings
 from nephim.nn.weights import Weights
 from nephim.presets.motions.cast import prepare_demo
+from nephim.presets.motions.identities import IDENTITIES
 from nephim.progress import drive
 
 from .net_pictures import coverage_picture, curve_picture
@@ -25,7 +27,15 @@ OUT = Path("presets/networks/demo.npz")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("build/network/demo"))
+    parser.add_argument("--folder", type=Path, default=Path("build/network"), help="each person's is in it")
+    parser.add_argument(
+        "--people",
+        nargs="+",
+        default=["demo"],
+        choices=["demo", *IDENTITIES],
+        metavar="NAME",
+        help=", ".join(IDENTITIES),
+    )
     parser.add_argument("--assets", type=Path, default=Path("build/assets"))
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--sequences", type=int, default=60)
@@ -35,20 +45,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--recorded", action="store_true", help="train on the sequences there are, record no more")
     given = parser.parse_args(arguments)
 
-    given.folder.mkdir(parents=True, exist_ok=True)
-    _, template = drive(prepare_demo(given.folder, given.assets))
+    folders = [given.folder / name for name in given.people]
+    for name, folder in zip(given.people, folders, strict=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        drive(prepare_demo(folder, given.assets, "" if name == "demo" else name))
     seeds = range(given.sequences)
     if given.recorded:
-        write_manifest(given.folder, finished(given.folder, seeds))
-        recorded = drive(read_job([given.folder], seeds, _minutes_of_physics(given.folder)))
+        for folder in folders:
+            write_manifest(folder, finished(folder, seeds))
+        recorded = drive(read_job(folders, seeds, sum(_minutes_of_physics(folder) for folder in folders)))
     else:
-        recorded = drive(record_job([given.folder], seeds, processes=given.processes))
-    samples = [*recorded.seen, *recorded.unseen]
-    coverage_picture(given.folder / "coverage.png", template, recorded.people[0].controls, samples)
+        recorded = drive(record_job(folders, seeds, processes=given.processes))
+    for number, (folder, person) in enumerate(zip(folders, recorded.people, strict=True)):
+        own = [s for s in (*recorded.seen, *recorded.unseen) if s.person == number]
+        coverage_picture(folder / "coverage.png", person.template, person.controls, own)
     start = Weights.load(given.start) if given.start else None
     settings = TrainSettings(minutes=given.minutes, rate=5e-4 if start else TrainSettings.rate)
     trained = drive(train_job(recorded, [given.folder], settings, given.out, start=start, origin={"character": "demo"}))
-    curve_picture(given.folder / "training.png", json.loads((given.folder / CURVE).read_text()))
+    curve_picture(folders[0] / "training.png", json.loads((folders[0] / CURVE).read_text()))
     for note in trained.notes:
         print(note)
     print(json.dumps({"weights": str(given.out), "parameters": trained.weights.parameters, **trained.weights.origin}))

@@ -99,7 +99,7 @@ def train_job(
     settings = TrainSettings(minutes=minutes)
     if start is not None:
         settings = TrainSettings(minutes=minutes, rate=_RATE_TO_ADAPT)
-    trained = yield from aside(train(recorded, [folder], settings, out, start=start, origin={"character": folder.stem}))
+    trained = yield from aside(train(recorded, [folder], settings, out, start=start, origin={"character": Path(bpy.data.filepath).stem}))
     return TrainedNetwork(
         out, trained.weights.origin["rollout_mm"], (recorded.minutes, trained.curve[-1][0]), trained.notes
     )

@@ -52,5 +52,5 @@ def test_both_modes_on_one_file(tmp_path, capsys):
 
 
 def test_an_unknown_mode_is_named():
-    with pytest.raises(SimulationError, match=r"no mode 'cloth'.*physics, surface"):
+    with pytest.raises(SimulationError, match=r"no mode 'cloth'.*physics, network, surface"):
         simulate.choose(bpy.context.scene, mode="cloth")

@@ -5,6 +5,7 @@ The face looks towards -y and +x is the character's left. The origin lies in the
 coordinates stay small.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,15 +94,20 @@ class Character:
     tongue: Part
 
 
-def load_character(archive: Path) -> Character:
-    """Reads what `assets.fetch_character_data` left. Raises NephimError when it is missing or of another version."""
+def load_character(
+    archive: Path, identity: Sequence[tuple[bytes, float]] = (), rest_jaw_open: float = REST_JAW_OPEN
+) -> Character:
+    """Reads what `assets.fetch_character_data` left. Raises NephimError when it is missing or of another version.
+
+    identity: MakeHuman targets with their weights that make another person of the base; empty: the demo's.
+    """
     base = makehuman.parse_base(read_file(archive, "base.obj"))
     count = len(base.vertices)
-    targets = [makehuman.parse_target(read_file(archive, f"identity/{k}.target.gz"), count) for k in (1, 2)]
-    person = base.vertices + sum(targets)
+    identity = identity or [(read_file(archive, f"identity/{k}.target.gz"), 1.0) for k in (1, 2)]
+    person = base.vertices + sum(weight * makehuman.parse_target(target, count) for target, weight in identity)
     keys = {name: makehuman.parse_target(read_file(archive, f"expression/{name}"), count) for name in EXPRESSIONS}
     bones = makehuman.parse_rig(read_file(archive, "rig.json"), base, person)
-    person = person + REST_JAW_OPEN * keys["jawOpen"]
+    person = person + rest_jaw_open * keys["jawOpen"]
     weights = makehuman.parse_weights(read_file(archive, "weights.json"))
 
     body = base.groups == "body"

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The network as a mode of `simulate`, and `train` and `evaluate` from the command line on a small scene."""
+
+import importlib.util
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+scenes = pytest.importorskip("scenes")
+
+from nephim import cli  # noqa: E402
+from nephim.bridge.point_cache import PointCache  # noqa: E402
+from nephim.errors import SimulationError  # noqa: E402
+from nephim.nn.pipeline import hand_surfaces, unseen_recordings  # noqa: E402
+from nephim.nn.weights import Weights, topology  # noqa: E402
+from nephim.operators import network, simulate  # noqa: E402
+from nephim.operators.paths import volume_path  # noqa: E402
+from nephim.operators.save import save_blend  # noqa: E402
+from nephim.presets.motions.cast import load_cast  # noqa: E402
+from nephim.sim.template import Template  # noqa: E402
+from small_cast import random_weights  # noqa: E402
+
+pytestmark = pytest.mark.bpy
+
+
+@pytest.fixture
+def blend(tmp_path) -> Path:
+    """A saved scene with its volume, and no network that came with the add-on."""
+    scene = scenes.build(segments=32, rings=24)
+    scene.nephim.target_edge_mm = 12.0  # the volume is built in a second or two
+    path = save_blend(tmp_path / "face.blend")
+    setup = ["--head", "Head", "--left", "Left", "--head-bone", "HeadRig:head"]
+    assert cli.command(["setup", str(path), *setup]) == cli.EXIT_OK
+    assert cli.command(["volume", str(path)]) == cli.EXIT_OK
+    return path
+
+
+def test_without_weights_there_is_no_network(blend, monkeypatch, tmp_path):
+    monkeypatch.setattr(network, "SHIPPED", tmp_path / "none.npz")
+    with pytest.raises(SimulationError, match="no trained network"):
+        simulate.simulation_class("network")
+    assert cli.command(["simulate", str(blend), "--frames", "1-3", "--mode", "network"]) == cli.EXIT_FAILED
+
+
+def test_the_weights_of_another_character_are_refused(blend, capsys):
+    random_weights().save(blend.with_suffix(".nephim") / "network.npz")
+    assert cli.command(["simulate", str(blend), "--frames", "1-3", "--mode", "network"]) == cli.EXIT_FAILED
+    assert "trained for other heads" in capsys.readouterr().err
+
+
+def test_the_mode_simulates_with_the_weights_beside_the_file(blend, capsys):
+    template = Template.load(volume_path())
+    hand = bpy.data.objects["Left"].data
+    hand.calc_loop_triangles()
+    folder = blend.with_suffix(".nephim")
+    own = replace(random_weights(size=0.02), heads=(topology(template.n_skin, template.skin_triangles),), hands=())
+    results = []
+    for seed in (0, 1):
+        weights = replace(own, layers=random_weights(seed, 0.02).layers)
+        triangles = _hand_triangles()
+        weights = replace(weights, hands=(topology(len(hand.vertices), triangles),))
+        weights.save(folder / "network.npz")
+        assert cli.command(["simulate", str(blend), "--frames", "1-6", "--mode", "network"]) == cli.EXIT_OK
+        assert "by the network" in capsys.readouterr().out  # other weights: simulated anew
+        stored = PointCache(folder / "simulation.pc2")
+        results.append(np.array([stored.read(frame) for frame in stored.frames]))
+        assert np.isfinite(results[-1]).all()
+    report = blend.parent / "report.json"
+    assert cli.command(["report", str(blend), "--json", str(report)]) == cli.EXIT_OK
+    assert json.loads(report.read_text())["mode"] == "network"
+
+
+def _hand_triangles() -> np.ndarray:
+    from nephim.bridge.rig import read_rig
+    from nephim.bridge.surfaces import SurfaceReader
+
+    scene = bpy.context.scene
+    with SurfaceReader(scene, read_rig(scene)) as reader:
+        return reader.neutral().left.triangles
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="training needs torch: pip install nephim[train]")
+def test_train_and_evaluate_from_the_command_line(blend, capsys):
+    train = ["train", str(blend), "--minutes", "0.1", "--sequences", "2", "--processes", "2", "--scratch"]
+    assert cli.command(train) == cli.EXIT_OK, capsys.readouterr().err
+    folder = blend.with_suffix(".nephim")
+    weights = Weights.load(folder / "network.npz")
+    assert weights.origin["frames"] == 480 and weights.origin["character"] == "face"
+    puppet, _ = load_cast(folder / "network")
+    assert list(hand_surfaces(puppet, unseen_recordings(folder / "network")[0])) == ["L"]
+    assert cli.command(["evaluate", str(blend)]) == cli.EXIT_OK
+    figures = json.loads((folder / "network.json").read_text())
+    assert figures["rest_error_mm"] < 0.02 and figures["frames"] == 240
+    assert cli.command(["simulate", str(blend), "--frames", "1-4", "--mode", "network"]) == cli.EXIT_OK
