@@ -29,6 +29,7 @@ from .weights import Weights
 WINDOWS = ((0.10, 1), (0.25, 4), (0.45, 8), (0.70, 16), (0.90, 32), (1.0, 64))
 _WINDOW_TO_ADAPT = 16
 _POINT_STEPS = 16384  # controls × frames in a batch: short windows come in larger batches
+_MOST_PATCHES = 32  # in a batch: cutting one out costs as much as eight of its steps
 _CORE = 0.6  # share of a patch, from its middle, that learns; the state of what lies around it is given
 _NOISE = 3e-4  # [m] on the initial states, so that the network learns to correct its own errors
 _CONTACT_WEIGHT, _ONSET_WEIGHT = 1.0, 1.0  # added to 1 where skin touches, and where contact begins or ends
@@ -69,7 +70,7 @@ class Batches:
         """Surroundings, true states (b, window + 2, p, 3) [m] from two frames before the window, loss weights
         (b, window, p), and which controls are in the core (b, p)."""
         settings, random = self._settings, self._random
-        count = max(2, _POINT_STEPS // (window * settings.patch))
+        count = min(max(2, _POINT_STEPS // (window * settings.patch)), _MOST_PATCHES)
         parts: list[list] = [[] for _ in range(8)]
         for _ in range(count):
             sample, first, chosen, core = self._window(random, window)
