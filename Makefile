@@ -7,6 +7,7 @@
 # make train-demo  records the demo character and trains the network that comes with the add-on (an hour or more)
 # make bench-net   that network against the physics on unseen motions, into build/network/
 # make bench-preview  what the live preview costs in every frame: into build/bench-preview/
+# make screenshots  of the real program in a window, from an empty file to baked keys, into docs/images/
 # make setup  only the environment in .venv; make lint only the linters
 #
 # PYTHON         the Python 3.11 that makes .venv
@@ -22,7 +23,7 @@ TORCH ?= https://download.pytorch.org/whl/cpu
 # Tests and demo never see the user's own preferences and add-ons.
 export BLENDER_USER_RESOURCES := $(CURDIR)/build/resources
 
-.PHONY: demo test lint setup clean bench-interactions bench-sim train-demo bench-net bench-preview bench-skull
+.PHONY: demo test lint setup clean bench-interactions bench-sim train-demo bench-net bench-preview bench-skull screenshots
 
 demo: setup
 	@$(RUN) -m nephim demo --out build/demo --assets build/assets
@@ -48,6 +49,10 @@ bench-net: setup
 
 bench-preview: setup
 	@$(RUN) -m benchmarks.bench_preview --out build/bench-preview --assets build/assets
+
+screenshots: setup
+	@tests/real_blender.sh tests/test_window.py -k empty_file
+	@$(RUN) tests/real/to_docs.py
 
 lint: setup build/package/nephim
 	@$(RUN) -m ruff check .

@@ -6,7 +6,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from .operators import preview
+from .operators import preview, training
 
 
 @persistent
@@ -29,6 +29,7 @@ def _loaded(*_: Any) -> None:
     preview.forget_all()
     if not bpy.app.background:  # a render farm needs no preview
         preview.later(preview.resume)
+        training.begin_watching()
 
 
 @persistent
@@ -76,4 +77,5 @@ def unregister() -> None:
         getattr(bpy.app.handlers, name).remove(handler)
     if bpy.app.timers.is_registered(preview.resume):
         bpy.app.timers.unregister(preview.resume)
+    training.end_watching()
     preview.end_all()

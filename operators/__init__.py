@@ -17,6 +17,7 @@ def _classes() -> tuple[type, ...]:
         report,
         rig,
         simulate,
+        training,
         volume,
     )
 
@@ -34,6 +35,8 @@ def _classes() -> tuple[type, ...]:
         simulate.NEPHIM_OT_simulate,
         clean.NEPHIM_OT_clear,
         network.NEPHIM_OT_train,
+        training.NEPHIM_OT_start_training,
+        training.NEPHIM_OT_stop_training,
         network.NEPHIM_OT_evaluate,
         preview.NEPHIM_OT_preview,
         bake.NEPHIM_OT_bake,

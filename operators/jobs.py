@@ -182,7 +182,7 @@ def _over_our_panel(context: bpy.types.Context, event: bpy.types.Event) -> bool:
                 and region.y <= event.mouse_y < region.y + region.height
             )
             if inside:
-                return region.active_panel_category == "NePHIM"
+                return getattr(region, "active_panel_category", "NePHIM") == "NePHIM"
     return False
 
 

@@ -20,6 +20,8 @@ from .paths import volume_path
 from .simulate import simulation_class, start_job
 from .volume import load_volume, needs_setup, volume_job
 
+_REDRAWN = 12  # the sidebar is drawn again at every frame of this multiple
+
 LABELS = {"off": "Off", "physics": "Physics", "network": "Network", "surface": "Surface"}
 
 _previews: dict[int, Preview] = {}  # by the scene's session uid
@@ -116,6 +118,8 @@ def frame_changed(scene: Any, depsgraph: Any) -> None:
         return
     try:
         preview.update(scene, depsgraph)
+        if scene.frame_current % _REDRAWN == 0 and not bpy.app.background:
+            redraw_sidebars(bpy.context)  # its times; Blender leaves the sidebar alone while it plays
     except NephimError as error:
         _fail(scene, str(error))
     except Exception as error:  # noqa: BLE001 - whatever happens, playback must go on; it is shown and logged once

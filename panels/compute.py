@@ -5,8 +5,9 @@ from typing import Any
 
 import bpy
 
-from ..operators import preview
+from ..operators import jobs, preview
 from ..operators.state import cache_state, has_torch, network_name
+from ..operators.training import training
 from ..properties import frame_range
 from .presets import NEPHIM_PT_presets
 from .sidebar import Step, paragraph
@@ -31,6 +32,7 @@ class NEPHIM_PT_simulate(Step, bpy.types.Panel):
     bl_options = set()
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
+        self.layout.enabled = jobs.running is None
         NEPHIM_PT_presets.draw_panel_header(self.layout)
 
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
@@ -70,9 +72,15 @@ class NEPHIM_PT_network(Step, bpy.types.Panel):
             layout.label(text=network_name(), icon="CHECKMARK")
         if not has_torch():
             paragraph(context, layout, _NO_TORCH, icon="INFO")
+        present = training()
+        if present is not None and present.runs:
+            layout.progress(factor=present.done, text=f"{100 * present.done:.0f} %")
+        if present is not None:
+            paragraph(context, layout, present.text)
         row = layout.row(align=True)
-        row.operator("nephim.train", text="Train", icon="MODIFIER")
-        row.operator("nephim.evaluate", text="Evaluate", icon="VIEWZOOM")
+        row.operator("nephim.start_training", icon="MODIFIER")
+        row.operator("nephim.stop_training", text="", icon="CANCEL")
+        layout.operator("nephim.evaluate", icon="VIEWZOOM")
 
 
 class NEPHIM_PT_preview(Step, bpy.types.Panel):
