@@ -89,3 +89,5 @@ def test_notes_name_frames_as_people_do():
     statistics = [{}, {"cut_right": 1.0}, {}, {"bone_limited_mm": 2.0}]
     notes = frame_notes(statistics, range(10, 14))
     assert len(notes) == 2 and "right hand jumps at frame 11" in notes[0] and "In 1 frames bone" in notes[1]
+    statistics[1]["started_inside_mm"] = 5.0
+    assert "inside the head at once at frame 11" in frame_notes(statistics, range(10, 14))[1]
