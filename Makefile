@@ -8,6 +8,7 @@
 # make bench-net   that network against the physics on unseen motions, into build/network/
 # make bench-preview  what the live preview costs in every frame: into build/bench-preview/
 # make screenshots  of the real program in a window, from an empty file to baked keys, into docs/images/
+# make bench-identities  that network on people it was not trained on, before and after minutes of adaptation
 # make setup  only the environment in .venv; make lint only the linters
 #
 # PYTHON         the Python 3.11 that makes .venv

@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         coverage_picture(folder / "coverage.png", person.template, person.controls, own)
     start = Weights.load(given.start) if given.start else None
     settings = TrainSettings(minutes=given.minutes, rate=5e-4 if start else TrainSettings.rate)
-    trained = drive(train_job(recorded, [given.folder], settings, given.out, start=start, origin={"character": "demo"}))
+    origin = {"character": ", ".join(given.people)}
+    trained = drive(train_job(recorded, folders, settings, given.out, start=start, origin=origin))
     curve_picture(folders[0] / "training.png", json.loads((folders[0] / CURVE).read_text()))
     for note in trained.notes:
         print(note)
