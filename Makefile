@@ -24,7 +24,7 @@ TORCH ?= https://download.pytorch.org/whl/cpu
 # Tests and demo never see the user's own preferences and add-ons.
 export BLENDER_USER_RESOURCES := $(CURDIR)/build/resources
 
-.PHONY: demo test lint setup clean bench-interactions bench-sim train-demo bench-net bench-preview bench-skull screenshots
+.PHONY: demo test lint setup clean bench-interactions bench-sim train-demo bench-net bench-identities bench-preview bench-skull screenshots
 
 demo: setup
 	@$(RUN) -m nephim demo --out build/demo --assets build/assets
@@ -47,6 +47,10 @@ train-demo: setup
 
 bench-net: setup
 	@$(RUN) -m benchmarks.bench_net --assets build/assets
+	@$(RUN) -m benchmarks.net_strips --assets build/assets
+
+bench-identities: setup
+	@$(RUN) -m benchmarks.bench_identities --assets build/assets
 
 bench-preview: setup
 	@$(RUN) -m benchmarks.bench_preview --out build/bench-preview --assets build/assets
