@@ -148,7 +148,8 @@ class SurfaceReader:
         if missing:
             held = {side: self._held(side, tracked) for side in missing}
             self.scene.frame_set(frame)
-            tracked = replace(self._read(self.view_layer.depsgraph)[0], **held)
+            tracked, _ = self._read(self.view_layer.depsgraph)
+            tracked = replace(tracked, left=held.get("left", tracked.left), right=held.get("right", tracked.right))
         self.last, self.missing = tracked, tuple(missing)
         return tracked
 
