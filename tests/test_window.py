@@ -49,10 +49,10 @@ def small(window, tmp_path, registered):
     return window
 
 
-def settle(window, timeout=240.0):
+def settle(window):
     """Waits until no job runs."""
     time.sleep(0.3)
-    window.wait(f"{JOBS}.running is None", timeout)
+    window.wait(f"{JOBS}.running is None")
 
 
 def stop(window):
@@ -62,17 +62,17 @@ def stop(window):
 def test_from_an_empty_file_to_baked_shape_keys(window):
     window.picture("empty-file")
     window.press("bpy.ops.nephim.add_demo")  # first click
-    window.wait("file_button()", 20)
+    window.wait("file_button()")
     window.picture("where-to-save")
     window.confirm_file()  # second click
-    window.wait(f"{SETTINGS}.head", 60)
+    window.wait(f"{SETTINGS}.head")
     settle(window)
     window.picture("demo-character")
     window.press("bpy.ops.nephim.preview(mode='physics'")  # third click
-    window.wait(f"{JOBS}.running and {JOBS}.running.progress.done > 0.05", 60)
+    window.wait(f"{JOBS}.running and {JOBS}.running.progress.done > 0.05")
     window.picture("volume-is-built")
     settle(window)
-    window.wait("bpy.context.scene.frame_current >= 32", 300)
+    window.wait("bpy.context.scene.frame_current >= 32")
     assert window.value("bpy.context.screen.is_animation_playing")
     assert not window.value(f"{PREVIEW}.message(bpy.context.scene)")
     stop(window)
@@ -83,9 +83,9 @@ def test_from_an_empty_file_to_baked_shape_keys(window):
 
     window.run(f"{SETTINGS}.use_scene_range = False; {SETTINGS}.frame_end = 44; bpy.context.scene.frame_set(1)")
     window.press("bpy.ops.nephim.simulate")
-    window.wait(f"{JOBS}.running and {JOBS}.running.left", 120)
+    window.wait(f"{JOBS}.running and {JOBS}.running.left")
     window.picture("simulating")
-    settle(window, 300)
+    settle(window)
     window.picture("simulated")
     window.press("bpy.ops.nephim.bake(to='shape-keys'")
     settle(window)
@@ -93,7 +93,7 @@ def test_from_an_empty_file_to_baked_shape_keys(window):
     window.run("bpy.context.scene.frame_set(34)")
     window.picture("baked")
     window.press("bpy.ops.nephim.cutaway")
-    window.wait("'NePHIM Cutaway' in bpy.data.objects", 10)
+    window.wait("'NePHIM Cutaway' in bpy.data.objects")
     window.run("bpy.ops.object.select_all(action='DESELECT')")
     window.picture("cut-away")
 
@@ -108,7 +108,7 @@ def ended_by(window, how):
         window.key("Escape", pause=0.0)
     else:
         window.click_here()
-    window.wait(f"{JOBS}.running is None", 5)
+    window.wait(f"{JOBS}.running is None")
     return time.monotonic() - started - 2 * question
 
 
@@ -117,7 +117,7 @@ def test_escape_and_cancel_react_at_once(small):
     before = "[bpy.context.scene.frame_current, [m.show_viewport for o in bpy.data.objects for m in o.modifiers]]"
     state = small.value(before)
     small.press("bpy.ops.nephim.volume")
-    small.wait(f"{JOBS}.running", 10)
+    small.wait(f"{JOBS}.running")
     time.sleep(0.7)
     assert ended_by(small, "Escape") < REACTION
     assert small.value(f"{STATE}.volume_state().exists") is False
@@ -126,7 +126,7 @@ def test_escape_and_cancel_react_at_once(small):
 
     for how in ("Escape", "Cancel"):
         small.press("bpy.ops.nephim.simulate")
-        small.wait(f"{JOBS}.running and {JOBS}.running.progress.step == 'simulation'", 60)
+        small.wait(f"{JOBS}.running and {JOBS}.running.progress.step == 'simulation'")
         time.sleep(1.0)
         if how == "Cancel":
             small.find("bpy.ops.nephim.cancel")  # leaves the mouse there
@@ -141,16 +141,16 @@ def test_undo_and_redo_with_the_preview(small):
     small.run("bpy.ops.ed.undo_push(message='before')")
     small.press("bpy.ops.nephim.preview(mode='surface'")
     settle(small)
-    small.wait("bpy.context.scene.frame_current > 3", 60)
+    small.wait("bpy.context.scene.frame_current > 3")
     stop(small)
     assert small.value(f"{SETTINGS}.head.hide_get()")
     x, y, *_ = small.value("place()")
     small.move(x - 400, y + 300)
     small.key("ctrl+z")
-    small.wait(f"{SETTINGS}.preview == 'off'", 20)
+    small.wait(f"{SETTINGS}.preview == 'off'")
     assert not small.value(f"{SETTINGS}.head.hide_get()")
     small.key("ctrl+shift+z")
-    small.wait(f"{SETTINGS}.preview == 'surface' and {PREVIEW}._previews", 30)
+    small.wait(f"{SETTINGS}.preview == 'surface' and {PREVIEW}._previews")
     small.run("bpy.context.scene.frame_set(6)")
     assert not small.value(f"{PREVIEW}.message(bpy.context.scene)")
     small.press("bpy.ops.nephim.preview(mode='off'")
@@ -161,8 +161,8 @@ def test_undo_and_redo_with_the_preview(small):
 def test_playback_scrubbing_and_a_render_of_ten_frames(small, tmp_path):
     small.press("bpy.ops.nephim.preview(mode='surface'")
     settle(small)
-    small.wait("bpy.context.scene.frame_current == 9", 60)
-    small.wait("bpy.context.scene.frame_current == 2", 60)  # the loop
+    small.wait("bpy.context.scene.frame_current == 9")
+    small.wait("bpy.context.scene.frame_current == 2")  # the loop
     stop(small)
     for frame in (8, 3, 10, 1, 5):
         small.run(f"bpy.context.scene.frame_set({frame})")
@@ -177,9 +177,9 @@ def test_playback_scrubbing_and_a_render_of_ten_frames(small, tmp_path):
     )
     started = time.monotonic()
     while len(list(tmp_path.glob("r*.png"))) < 10:
-        assert time.monotonic() - started < 120, small.log()
+        assert time.monotonic() - started < 600, small.log()
         time.sleep(0.2)
-    small.wait(f"not {PREVIEW}._rendering", 20)
+    small.wait(f"not {PREVIEW}._rendering")
     assert not small.value(f"{PREVIEW}.message(bpy.context.scene)")
     assert small.value(f"{SETTINGS}.preview") == "surface"
 
@@ -190,7 +190,7 @@ def test_loading_goes_on_where_it_was(small, tmp_path):
     stop(small)
     small.run("bpy.ops.wm.save_mainfile()")
     small.run("bpy.ops.wm.revert_mainfile()")
-    small.wait(f"{SETTINGS}.preview_object", 60)
+    small.wait(f"{SETTINGS}.preview_object")
     small.run("bpy.context.scene.frame_set(4)")
     assert not small.value(f"{PREVIEW}.message(bpy.context.scene)")
 

@@ -68,7 +68,7 @@ class Window:
         """The value of an expression inside Blender."""
         return self.run(f"result = {expression}")
 
-    def wait(self, expression: str, timeout: float) -> float:
+    def wait(self, expression: str, timeout: float = 600.0) -> float:
         """Waits until an expression is true inside Blender; returns the seconds it took."""
         started = time.monotonic()
         while not self.value(f"bool({expression})"):
@@ -88,7 +88,7 @@ class Window:
 
     def confirm_file(self) -> None:
         """Clicks the button that ends the file window."""
-        self.wait("file_button()", 20)
+        self.wait("file_button()")
         time.sleep(1)
         self.click(*self.value("file_button()"))
 
@@ -174,7 +174,7 @@ class Window:
         return self._log.read_text(errors="replace")[-4000:]
 
     def _tool(self, *command: str) -> None:
-        subprocess.run(command, check=True, env=self._environment, timeout=30, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, env=self._environment, timeout=600, stdout=subprocess.DEVNULL)
 
     def _start_screen(self) -> None:
         read, write = os.pipe()
