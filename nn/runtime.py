@@ -24,7 +24,7 @@ from .contact_field import DEPTH, ContactField
 from .controls import Controls, make_controls
 from .distance_grid import MARGIN, make_grid
 from .features import COUNT, STATE_UNIT, Features
-from .weights import Weights, topology
+from .weights import Weights, head_topology, topology
 
 # [m] displacements below this are set to zero, in contact too: they are far below any error that shows.
 _NOTHING = 2e-5
@@ -156,9 +156,9 @@ def check_fit(
 ) -> None:
     """Raises SimulationError when a network was not trained for this head, these hands or this frame rate."""
     advice = "Train a network for this character, or adapt this one to it."
-    if topology(template.n_skin, template.skin_triangles) not in weights.heads:
+    if head_topology(template.n_head) not in weights.heads:
         raise SimulationError(
-            f"The network was trained for other heads than this one with its {template.n_skin} skin vertices.",
+            f"The network was trained for other heads than this one with its {template.n_head} vertices.",
             advice=advice,
         )
     for hand in (left, right):

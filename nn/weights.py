@@ -112,6 +112,12 @@ class Weights:
 _NOTED = tuple(f.name for f in fields(Weights) if f.name not in ("layers", "skip", "low", "high"))
 
 
+def head_topology(own_vertices: int) -> str:
+    """Fingerprint of a head, by the number of its own vertices: how finely its skin is divided for the simulation goes
+    with the shape of the neutral face, and controls are spread over any such skin alike."""
+    return topology(own_vertices, np.zeros((0, 3), np.int32))
+
+
 def topology(vertices: int, triangles: NDArray[np.int32]) -> str:
     """Fingerprint of a surface's topology: its number of vertices and its triangles (m, 3)."""
     return hashlib.sha256(b"%d\0" % vertices + np.ascontiguousarray(triangles, np.int32).tobytes()).hexdigest()

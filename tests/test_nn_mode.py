@@ -16,7 +16,7 @@ from nephim import cli  # noqa: E402
 from nephim.bridge.point_cache import PointCache  # noqa: E402
 from nephim.errors import SimulationError  # noqa: E402
 from nephim.nn.pipeline import hand_surfaces, unseen_recordings  # noqa: E402
-from nephim.nn.weights import Weights, topology  # noqa: E402
+from nephim.nn.weights import Weights, head_topology, topology  # noqa: E402
 from nephim.operators import network, simulate  # noqa: E402
 from nephim.operators.paths import volume_path  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
@@ -57,7 +57,7 @@ def test_the_mode_simulates_with_the_weights_beside_the_file(blend, capsys):
     hand = bpy.data.objects["Left"].data
     hand.calc_loop_triangles()
     folder = blend.with_suffix(".nephim")
-    own = replace(random_weights(size=0.02), heads=(topology(template.n_skin, template.skin_triangles),), hands=())
+    own = replace(random_weights(size=0.02), heads=(head_topology(template.n_head),), hands=())
     results = []
     for seed in (0, 1):
         weights = replace(own, layers=random_weights(seed, 0.02).layers)
