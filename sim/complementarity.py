@@ -14,7 +14,6 @@ from .system import ElasticSystem
 HAND_GIVE, BONE_GIVE = 0.02, 1e-3
 _SWEEPS = 20
 _SETTLED = 1e-6  # [m] largest displacement by a force's change at which the sweeps end
-_MANY = 250  # skin vertices in contact from which a solve is faster than adding up their responses
 
 
 @njit(cache=True)
@@ -91,11 +90,10 @@ class ContactProblem:
         points = csr_matrix((weights.ravel(), (np.repeat(np.arange(m), 3), skin.ravel())), shape=(m, len(tracked)))
         used = np.unique(skin)
         self._rows = points[:, used].tocsr()
-        self._responses = system.responses(used)
+        self._slots = system.respond(used)
         self._points = (points @ system.free_embedding).tocsr()
         self._transposed = self._points.T.tocsr()
-        at_used = system.free_embedding[used] @ self._responses.T
-        self._compliance = np.ascontiguousarray(self._rows @ (self._rows @ at_used.astype(np.float64)).T)
+        self._compliance = np.ascontiguousarray(self._rows @ (self._rows @ system.compliance(used)).T)
         self._offset = points @ tracked - targets
 
     def load(self) -> NDArray[np.float64]:
@@ -104,15 +102,12 @@ class ContactProblem:
 
     def correct(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Renews the forces for the free displacement x (n_free, 3) found with the present ones; returns what x
-        changes by."""
+        changes by, where that is not little."""
         gap = self._offset + self._points @ x
         before = self.force.copy()
         solve_contacts(
             self._compliance, gap, self.normals, self.friction, self.give, self.held, self.force, _SWEEPS, _SETTLED
         )
-        change = self._rows.T @ (self.force - before)
-        if len(change) < _MANY:
-            return self._responses.T @ change.astype(np.float32)
-        load, result = np.ascontiguousarray(self._transposed @ (self.force - before)), np.empty_like(x)
-        self._system.factor.solve(load, result)
+        result = np.zeros_like(x)
+        self._system.add_responses(self._slots, self._rows.T @ (self.force - before), result)
         return result

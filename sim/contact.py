@@ -13,11 +13,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .distance import TriangleTree
+from .distance import TriangleTree, bounds, inside_box
 from .facing import closest_facing
 
 _NEAR = 0.001  # [m] skin so close to a hand becomes a candidate; the forces decide
 _DEEPEST = 0.01  # [m] a hand vertex deeper in the skin than this is not found by looking from the hand
+_DEEP = 0.05  # [m] an anchor further inside the tracked skin than this lets go, as no skin yields so far
 _SEARCH = 0.02  # [m] how far from the skin the anchored side of a hand is looked for
 _FACING = 0.1  # least -cos between skin normal and the normal of a hand triangle that may push it
 _CLEAR = 0.002  # [m] a hand further outside the tracked skin than this lets go
@@ -82,7 +83,14 @@ class Contacts:
 class ContactTracker:
     """Finds, keeps, slides and releases the contacts of all hands with the skin."""
 
-    def __init__(self, outer: NDArray[np.bool_], skin_triangles: NDArray, hands: NDArray, hand_triangles: NDArray):
+    def __init__(
+        self,
+        outer: NDArray[np.bool_],
+        rest: NDArray,
+        skin_triangles: NDArray,
+        hands: NDArray,
+        hand_triangles: NDArray,
+    ):
         self.outer = outer
         self.n_skin = len(outer)
         self.skin_triangles = np.ascontiguousarray(skin_triangles, np.int32)
@@ -92,6 +100,7 @@ class ContactTracker:
         self.skin_normals = np.zeros((self.n_skin, 3))
         self.hand_normals = np.zeros((len(hands), 3))
         self._hand_tree = TriangleTree(hands, self.hand_triangles)
+        self._skin_tree = TriangleTree(rest, self._outer_triangles) if len(self._outer_triangles) else None
 
     def reset(self) -> None:
         self.contacts = Contacts.none()
@@ -101,7 +110,7 @@ class ContactTracker:
         if len(self.contacts) == 0:
             return
         anchors = interpolate(hands, self.contacts.hand, self.contacts.hand_weights)
-        distance, _, _, sign = tracked.closest(anchors)
+        distance, _, _, sign = tracked.closest(anchors, _DEEP)
         self.contacts = self.contacts.select(self.contacts.held | (sign < 0) | (distance < _CLEAR))
 
     def update(self, tracked: NDArray, skin: NDArray, hands: NDArray) -> None:
@@ -110,13 +119,14 @@ class ContactTracker:
         Which side of a hand may push is told by the normals of the tracked skin (n_skin, 3): those of the deformed
         skin turn over in folds. A contact that would pull the skin out of the head is none.
         """
-        low, high = hands.min(axis=0) - _NEAR, hands.max(axis=0) + _NEAR
-        near_skin = np.flatnonzero(self.outer & ((skin > low) & (skin < high)).all(axis=1))
+        low, high = bounds(hands)
+        near_skin = inside_box(skin, low - _NEAR, high + _NEAR)
+        near_skin = near_skin[self.outer[near_skin]]
         if len(near_skin) == 0:
             self.contacts = Contacts.none()
             return
-        low, high = skin[near_skin].min(axis=0) - _SEARCH, skin[near_skin].max(axis=0) + _SEARCH
-        near_hand = ((hands > low) & (hands < high)).all(axis=1)
+        low, high = bounds(skin[near_skin])
+        near_hand = inside_box(hands, low - _SEARCH, high + _SEARCH)
         unit_normals(tracked, self.skin_triangles, self.skin_normals)
         unit_normals(hands, self.hand_triangles, self.hand_normals)
         self._hand_tree.refit(hands)
@@ -124,7 +134,7 @@ class ContactTracker:
         pulls = np.einsum("ij,ij->i", self.normals(), outward) >= _OUTWARD
         kept = self.contacts = self.contacts.select(self.contacts.held | ~pulls)
         new = self._skin_on_hand(skin, np.setdiff1d(near_skin, kept.key, assume_unique=True))
-        self.contacts = kept.join(new).join(self._hand_on_skin(skin, hands, np.flatnonzero(near_hand), kept))
+        self.contacts = kept.join(new).join(self._hand_on_skin(skin, hands, near_hand, kept))
 
     def _skin_on_hand(self, skin: NDArray, candidates: NDArray) -> Contacts:
         distance, _, _, sign = self._hand_tree.closest(skin[candidates], _SEARCH)
@@ -163,17 +173,14 @@ class ContactTracker:
         """Those hand vertices that touch or pierce the outer skin facing them, with skin triangle (k, 3) and weights
         (k, 3)."""
         nothing = np.zeros(0, np.int64), np.zeros((0, 3), np.int64), np.zeros((0, 3))
-        if len(candidates) == 0:
+        if len(candidates) == 0 or self._skin_tree is None:
             return nothing
-        low, high = hands[candidates].min(axis=0) - _DEEPEST, hands[candidates].max(axis=0) + _DEEPEST
-        close = ((skin > low) & (skin < high)).all(axis=1)
-        part = self._outer_triangles[close[self._outer_triangles].any(axis=1)]
-        if len(part) == 0:
-            return nothing
-        tree = TriangleTree(skin, part)
+        tree = self._skin_tree
+        tree.refit(skin)
         distance, triangle, weights, sign = tree.closest(hands[candidates], _DEEPEST)
         touching = np.isfinite(distance) & ((sign < 0) | (distance < _NEAR))
-        candidates, ids, weights = candidates[touching], part[triangle[touching]].astype(np.int64), weights[touching]
+        candidates, weights = candidates[touching], weights[touching]
+        ids = tree.triangles[triangle[touching]].astype(np.int64)
         facing = np.einsum("ij,ij->i", self.hand_normals[candidates], interpolate(self.skin_normals, ids, weights))
         against = facing < -_FACING
         return candidates[against], ids[against], weights[against]

@@ -69,6 +69,30 @@ class TriangleTree:
         )  # fmt: skip
 
 
+@njit(cache=True)
+def inside_box(points, low, high):
+    """Rows of those points (n, 3) that lie strictly within the box from low to high (3,)."""
+    rows = np.empty(len(points), np.int64)
+    count = 0
+    for i in range(len(points)):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        if low[0] < x < high[0] and low[1] < y < high[1] and low[2] < z < high[2]:
+            rows[count] = i
+            count += 1
+    return rows[:count].copy()
+
+
+@njit(cache=True)
+def bounds(points):
+    """Lowest and highest coordinates (3,) of points (n, 3)."""
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for i in range(len(points)):
+        for d in range(3):
+            low[d] = min(low[d], points[i, d])
+            high[d] = max(high[d], points[i, d])
+    return low, high
+
+
 def edge_neighbours(triangles: NDArray) -> NDArray[np.int32]:
     """Triangle on the other side of the edge opposite to each corner, shape (m, 3); -1 at a boundary.
 

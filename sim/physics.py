@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from . import rigid
 from .anderson import Anderson
+from .clearance import Clearance
 from .complementarity import BONE_GIVE, HAND_GIVE, ContactProblem
 from .contact import Contacts, ContactTracker, interpolate
 from .distance import TriangleTree
@@ -26,14 +27,14 @@ _AT_REST = 1e-6  # [m] without contact, what is left of a deformation below this
 _FADING = 5e-4  # [m] without contact, what is left of a deformation below this just decays
 # [m] largest change of an iteration at which a substep is done, with contacts and without: what relaxes freely moves
 # slowly.
-_CONVERGED, _CONVERGED_FREE = 1e-5, 2e-6
+_CONVERGED, _CONVERGED_FREE = 3e-5, 2e-6
 _MAX_TARGET_STEP = 0.003  # [m] a contact moves the skin at most so far in one substep, so that nothing ever pops
 _MAX_CHANGE = 0.006  # [m] largest change of a displacement component in a substep
 # How far skin and skin in contact move against 1 inside the volume when tetrahedra are opened.
 _SKIN_MOBILITY, _CONTACT_MOBILITY = 0.3, 0.1
 _NEAR_BONE = 0.5  # a skin vertex with less than this share of its yield left is kept off the bone explicitly
 _TOWARDS_BONE = 0.2  # cos between push and bone direction below which bone does not stop the push
-_DEEP = 0.05  # [m] how deep a hand may be in the head at the first frame to be noticed
+_DEEP = 0.05  # [m] how deep a hand may be in the head to be noticed
 _FIRST_SUBSTEPS = 24  # of a first frame with a hand on the skin, which is pushed out a little in each
 _REACH = 0.005  # [m] hand vertices further than this plus their own motion from the skin need no substeps
 
@@ -64,7 +65,7 @@ class Physics:
         # Skin that is held, as the rim is, cannot yield: no partner for a hand.
         self._yielding = template.outer & (np.diff(self.system.free_embedding.indptr) > 0)
         self.contact = ContactTracker(
-            self._yielding, template.skin_triangles, self.hands.vertices, self.hands.triangles
+            self._yielding, template.skin_vertices, template.skin_triangles, self.hands.vertices, self.hands.triangles
         )
 
         n = len(template.vertices)
@@ -74,6 +75,8 @@ class Physics:
         self._b, self._x = np.zeros((len(self.system.free), 3)), np.zeros((len(self.system.free), 3))
         outer = template.outer[template.skin_triangles].all(axis=1)
         self._skin_tree = TriangleTree(template.skin_vertices, template.skin_triangles[outer])
+        self._clearance = Clearance(len(self.hands.vertices), _DEEP)
+        self._posed: NDArray | None = None
         self._anderson = Anderson(self._x.size)
         self._mobility = np.zeros(n)
         self.reset()
@@ -85,6 +88,7 @@ class Physics:
         self._local.restart()
         self.contact.reset()
         self.pinch.reset()
+        self._clearance.forget()
         self._previous: tuple[NDArray, NDArray, NDArray] | None = None
         self._change = 0.0
         self._lifted = 0.0
@@ -96,12 +100,15 @@ class Physics:
         pose = self.tracking.pose(frame)
         hands = rigid.apply(rigid.inverse(pose.cranium), tracked_hands)
         volume = self.undisturbed.displacement(pose.skin, pose.jaw)
-        first = self._previous is None
-        previous = (pose.skin, volume, hands) if self._previous is None else self._previous
-        self._previous = (pose.skin, volume, hands)
+        now, first = (pose.skin, volume, hands), self._previous is None
+        previous = now if self._previous is None else self._previous
+        if np.abs(now[0] - previous[0]).max() < _AT_REST:
+            now = (previous[0], previous[1], hands)  # a face that keeps still needs nothing computed anew
+        self._previous = now
 
-        started_inside = self._depth_inside(self.template.skin_vertices + pose.skin, hands) if first else 0.0
-        substeps = self._count_substeps(previous, (pose.skin, volume, hands), first)
+        self._pose(now[0])
+        started_inside = self._depth_inside(hands) if first else 0.0
+        substeps = self._count_substeps(previous[2], hands, first)
         iterations = 0
         if not substeps and len(self.contact.contacts) == 0 and np.abs(self._u).max() < _FADING:
             decay = self._decay(1.0 / self.frame_rate)
@@ -113,7 +120,7 @@ class Physics:
             for s in range(1, substeps + 1):
                 a = s / substeps
                 skin, inside, hand = (
-                    (1 - a) * old + a * new for old, new in zip(previous, (pose.skin, volume, hands), strict=True)
+                    new if old is new else (1 - a) * old + a * new for old, new in zip(previous, now, strict=True)
                 )
                 iterations += self._substep(skin, inside, hand, theta, last=s == substeps)
         if substeps:
@@ -150,37 +157,34 @@ class Physics:
         c = self.system.strain_share * decay / (1 - decay)
         return float(c / (1 + c))
 
-    def _count_substeps(self, old: tuple, new: tuple, first: bool) -> int:
+    def _pose(self, skin: NDArray) -> NDArray[np.float64]:
+        """The tracked skin (n_skin, 3) for its displacement from rest, with the tree that is asked for it."""
+        if skin is not self._posed:
+            self._posed = skin
+            self._skin_tree.refit(self.template.skin_vertices + skin)
+        return self._skin_tree.vertices
+
+    def _count_substeps(self, before: NDArray, hands: NDArray, first: bool) -> int:
         """Substeps so that no hand vertex near the skin moves further than the step length; 0 when no hand is near."""
-        skin = self.template.skin_vertices + new[0]
-        low, high = skin.min(axis=0), skin.max(axis=0)
-        motion = np.linalg.norm(new[2] - old[2], axis=1)
-        reach = (_REACH + motion)[:, None]
-        near = ((new[2] > low - reach) & (new[2] < high + reach)).all(axis=1)
-        if not near.any():
-            return 0
-        self._skin_tree.refit(skin)
-        distance, _, _, _ = self._skin_tree.closest(new[2][near], _REACH + float(motion.max()))
-        near[near] = distance < _REACH + motion[near]
-        if not near.any():
+        motion = np.sqrt(((hands - before) ** 2).sum(axis=1))
+        near, distance, *_ = self._clearance.near(self._skin_tree, hands, _REACH + motion)
+        near = near[distance < _REACH + motion[near]]  # the depth of the hand is the skin's business, not its own
+        if len(near) == 0:
             return 0
         if first:
             return min(_FIRST_SUBSTEPS, self.settings.max_substeps)
         return int(np.clip(np.ceil(motion[near].max() / self.settings.step_length), 1, self.settings.max_substeps))
 
-    def _depth_inside(self, skin: NDArray, hands: NDArray) -> float:
+    def _depth_inside(self, hands: NDArray) -> float:
         """How deep [m] hands are inside the outer skin before anything was simulated."""
-        self._skin_tree.refit(skin)
-        distance, _, _, sign = self._skin_tree.closest(hands, _DEEP)
-        return float(np.max(distance, where=(sign < 0) & np.isfinite(distance), initial=0.0))
+        return float(np.max(self._clearance.near(self._skin_tree, hands, 0.0)[1], initial=0.0))
 
     def _substep(self, skin: NDArray, volume: NDArray, hands: NDArray, theta: float, *, last: bool) -> int:
         """Minimises the energy for one position of skin (n_skin, 3) displacement, volume and hands; returns the
         iterations."""
-        system, settings, template = self.system, self.settings, self.template
+        system, settings = self.system, self.settings
         self._local.pose(volume)
-        tracked = template.skin_vertices + skin
-        self._skin_tree.refit(tracked)
+        tracked = self._pose(skin)
         hands = self._lift_off_bone(tracked, hands)
         self.contact.release(self._skin_tree, hands)
         self.contact.update(tracked, tracked + self._skin_u, hands)
@@ -212,7 +216,8 @@ class Physics:
         # one's start.
         step = np.clip(self._x - before, -_MAX_CHANGE, _MAX_CHANGE)
         self._scatter(before + step)
-        self._untangle(contacts)
+        if last:
+            self._untangle(contacts)
         self._change = change
         friction = settings.friction if problem is None else problem.friction[: len(contacts)]
         self.contact.settle(tracked + self._skin_u, hands, friction)
@@ -224,14 +229,11 @@ class Physics:
         A tracked hand may reach deeper than skin can yield. Its vertices beyond the compression limit are moved out
         along the local direction from bone to skin; what is left of the penetration is bone-limited and reported.
         """
-        low, high = tracked.min(axis=0), tracked.max(axis=0)
-        near = np.flatnonzero(((hands > low) & (hands < high)).all(axis=1))
         self._lifted = 0.0
+        near, _, triangle, weights, _ = self._clearance.near(self._skin_tree, hands, 0.0)
         if len(near) == 0:
             return hands
-        distance, triangle, weights, _ = self._skin_tree.closest(hands[near], _DEEP)
-        found = np.isfinite(distance)
-        near, ids, weights = near[found], self._skin_tree.triangles[triangle[found]], weights[found]
+        ids = self._skin_tree.triangles[triangle]
         towards_bone = interpolate(self.template.bone_direction, ids, weights)
         towards_bone /= np.maximum(np.linalg.norm(towards_bone, axis=1, keepdims=True), 1e-12)
         limit = self.settings.compression_limit * np.einsum("mk,mk->m", weights, self.template.tissue_depth[ids])

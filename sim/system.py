@@ -3,6 +3,7 @@
 
 import numpy as np
 from cholespy import CholeskySolverD, MatrixType
+from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 
@@ -15,6 +16,7 @@ from .surface import triangle_normals
 from .template import TISSUE, Template
 
 _BATCH = 32  # right-hand sides solved at once
+_LITTLE = 0.02  # of its largest value: below that a response is little
 _SOFTEST = 0.1  # this quantile of the tissue counts as its softest part
 
 
@@ -98,18 +100,21 @@ class ElasticSystem:
         self.tet_start, self.tet_corners = corner_lists(self.tets, n)
         self.free_embedding = self.embedding[:, self.free].tocsr()
         self.free_spreading = self.free_embedding.T.tocsr()
-        self._slots: dict[int, int] = {}
+        self._slot = np.full(template.n_skin, -1)
+        self._known = 0
         self._responses = np.zeros((0, len(self.free)), np.float32)
+        # Of each response the part that is not little, as in a sparse matrix.
+        self._near_start = np.zeros(1, np.int64)
+        self._near, self._near_values = np.zeros(0, np.int32), np.zeros(0, np.float32)
 
-    def responses(self, skin: NDArray[np.int64]) -> NDArray[np.float32]:
-        """A⁻¹ Eᵀ for the given skin vertices (k,): displacement of the free vertices by a unit force on each, (k,
-        n_free) [m/N].
+    def respond(self, skin: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where the responses to a unit force on each of the given skin vertices (k,) are kept, (k,).
 
-        They are computed when first asked for and kept.
+        A response, A⁻¹ Eᵀ [m/N] for one skin vertex, is computed when first asked for.
         """
-        missing = [int(v) for v in skin if int(v) not in self._slots]
-        if missing:
-            known = len(self._slots)
+        missing = skin[self._slot[skin] < 0]
+        if len(missing):
+            known = self._known
             if known + len(missing) > len(self._responses):
                 size = max(2 * len(self._responses), known + len(missing), 256)
                 grown = np.zeros((size, self._responses.shape[1]), np.float32)
@@ -121,6 +126,40 @@ class ElasticSystem:
                 x = np.empty_like(b)
                 self.factor.solve(b, x)
                 self._responses[known + first : known + first + len(batch)] = x.T
-            for offset, v in enumerate(missing):
-                self._slots[v] = known + offset
-        return self._responses[[self._slots[int(v)] for v in skin]]
+            self._slot[missing] = np.arange(known, known + len(missing))
+            self._known = known + len(missing)
+            self._keep_near(self._responses[known : self._known])
+        return self._slot[skin]
+
+    def _keep_near(self, responses: NDArray[np.float32]) -> None:
+        row, column = np.nonzero(np.abs(responses) > _LITTLE * np.abs(responses).max(axis=1, keepdims=True))
+        ends = self._near_start[-1] + np.cumsum(np.bincount(row, minlength=len(responses)))
+        self._near_start = np.concatenate([self._near_start, ends])
+        self._near = np.concatenate([self._near, column.astype(np.int32)])
+        self._near_values = np.concatenate([self._near_values, responses[row, column]])
+
+    def compliance(self, skin: NDArray[np.int64]) -> NDArray[np.float64]:
+        """E A⁻¹ Eᵀ between the given skin vertices (k,), (k, k) [m/N]."""
+        rows = self.free_embedding[skin]
+        free = np.unique(rows.indices)
+        return rows[:, free] @ self._responses[np.ix_(self.respond(skin), free)].T.astype(np.float64)
+
+    def add_responses(self, slots: NDArray[np.int64], forces: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+        """Adds to out (n_free, 3) [m] the responses at the given places to forces (k, 3) [N], without what is little.
+
+        What is left out of an iterate is found by the next one, whose global step knows the new forces.
+        """
+        _add_responses(self._near_start, self._near, self._near_values, slots, forces, out)
+
+
+@njit(cache=True)
+def _add_responses(start, near, values, slots, forces, out):
+    for k in range(len(slots)):
+        x, y, z = forces[k, 0], forces[k, 1], forces[k, 2]
+        if x == 0.0 and y == 0.0 and z == 0.0:
+            continue
+        for e in range(start[slots[k]], start[slots[k] + 1]):
+            i, v = near[e], values[e]
+            out[i, 0] += v * x
+            out[i, 1] += v * y
+            out[i, 2] += v * z
