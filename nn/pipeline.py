@@ -21,7 +21,7 @@ from .controls import SPACING
 from .dataset import finished, load_plan, make_plan, record_dataset, sequence_path
 from .recording import Recording
 from .samples import Person, Sample, make_sample
-from .weights import Weights, head_topology, topology
+from .weights import Weights
 
 if TYPE_CHECKING:  # torch is only needed for training
     from .training import Trained
@@ -150,9 +150,9 @@ def train_job(
     heads, hands = set(start.heads if start else ()), set(start.hands if start else ())
     for folder in folders:
         puppet, template = load_cast(folder)
-        heads.add(head_topology(template.n_head))
+        heads.add(template.n_head)
         for hand in puppet.hands.values():
-            hands.add(topology(int(hand.triangles.max()) + 1, hand.triangles))
+            hands.add(int(hand.triangles.max()) + 1)
     checkpoint = folders[0] / CHECKPOINT
     trained = yield from train(
         recorded.people, recorded.seen, recorded.unseen, settings, checkpoint=checkpoint, start=start

@@ -24,7 +24,7 @@ from .contact_field import DEPTH, ContactField
 from .controls import Controls, make_controls
 from .distance_grid import MARGIN, make_grid
 from .features import COUNT, STATE_UNIT, Features
-from .weights import Weights, head_topology, topology
+from .weights import Weights
 
 # [m] displacements below this are set to zero, in contact too: they are far below any error that shows.
 _NOTHING = 2e-5
@@ -156,13 +156,13 @@ def check_fit(
 ) -> None:
     """Raises SimulationError when a network was not trained for this head, these hands or this frame rate."""
     advice = "Train a network for this character, or adapt this one to it."
-    if head_topology(template.n_head) not in weights.heads:
+    if template.n_head not in weights.heads:
         raise SimulationError(
             f"The network was trained for other heads than this one with its {template.n_head} vertices.",
             advice=advice,
         )
     for hand in (left, right):
-        if hand is not None and topology(len(hand.vertices), hand.triangles) not in weights.hands:
+        if hand is not None and len(hand.vertices) not in weights.hands:
             raise SimulationError(
                 f"The network was trained for other hands than this one with its {len(hand.vertices)} vertices.",
                 object=hand.name,

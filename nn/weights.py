@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The weights file: plain arrays with their provenance; loading it executes nothing."""
 
-import hashlib
 import json
 import zipfile
 from dataclasses import dataclass, field, fields
@@ -28,7 +27,9 @@ class Weights:
 
     alpha, beta: share of the last displacement, and of its last change, that a frame begins with. layers: matrices
     (out, in) and biases (out,), ReLU between them; skip: (3, COUNT) the linear part. low, high: (COUNT,) range of the
-    features in training. heads, hands: fingerprints of the topologies that it was trained for. origin: how it was made.
+    features in training. heads, hands: numbers of
+    vertices of the meshes it was trained for (how a head's skin is divided for the simulation, and how quads are cut
+    into triangles, goes with pose and program, and matters little). origin: how it was made.
     """
 
     alpha: float
@@ -38,8 +39,8 @@ class Weights:
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     spacing: float = SPACING
-    heads: tuple[str, ...] = ()
-    hands: tuple[str, ...] = ()
+    heads: tuple[int, ...] = ()
+    hands: tuple[int, ...] = ()
     frame_rates: tuple[float, float] = (24.0, 30.0)
     origin: dict[str, Any] = field(default_factory=dict)
 
@@ -104,20 +105,9 @@ class Weights:
         numbers = (self.alpha, self.beta, self.spacing, *self.frame_rates)
         if not all(isinstance(v, int | float) and abs(v) < _MOST for v in numbers) or not 0.002 < self.spacing < 0.05:
             return "its settings are out of range"
-        if not all(isinstance(v, str) for v in (*self.heads, *self.hands)) or not isinstance(self.origin, dict):
+        if not all(isinstance(v, int) for v in (*self.heads, *self.hands)) or not isinstance(self.origin, dict):
             return "its notes are damaged"
         return ""
 
 
 _NOTED = tuple(f.name for f in fields(Weights) if f.name not in ("layers", "skip", "low", "high"))
-
-
-def head_topology(own_vertices: int) -> str:
-    """Fingerprint of a head, by the number of its own vertices: how finely its skin is divided for the simulation goes
-    with the shape of the neutral face, and controls are spread over any such skin alike."""
-    return topology(own_vertices, np.zeros((0, 3), np.int32))
-
-
-def topology(vertices: int, triangles: NDArray[np.int32]) -> str:
-    """Fingerprint of a surface's topology: its number of vertices and its triangles (m, 3)."""
-    return hashlib.sha256(b"%d\0" % vertices + np.ascontiguousarray(triangles, np.int32).tobytes()).hexdigest()

@@ -9,7 +9,7 @@ import numpy as np
 from nephim.nn.controls import Controls, make_controls
 from nephim.nn.features import COUNT
 from nephim.nn.recording import Recording, record
-from nephim.nn.weights import Weights, head_topology, topology
+from nephim.nn.weights import Weights
 from nephim.presets.motions.cast import prepare_shot
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.settings import PhysicsSettings
@@ -18,7 +18,7 @@ from volumes import RADIUS, finger, round_head
 LEVEL = 3  # 642 skin vertices, 12 mm apart
 TEMPLATE, FINGER = round_head(LEVEL), finger()
 SPACING = 0.012
-HEAD, HAND = head_topology(TEMPLATE.n_head), topology(len(FINGER.vertices), FINGER.triangles)
+HEAD, HAND = TEMPLATE.n_head, len(FINGER.vertices)
 
 
 @cache

@@ -16,7 +16,7 @@ from nephim import cli  # noqa: E402
 from nephim.bridge.point_cache import PointCache  # noqa: E402
 from nephim.errors import SimulationError  # noqa: E402
 from nephim.nn.pipeline import hand_surfaces, unseen_recordings  # noqa: E402
-from nephim.nn.weights import Weights, head_topology, topology  # noqa: E402
+from nephim.nn.weights import Weights  # noqa: E402
 from nephim.operators import network, simulate  # noqa: E402
 from nephim.operators.paths import volume_path  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
@@ -55,14 +55,11 @@ def test_the_weights_of_another_character_are_refused(blend, capsys):
 def test_the_mode_simulates_with_the_weights_beside_the_file(blend, capsys):
     template = Template.load(volume_path())
     hand = bpy.data.objects["Left"].data
-    hand.calc_loop_triangles()
     folder = blend.with_suffix(".nephim")
-    own = replace(random_weights(size=0.02), heads=(head_topology(template.n_head),), hands=())
+    own = replace(random_weights(size=0.02), heads=(template.n_head,), hands=(len(hand.vertices),))
     results = []
     for seed in (0, 1):
         weights = replace(own, layers=random_weights(seed, 0.02).layers)
-        triangles = _hand_triangles()
-        weights = replace(weights, hands=(topology(len(hand.vertices), triangles),))
         weights.save(folder / "network.npz")
         assert cli.command(["simulate", str(blend), "--frames", "1-6", "--mode", "network"]) == cli.EXIT_OK
         assert "by the network" in capsys.readouterr().out  # other weights: simulated anew
@@ -72,15 +69,6 @@ def test_the_mode_simulates_with_the_weights_beside_the_file(blend, capsys):
     report = blend.parent / "report.json"
     assert cli.command(["report", str(blend), "--json", str(report)]) == cli.EXIT_OK
     assert json.loads(report.read_text())["mode"] == "network"
-
-
-def _hand_triangles() -> np.ndarray:
-    from nephim.bridge.rig import read_rig
-    from nephim.bridge.surfaces import SurfaceReader
-
-    scene = bpy.context.scene
-    with SurfaceReader(scene, read_rig(scene)) as reader:
-        return reader.neutral().left.triangles
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="training needs torch: pip install nephim[train]")

@@ -96,7 +96,7 @@ def test_history_matters():
 
 
 def test_another_character_is_refused():
-    for changes, reason in (({"heads": ("x",)}, "other heads"), ({"hands": ("x",)}, "other hands")):
+    for changes, reason in (({"heads": (7,)}, "other heads"), ({"hands": (7,)}, "other hands")):
         foreign = replace(random_weights(), **changes)
         with pytest.raises(SimulationError, match=reason):
             network(foreign)
