@@ -46,3 +46,9 @@ def file_button():
                     # It is the last one of the row.
                     return [window.x + region.x + 0.88 * region.width, window.y + region.y + region.height / 2]
     return None
+
+
+def redraw():
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            area.tag_redraw()

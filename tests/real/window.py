@@ -16,7 +16,8 @@ SIZE = (1600, 1000)
 TOOLS = ("Xvfb", "xdotool", "import")
 _PAUSE = 0.15  # [s] for Blender to take an event in and draw
 _SCROLL = 8  # turns of the wheel, somewhat less than a page
-_DRAWN = 1.0  # [s] until what has changed is on the screen; the processor draws it
+_DRAWINGS = 3
+_DRAWN = 0.5  # [s] until what has changed is on the screen; the processor draws it
 _ASIDE = (1450, 300)  # where the mouse covers nothing
 _START_SECONDS = 300
 _STEP = 16  # [px] between two places where a button is looked for; buttons are 20 high
@@ -107,7 +108,9 @@ class Window:
         self._taken += 1
         path = self.pictures / f"{self._taken:02d}-{name}.png"
         self.move(*_ASIDE)  # no tooltip in the picture
-        time.sleep(_DRAWN)
+        for _ in range(_DRAWINGS):  # an answer comes after what was to be drawn; a busy machine takes its time
+            time.sleep(_DRAWN)
+            self.run("redraw()")
         self._tool("import", "-window", "root", str(path))
         return path
 
