@@ -105,6 +105,10 @@ class ContactTracker:
     def reset(self) -> None:
         self.contacts = Contacts.none()
 
+    def forget(self, vertices: NDArray[np.bool_]) -> None:
+        """Drops the contacts of some of the hands' vertices (n_hand,)."""
+        self.contacts = self.contacts.select(~vertices[self.contacts.hand[:, 0]])
+
     def release(self, tracked: TriangleTree, hands: NDArray) -> None:
         """Lets go where a hand (n_hand, 3) is clear of the tracked skin, whatever the deformed skin still clings to."""
         if len(self.contacts) == 0:

@@ -11,6 +11,7 @@ from .anderson import Anderson
 from .clearance import Clearance
 from .complementarity import BONE_GIVE, HAND_GIVE, ContactProblem
 from .contact import Contacts, ContactTracker, interpolate
+from .cuts import jumped_hands
 from .distance import TriangleTree
 from .frame import SimulatedFrame, TrackedFrame
 from .hands import Hands
@@ -90,6 +91,7 @@ class Physics:
         self.pinch.reset()
         self._clearance.forget()
         self._previous: tuple[NDArray, NDArray, NDArray] | None = None
+        self._before: TrackedFrame | None = None
         self._change = 0.0
         self._lifted = 0.0
 
@@ -104,11 +106,18 @@ class Physics:
         previous = now if self._previous is None else self._previous
         if np.abs(now[0] - previous[0]).max() < _AT_REST:
             now = (previous[0], previous[1], hands)  # a face that keeps still needs nothing computed anew
-        self._previous = now
+        self._previous, self._bone_direction = now, pose.bone_direction
+        jumped = jumped_hands(self._before, frame, 1.0 / self.frame_rate)
+        self._before = frame
+        begins = np.full(len(hands), first) | jumped[self.hands.owner]
+        if jumped.any():  # such a hand starts anew where it is
+            previous = (previous[0], previous[1], np.where(begins[:, None], hands, previous[2]))
+            self.contact.forget(begins)
+            self.pinch.forget(jumped)
 
         self._pose(now[0])
-        started_inside = self._depth_inside(hands) if first else 0.0
-        substeps = self._count_substeps(previous[2], hands, first)
+        started_inside = self._depth_inside(hands, begins) if begins.any() else 0.0
+        substeps = self._count_substeps(previous[2], hands, begins)
         iterations = 0
         if not substeps and len(self.contact.contacts) == 0 and np.abs(self._u).max() < _FADING:
             decay = self._decay(1.0 / self.frame_rate)
@@ -140,6 +149,7 @@ class Physics:
         statistics = self._statistics(substeps, iterations, limited)
         contacts = np.unique(self.contact.contacts.skin[self.contact.contacts.skin_weights > 0]).astype(np.int32)
         statistics["started_inside_mm"] = 1000 * started_inside
+        statistics |= {f"cut_{side}": 1.0 for side, cut in zip(self.hands.sides, jumped, strict=True) if cut}
         statistics["ms"] = 1000 * (time.perf_counter() - started)
         return SimulatedFrame(skin.astype(np.float32), tracked.astype(np.float32), contacts, statistics)
 
@@ -164,20 +174,24 @@ class Physics:
             self._skin_tree.refit(self.template.skin_vertices + skin)
         return self._skin_tree.vertices
 
-    def _count_substeps(self, before: NDArray, hands: NDArray, first: bool) -> int:
-        """Substeps so that no hand vertex near the skin moves further than the step length; 0 when no hand is near."""
+    def _count_substeps(self, before: NDArray, hands: NDArray, begins: NDArray) -> int:
+        """Substeps so that no hand vertex near the skin moves further than the step length; 0 when no hand is near.
+
+        begins: (n_hand,) vertices of hands without history, see `_FIRST_SUBSTEPS`.
+        """
         motion = np.sqrt(((hands - before) ** 2).sum(axis=1))
         near, distance, *_ = self._clearance.near(self._skin_tree, hands, _REACH + motion)
         near = near[distance < _REACH + motion[near]]  # the depth of the hand is the skin's business, not its own
         if len(near) == 0:
             return 0
-        if first:
-            return min(_FIRST_SUBSTEPS, self.settings.max_substeps)
-        return int(np.clip(np.ceil(motion[near].max() / self.settings.step_length), 1, self.settings.max_substeps))
+        wanted = int(np.ceil(motion[near].max() / self.settings.step_length))
+        least = _FIRST_SUBSTEPS if begins[near].any() else 1
+        return min(max(wanted, least), self.settings.max_substeps)
 
-    def _depth_inside(self, hands: NDArray) -> float:
-        """How deep [m] hands are inside the outer skin before anything was simulated."""
-        return float(np.max(self._clearance.near(self._skin_tree, hands, 0.0)[1], initial=0.0))
+    def _depth_inside(self, hands: NDArray, begins: NDArray) -> float:
+        """How deep [m] those hand vertices that begin are inside the outer skin before anything was simulated."""
+        near, depth, *_ = self._clearance.near(self._skin_tree, hands, 0.0)
+        return float(np.max(depth[begins[near]], initial=0.0))
 
     def _substep(self, skin: NDArray, volume: NDArray, hands: NDArray, theta: float, *, last: bool) -> int:
         """Minimises the energy for one position of skin (n_skin, 3) displacement, volume and hands; returns the
@@ -234,7 +248,7 @@ class Physics:
         if len(near) == 0:
             return hands
         ids = self._skin_tree.triangles[triangle]
-        towards_bone = interpolate(self.template.bone_direction, ids, weights)
+        towards_bone = interpolate(self._bone_direction, ids, weights)
         towards_bone /= np.maximum(np.linalg.norm(towards_bone, axis=1, keepdims=True), 1e-12)
         limit = self.settings.compression_limit * np.einsum("mk,mk->m", weights, self.template.tissue_depth[ids])
         allowed = np.maximum(limit - 1.2 * self.settings.gap, 0.0)  # room for the gap, so that contact and bone agree
@@ -275,8 +289,8 @@ class Physics:
 
         # Bone stops the skin: a contact asks for no more than its skin can still yield along the push.
         limit = settings.compression_limit * template.tissue_depth
-        room = limit - np.einsum("ij,ij->i", self._skin_u, template.bone_direction)
-        towards = np.einsum("mkd,md->mk", template.bone_direction[contacts.skin], normals)
+        room = limit - np.einsum("ij,ij->i", self._skin_u, self._bone_direction)
+        towards = np.einsum("mkd,md->mk", self._bone_direction[contacts.skin], normals)
         reach = np.where(towards > _TOWARDS_BONE, room[contacts.skin] / np.maximum(towards, _TOWARDS_BONE), np.inf)
         reach = np.min(np.where(contacts.skin_weights > 0, reach, np.inf), axis=1)
         asked = np.einsum("ij,ij->i", targets - present, normals)
@@ -288,7 +302,7 @@ class Physics:
         hold = np.clip(2.0 - np.linalg.norm(carried, axis=1) / settings.drag_limit, 0.0, 1.0)
 
         deep = np.flatnonzero(self._yielding & (room < _NEAR_BONE * limit))
-        away = -template.bone_direction[deep]
+        away = -self._bone_direction[deep]
         floor = tracked[deep] - limit[deep, None] * away
         return ContactProblem(
             self.system,

@@ -37,6 +37,12 @@ class PinchTracker:
         self._spent = np.zeros(self._hands, bool)  # let go: not to be grabbed again before the hand is off the skin
         self.holding = np.zeros(self._hands, bool)
 
+    def forget(self, hands: NDArray[np.bool_]) -> None:
+        """Ends the pinches of some hands (n_hands,)."""
+        self._lasting[hands] = self._lost[hands] = 0.0
+        self._narrowest[hands] = np.inf
+        self._spent[hands] = self.holding[hands] = False
+
     def update(
         self, contacts: Contacts, hands: NDArray, normals: NDArray, carried: NDArray, limit: float, duration: float
     ) -> None:
