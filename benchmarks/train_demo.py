@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=25.0, help="of training")
     parser.add_argument("--processes", type=int, help="that record side by side; default one a core")
     parser.add_argument("--start", type=Path, help="weights to go on from")
+    parser.add_argument("--rate", type=float, help="learning rate; default 0.002, from given weights 0.0005")
     parser.add_argument("--recorded", action="store_true", help="train on the sequences there are, record no more")
     given = parser.parse_args(arguments)
 
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         own = [s for s in (*recorded.seen, *recorded.unseen) if s.person == number]
         coverage_picture(folder / "coverage.png", person.template, person.controls, own)
     start = Weights.load(given.start) if given.start else None
-    settings = TrainSettings(minutes=given.minutes, rate=5e-4 if start else TrainSettings.rate)
+    settings = TrainSettings(minutes=given.minutes, rate=given.rate or (5e-4 if start else TrainSettings.rate))
     origin = {"character": ", ".join(given.people)}
     trained = drive(train_job(recorded, folders, settings, given.out, start=start, origin=origin))
     curve_picture(folders[0] / "training.png", json.loads((folders[0] / CURVE).read_text()))

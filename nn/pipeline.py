@@ -19,7 +19,7 @@ from ..progress import Job, Progress
 from ..sim.surface import Surface
 from .controls import SPACING
 from .dataset import finished, load_plan, make_plan, record_dataset, sequence_path
-from .recording import Recording
+from .recording import Recording, metres
 from .samples import Person, Sample, make_sample
 from .weights import Weights
 
@@ -31,17 +31,21 @@ FRAMES = 240  # of a sequence: some five gestures of a hand
 CHECKPOINT, CURVE = "checkpoint.npz", "curve.json"
 _UNSEEN_SHARE = 8  # one sequence in so many is kept for judging
 _MAX_UNSEEN = 6
+# [m] skin that the physics moved further than pinched skin ever is was torn along, not touched: nothing to learn from.
+_WILD = 0.030
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was recorded of one or more characters. minutes: of the recording; frames: of all sequences."""
+    """What was recorded of one or more characters. minutes: of the recording; frames: of all sequences; left_out:
+    sequences in which the physics moved skin by more than 30 mm."""
 
     people: list[Person]
     seen: list[Sample]
     unseen: list[Sample]
     minutes: float
     frames: int
+    left_out: int = 0
 
 
 def record_job(
@@ -71,25 +75,34 @@ def record_job(
 
 def read_job(folders: Sequence[Path], seeds: range, minutes: float = 0.0) -> Job[Recorded]:
     """Reads the recorded sequences that there are. Raises SimulationError when there are fewer than two."""
-    people, seen, unseen, count = [], [], [], 0
+    people, seen, unseen, count, left_out = [], [], [], 0, 0
     for number, folder in enumerate(folders):
         load_plan(folder)
         puppet, template = load_cast(folder)
         yield Progress("preparing", number / len(folders), "controls")
         triangles = [(side, puppet.hands[side].triangles) for side in "LR" if side in puppet.hands]
         there = finished(folder, seeds)
-        kept = unseen_seeds(there)
-        person = None
+        person, samples = None, []
         for k, seed in enumerate(there):
             yield Progress("preparing", (number + k / len(there)) / len(folders), f"sequence {seed}")
             recording = Recording.load(sequence_path(folder, seed))
             if person is None:
                 person = Person.make(template, joined(triangles, recording.left), SPACING)
                 people.append(person)
-            sample = make_sample(recording, person, number)
-            (unseen if seed in kept else seen).append(sample)
+            if wild(recording):
+                left_out += 1
+                continue
+            samples.append((seed, make_sample(recording, person, number)))
             count += len(recording)
-    return Recorded(people, seen, unseen, minutes, count)
+        kept = unseen_seeds([seed for seed, _ in samples])
+        unseen += [sample for seed, sample in samples if seed in kept]
+        seen += [sample for seed, sample in samples if seed not in kept]
+    return Recorded(people, seen, unseen, minutes, count, left_out)
+
+
+def wild(recording: Recording) -> bool:
+    """Whether the physics itself lost hold of the skin."""
+    return bool(np.abs(metres(recording.deformation)).max() > _WILD)
 
 
 def unseen_seeds(there: Sequence[int]) -> list[int]:
@@ -107,7 +120,8 @@ def recorded_seeds(folder: Path) -> list[int]:
 
 def unseen_recordings(folder: Path) -> list[Recording]:
     """The recorded sequences that training does not use."""
-    return [Recording.load(sequence_path(folder, seed)) for seed in unseen_seeds(recorded_seeds(folder))]
+    usable = [s for s in recorded_seeds(folder) if not wild(Recording.load(sequence_path(folder, s)))]
+    return [Recording.load(sequence_path(folder, seed)) for seed in unseen_seeds(usable)]
 
 
 def hand_surfaces(puppet: Puppet, recording: Recording) -> dict[str, Surface]:
@@ -163,6 +177,7 @@ def train_job(
         "train_minutes": round(trained.curve[-1][0], 2),
         "rollout_mm": round(min(row[3] for row in trained.curve), 3),
         "people": len(recorded.people),
+        "left_out": recorded.left_out,
         **(origin or {}),
     }
     weights = replace(trained.weights, heads=tuple(sorted(heads)), hands=tuple(sorted(hands)), origin=notes)

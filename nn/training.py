@@ -26,17 +26,20 @@ from .training_settings import TrainSettings
 from .weights import Weights
 
 # Share of the training time until which windows have this many frames.
-WINDOWS = ((0.10, 1), (0.25, 4), (0.45, 8), (0.70, 16), (0.90, 32), (1.0, 64))
+WINDOWS = ((0.05, 1), (0.20, 4), (0.40, 8), (0.70, 16), (0.90, 32), (1.0, 64))
 _WINDOW_TO_ADAPT = 16
 _POINT_STEPS = 16384  # controls × frames in a batch: short windows come in larger batches
 _MOST_PATCHES = 32  # in a batch: cutting one out costs as much as eight of its steps
 _CORE = 0.6  # share of a patch, from its middle, that learns; the state of what lies around it is given
+_SCALE = 1.3  # largest scale of the initial states of such windows
 _NOISE = 3e-4  # [m] on the initial states, so that the network learns to correct its own errors
 _CONTACT_WEIGHT, _ONSET_WEIGHT = 1.0, 1.0  # added to 1 where skin touches, and where contact begins or ends
 _VELOCITY = 0.5  # weight of the error of the change against that of the state
 _BUSY = 3e-4  # [m] displacement that makes a frame worth a window
 _IDLE_SHARE = 0.08  # of windows anywhere, so that quiet skin stays quiet
 _RANGE_ROOM = 0.1  # features may leave the range seen in training by this share of it
+# Before windows are this long, nothing is concluded from an error that rises: rollouts are not yet what is learned.
+_SETTLED = 16
 _DIVERGED = 3.0  # times the best rollout error at which a training has failed
 _CLIP_NORM = 1.0
 _LONGEST_STEP = 5.0  # [s] a step counts as at most this long: a machine that was asleep did not train
@@ -122,7 +125,11 @@ def predict(
     """States (b, window, p, 3) [m] in rollout from the first two; outside the core the true ones are given."""
     frames, resting = around.frames, phi(around.at_rest())
     noise = _NOISE * torch.randn_like(states[:, 0]) * (states[:, 1].abs().amax(-1, keepdim=True) > 0)
-    before, state = states[:, 0] + noise, states[:, 1] + noise
+    # Half of the windows begin with too little or too much of the deformation: what the network gets wrong it must
+    # find back from, and its own errors are as smooth as that.
+    scale = torch.where(torch.rand(len(states), 1, 1) < 0.5, 1.0, _SCALE * torch.rand(len(states), 1, 1))
+    scale = scale.to(states)
+    before, state = scale * states[:, 0] + noise, scale * states[:, 1] + noise
     result, inside = [], core[:, :, None]
     for step in range(states.shape[1] - 2):
         change = state - before
@@ -231,10 +238,10 @@ def train(
             curve.append((spent / 60, window, float(np.mean(losses[-200:])), error))
             if error < lowest:
                 best, lowest, since = weights, error, 0
-            elif window > 1:
+            elif window >= _SETTLED:
                 since += 1
             _write_checkpoint(checkpoint, settings, phi, optimiser, spent, low, high, curve, best)
-            if not np.isfinite(error) or (error > _DIVERGED * lowest and window > 1):
+            if not np.isfinite(error) or (error > _DIVERGED * lowest and window >= _SETTLED):
                 notes.append(f"The training diverged after {spent / 60:.1f} minutes; the best state before is kept.")
                 break
             if since >= settings.patience:
