@@ -29,7 +29,7 @@ from nephim.sim.template import Template
 from nephim.sim.volume import VolumeSettings, build_template, fingerprint
 from numpy.typing import NDArray
 
-from .interactions import FRAME_RATE, Face, Interaction, perform
+from .interactions import FACE_EDGE, FRAME_RATE, Face, Interaction, perform
 from .scripts import SCRIPTS
 
 METHODS = ("tracked", "surface_pbd", "physics")
@@ -271,7 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     character = load_character(drive(fetch_character_data(given.assets)))
     face = Face(character)
-    template = cached_template(face.surface, given.out / "template.npz")
+    template = cached_template(face.surface, given.out / "template.npz", VolumeSettings(target_edge=FACE_EDGE))
     methods = [m for m in available_methods() if m == "tracked" or not given.methods or m in given.methods]
     studio = None
     if not given.no_pictures:

@@ -33,7 +33,7 @@ class PhysicsSettings:
     relaxation_time: float = 0.04  # [s] time constant of the return after release
     step_length: float = 0.0015  # [m] a hand vertex near the skin moves at most so far within a substep
     max_substeps: int = 60  # per frame; a hand faster than this allows takes longer steps
-    iterations: int = 4  # per substep
+    iterations: int = 3  # per substep
     final_iterations: int = 20  # in the last substep of a frame
 
     @classmethod
