@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The network at work: exact rest, bounds, invariance, and refusals; its weights are random."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
+import nephim
 import numpy as np
 import pytest
 from nephim.errors import SimulationError, SurfaceError
@@ -122,3 +125,14 @@ def test_a_hand_that_is_not_there_is_refused():
     both = Network(TEMPLATE, random_weights(), left=left, right=FINGER, controls=controls())
     with pytest.raises(SurfaceError, match="Left"):
         both.step(frame_of(finger_at(0.0)))
+
+
+def test_only_training_knows_torch():
+    folder = Path(nephim.__file__).parent
+    users = {
+        path.name
+        for path in folder.rglob("*.py")
+        if not {".venv", "build", "tests"} & set(path.relative_to(folder).parts)
+        and re.search(r"^\s*(import|from) torch\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert users == {"model.py", "training.py"}
