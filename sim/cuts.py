@@ -15,6 +15,7 @@ from .frame import TrackedFrame
 FASTEST_HAND = 11.2  # [m/s]
 # Diagonals of the bounding boxes: a newborn's fist is about a fifth of its head.
 _LEAST_SIZE = 0.05  # of a hand, relative to the head
+_ENOUGH = 500  # vertices that tell how large a surface is
 
 
 def shrunk(hand: NDArray, head: NDArray) -> bool:
@@ -24,7 +25,8 @@ def shrunk(hand: NDArray, head: NDArray) -> bool:
 
 def _size(points: NDArray) -> float:
     """Diagonal of the bounding box [m]; transposed, because numpy reduces long rows fast and short ones slowly."""
-    return float(np.linalg.norm(np.ptp(np.ascontiguousarray(points.T), axis=1)))
+    some = points[:: max(1, len(points) // _ENOUGH)]
+    return float(np.linalg.norm(np.ptp(np.ascontiguousarray(some.T), axis=1)))
 
 
 def jumped_hands(before: TrackedFrame | None, after: TrackedFrame, duration: float) -> NDArray[np.bool_]:
