@@ -9,9 +9,11 @@
 # make bench-preview  what the live preview costs in every frame: into build/bench-preview/
 # make screenshots  of the real program in a window, from an empty file to baked keys, into docs/images/
 # make bench-identities  that network on people it was not trained on, before and after minutes of adaptation
+# make extension  zips that Blender installs, for every platform and Python, into dist/
 # make setup  only the environment in .venv; make lint only the linters
 #
 # PYTHON         the Python 3.11 that makes .venv
+# EXTENSION      options of tools/extension.py, as: make extension EXTENSION='--platform this --python 3.13'
 # NEPHIM_BLENDER a real Blender to test in; without it tests/real_blender.sh says what it does
 
 SHELL := /bin/bash
@@ -24,7 +26,7 @@ TORCH ?= https://download.pytorch.org/whl/cpu
 # Tests and demo never see the user's own preferences and add-ons.
 export BLENDER_USER_RESOURCES := $(CURDIR)/build/resources
 
-.PHONY: demo test lint setup clean bench-interactions bench-sim train-demo bench-net bench-identities bench-preview bench-skull screenshots
+.PHONY: demo test lint setup clean bench-interactions bench-sim train-demo bench-net bench-identities bench-preview bench-skull screenshots extension
 
 demo: setup
 	@$(RUN) -m nephim demo --out build/demo --assets build/assets
@@ -58,6 +60,9 @@ bench-preview: setup
 screenshots: setup
 	@tests/real_blender.sh tests/test_window.py -k empty_file
 	@$(RUN) tests/real/to_docs.py
+
+extension: setup build/package/nephim
+	@$(RUN) -m tools.extension $(EXTENSION)
 
 lint: setup build/package/nephim
 	@$(RUN) -m ruff check .
