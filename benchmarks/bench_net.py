@@ -17,7 +17,7 @@ import numpy as np
 from nephim.bridge.manifest import write_json
 from nephim.nn.dataset import make_plan, record_dataset, sequence_path
 from nephim.nn.evaluation import evaluate, pca_floor, subspace_floor
-from nephim.nn.pipeline import hand_surfaces, read_job, recorded_seeds
+from nephim.nn.pipeline import hand_surfaces, read_job, recorded_seeds, wild
 from nephim.nn.recording import Recording, metres
 from nephim.nn.rollout import rollout_error
 from nephim.nn.runtime import Network
@@ -55,6 +55,8 @@ def without_history(folder: Path, recorded, minutes: float) -> Weights | None:
     """A network of the same size that sees only the present frame; None without torch. Trained once."""
     path = folder / "without-history.npz"
     if not path.is_file():
+        if not minutes:
+            return None
         try:
             from nephim.nn.training import train
         except ModuleNotFoundError:
@@ -72,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, default=OUT)
     parser.add_argument("--sequences", type=int, default=2)
     parser.add_argument("--frames", type=int, default=FRAMES)
-    parser.add_argument("--no-history-minutes", type=float, default=5.0)
+    parser.add_argument("--no-history-minutes", type=float, default=5.0, help="0 leaves that network out")
     parser.add_argument("--out", type=Path, default=Path("build/network/bench.json"))
     given = parser.parse_args(arguments)
 
@@ -83,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seeds = range(FIRST_SEED, FIRST_SEED + given.sequences)
     drive(record_dataset(given.test, seeds))
     recordings = [Recording.load(sequence_path(given.test, seed)) for seed in seeds]
+    wild_ones = [seed for seed, recording in zip(seeds, recordings, strict=True) if wild(recording)]
     surfaces = hand_surfaces(puppet, recordings[0])
     result = drive(evaluate(template, surfaces, weights, recordings))
     hands = {"left": surfaces.get("L"), "right": surfaces.get("R")}
@@ -94,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "speedup_over_physics": result["physics_ms"]["in_contact_p50"] / result["ms"]["total"]["p50"],
         "ten_laps_rmse_mm": laps(template, hands, weights, recordings[0], network.controls),
         "subspace_floor": subspace_floor(network.controls, recordings),
+        "sequences_the_physics_lost": wild_ones,
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         **{name: weights.origin.get(name) for name in ("frames", "dataset_minutes", "train_minutes", "people")},

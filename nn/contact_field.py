@@ -41,6 +41,7 @@ class ContactField:
         self.values = np.zeros((len(controls), CHANNELS), np.float32)
         self._touched = np.zeros(len(controls), np.int32)
         self._count = 0
+        self.nearest = np.inf  # [m] of a hand vertex to the tracked skin, negative inside, infinite beyond the margin
 
     def compute(self, hands: NDArray, before: NDArray, moved: NDArray) -> NDArray[np.int32]:
         """Fills `values` (k, CHANNELS) and returns the controls that feel a hand.
@@ -48,7 +49,7 @@ class ContactField:
         hands, before: (n, 3) float32 [m] hand vertices of this and the last frame in the cranium's frame; moved: (k, 3)
         float32 displacement of the tracked skin at the controls.
         """
-        self._count = _splat(
+        self._count, self.nearest = _splat(
             hands, before, moved, self._low, self._grid.distance, self._grid.control, self._start, self._index,
             self._area, self._points, self.values, self._touched, self._count,
         )  # fmt: skip
@@ -71,6 +72,7 @@ def _splat(hands, before, moved, low, distance, control, start, index, area, poi
         for d in range(CHANNELS):
             values[touched[c], d] = 0.0
     count = 0
+    nearest = np.inf
     shape = distance.shape
     q = np.empty(3, np.float32)
     g = np.empty(3, np.float32)
@@ -101,6 +103,7 @@ def _splat(hands, before, moved, low, distance, control, start, index, area, poi
         depth = MARGIN - value
         if depth <= 0.0:
             continue
+        nearest = min(nearest, value)
         g[2] = high_z - low_z
         g[1] = (c10 - c00) * (1 - fz) + (c11 - c01) * fz
         g[0] = (
@@ -134,4 +137,4 @@ def _splat(hands, before, moved, low, distance, control, start, index, area, poi
             values[c, MOTION + d] /= values[c, MEAN] + 1e-9
         values[c, MEAN] /= values[c, AREA]
         values[c, AREA] = values[c, AREA] / (1.0 + values[c, AREA])
-    return count
+    return count, nearest

@@ -17,7 +17,7 @@ from .runtime import Network
 from .weights import Weights
 
 _PENETRATION_EVERY = 3  # frames: the measure takes longer than the network
-_UNTOUCHED_SECONDS = 1.0  # after the last contact of the physics the skin must be at rest again
+_UNTOUCHED_SECONDS = 2.0  # after the physics came to rest the network must have, too
 _SECONDS_A_MINUTE = 60.0
 
 

@@ -32,6 +32,8 @@ _FELT = MARGIN - 4e-3  # [m] a hand nearer than 4 mm wakes the controls around i
 _LONGEST = 0.06  # [m] of any displacement
 # Of a displacement at most this share is left 1/24 s later without any hand near: the skin always comes to rest.
 _LEAST_DECAY = 0.72
+# A hand that was further than this [m] from the tracked skin for so long [s] holds nothing any more.
+_CLEAR, _CLEAR_SECONDS = 1e-3, 1.0
 _RATES = 1.5  # factor by which the frame rate may leave the trained range
 
 
@@ -89,6 +91,7 @@ class Network:
         """Forgets the history: the next step is a first frame."""
         self._z[:], self._change[:], self._depth[:] = 0, 0, 0
         self._first = True
+        self._clear_frames = 0
         self.times = {"encode": 0.0, "network": 0.0, "decode": 0.0}  # [s] of the last frame
 
     @property
@@ -126,6 +129,7 @@ class Network:
         self._first = False
         felt = self.field.compute(hands, before, moved)
         self._hands_before = hands
+        self._clear_frames = self._clear_frames + 1 if self.field.nearest > _CLEAR else 0
         field, z = self.field.values, self._z
         started = time.perf_counter()
         active = _active(felt, field, z, self._awake, *self._reach)
@@ -133,7 +137,8 @@ class Network:
             rows = self._features.rows(active, field, self._depth, z, self._change, self._rows)
             np.clip(rows, self.weights.low, self.weights.high, out=rows)
             pushed = self._evaluate(rows) - self._at_rest[active]
-            free = not (field[felt, DEPTH] > _FELT).any()
+            clear = self._clear_frames > _CLEAR_SECONDS * self.frame_rate
+            free = clear or not (field[felt, DEPTH] > _FELT).any()
             decay = _LEAST_DECAY ** (24.0 / self.frame_rate) if free else 0.0
             _update(active, pushed, self.controls.frames, self.weights.alpha, self.weights.beta, decay, z, self._change)
         self._depth[:] = field[:, DEPTH]

@@ -136,3 +136,13 @@ def test_only_training_knows_torch():
         and re.search(r"^\s*(import|from) torch\b", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert users == {"model.py", "training.py"}
+
+
+def test_a_hovering_hand_lets_go():
+    """3 mm off the skin for a while: felt, but nothing is held."""
+    simulation = network(random_weights(1, size=1.0))
+    simulation.step(frame_of(finger_at(0.004)))
+    for _ in range(60):
+        result = simulation.step(frame_of(finger_at(-0.003)))
+    assert simulation.field.values.any()
+    assert np.array_equal(result.skin, result.tracked)
