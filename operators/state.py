@@ -80,7 +80,7 @@ def _settings(scene: Any, volume: str) -> str:
     """The fingerprint of the scene's settings; computed again only where one has changed."""
     global _last_settings
     chosen = scene.nephim
-    key = (chosen.mode, chosen.tissue, chosen.interaction, volume, frame_rate(scene))
+    key: tuple = (chosen.mode, chosen.tissue, chosen.interaction, volume, frame_rate(scene))
     if chosen.mode == "network":
         key = (*key, _stamp(weights_path()))
     if key != _last_settings[0]:
