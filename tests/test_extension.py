@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The zip that users install: what its manifest says, and the whole job with it in an empty profile of real Blender."""
+
+import json
+import os
+import re
+import subprocess
+import tomllib
+
+import pytest
+from conftest import ROOT
+from nephim.tools import extension
+
+BUILDER = ROOT / ".venv" / "bin" / "python"  # has the bpy module, whose tool packs extensions
+
+
+def root_manifest():
+    return tomllib.loads((ROOT / "blender_manifest.toml").read_text(encoding="utf-8"))
+
+
+def test_manifest_of_a_zip_says_what_it_is_for():
+    python = next(p for p in extension.PYTHONS if p.version == "3.11")
+    wheel = ROOT / "scipy-1.15.3-cp311-cp311-win_amd64.whl"
+    made = tomllib.loads(extension.toml(extension.manifest_of(root_manifest(), [wheel], python, "windows-x64")))
+    assert made["platforms"] == ["windows-x64"]
+    assert (made["blender_version_min"], made["blender_version_max"]) == ("4.2.0", "5.1.0")
+    assert made["wheels"] == ["./wheels/scipy-1.15.3-cp311-cp311-win_amd64.whl"]
+    assert made["license"][0] == "SPDX:GPL-3.0-or-later"
+    assert set(made["permissions"]) == {"files"}  # the character is packed: nothing is fetched
+    assert made["tagline"] == root_manifest()["tagline"] and made["id"] == "nephim"
+
+
+def test_every_blender_has_one_zip_and_every_wheel_a_version():
+    targets = [(p.version, t) for t in extension.PLATFORMS for p in extension.PYTHONS if extension.exists(p, t)]
+    for platform in ("linux-x64", "windows-x64", "macos-arm64"):
+        assert {v for v, t in targets if t == platform} >= {"3.11", "3.13"}
+    assert ("3.11", "macos-x64") in targets and ("3.13", "macos-x64") not in targets
+    for python in extension.PYTHONS:
+        names = {pin.split("==")[0] for pin in python.pins}
+        assert names == {"scipy", "numba", "llvmlite", "cholespy", "tetgen"}
+        assert all(re.fullmatch(r"\w+==[\d.]+", pin) for pin in python.pins)
+
+
+def test_every_library_of_the_project_is_in_the_zip_or_in_blender():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {re.match(r"\w+", line)[0] for line in project["dependencies"]}
+    for python in extension.PYTHONS:
+        assert needed - {pin.split("==")[0] for pin in python.pins} == {"numpy"}
+
+
+class Profile:
+    """An empty profile of Blender, with nothing of this checkout in sight."""
+
+    def __init__(self, program, folder):
+        self.program = program
+        hidden = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP")
+        self.environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        self.environment["BLENDER_USER_RESOURCES"] = str(folder)
+
+    def run(self, *arguments, code=0):
+        """Starts Blender without a window; returns what it said."""
+        run = subprocess.run(
+            [self.program, "-b", *map(str, arguments)], capture_output=True, text=True, env=self.environment
+        )
+        said = run.stdout + run.stderr
+        assert run.returncode == code, said
+        assert "Traceback" not in said, said
+        return said
+
+
+@pytest.fixture(scope="module")
+def profile(blender_program, tmp_path_factory):
+    """The zip for the real Blender, built, installed and enabled."""
+    if not BUILDER.is_file():
+        pytest.skip("there is no .venv to build the extension with")
+    made = Profile(blender_program, tmp_path_factory.mktemp("profile"))
+    said = made.run("--factory-startup", "--python-expr", "import sys; print('python', *sys.version_info[:2])")
+    version = ".".join(re.search(r"python (\d+) (\d+)", said).groups())
+    if version not in [p.version for p in extension.PYTHONS]:
+        pytest.skip(f"there is no zip for Python {version}")
+    out = tmp_path_factory.mktemp("dist")
+    run = subprocess.run(
+        [BUILDER, "-m", "tools.extension", "--platform", "this", "--python", version, "--out", out],
+        cwd=ROOT, env=made.environment, capture_output=True, text=True,
+    )  # fmt: skip
+    if "cannot be had" in run.stderr:
+        pytest.skip(run.stderr.strip())
+    assert run.returncode == 0, run.stdout + run.stderr
+    (archive,) = out.glob("*.zip")
+    made.run("--command", "extension", "install-file", "-r", "user_default", "-e", archive)
+    return made
+
+
+@pytest.mark.blender
+@pytest.mark.bpy
+def test_the_installed_zip_does_the_whole_job_without_a_window(profile, tmp_path):
+    import scenes
+
+    scene = scenes.build(segments=32, rings=24, right=False)
+    scene.nephim.target_edge_mm = 12.0
+    blend, report = tmp_path / "small.blend", tmp_path / "report.json"
+    scenes.bpy.ops.wm.save_as_mainfile(filepath=str(blend))
+    said = profile.run(blend, "--command", "nephim", "setup", "--head", "Head", "--left", scene.nephim.left.name)
+    assert "neutral" in said
+    assert "tetrahedra" in profile.run(blend, "--command", "nephim", "volume")
+    profile.run(blend, "--command", "nephim", "simulate", "--frames", "1-10")
+    assert "keys" in profile.run(blend, "--command", "nephim", "bake", "--to", "shape-keys")
+    profile.run(blend, "--command", "nephim", "report", "--json", report)
+    measured = json.loads(report.read_text(encoding="utf-8"))
+    assert measured["bake_error_mm"] <= 0.1
+    assert measured["penetration_mm"]["after"]["max"] < measured["penetration_mm"]["before"]["max"]
+
+
+@pytest.mark.blender
+def test_refusals_of_the_command_have_exit_codes(profile, tmp_path):
+    assert "No file is open" in profile.run("--command", "nephim", "volume", code=1)
+    assert "--to" in profile.run("--command", "nephim", "bake", code=2)
+    assert "no file" in profile.run("--command", "nephim", "volume", tmp_path / "missing.blend", code=1)
+
+
+@pytest.mark.blender
+def test_the_demo_character_comes_with_the_zip(profile, tmp_path):
+    """Without network: what would fetch it fails."""
+    blend = tmp_path / "demo.blend"
+    offline = "import subprocess; subprocess.Popen = None"
+    add = f"import bpy; assert bpy.ops.nephim.add_demo(filepath={str(blend)!r}) == {{'FINISHED'}}"
+    profile.run("--offline-mode", "--python-exit-code", "1", "--python-expr", f"{offline}; {add}")
+    assert blend.is_file()
+
+
+@pytest.mark.blender
+def test_disabling_and_enabling_the_zip_leaves_nothing_behind(profile):
+    code = """
+import addon_utils, bpy
+name = "bl_ext.user_default.nephim"
+def traces():
+    handlers = [h for n in dir(bpy.app.handlers) if isinstance(getattr(bpy.app.handlers, n), list)
+                for h in getattr(bpy.app.handlers, n) if name in h.__module__]
+    return [n for n in dir(bpy.types) if "nephim" in n.lower()] + handlers + [hasattr(bpy.types.Scene, "nephim")]
+before = traces()
+for _ in range(3):
+    addon_utils.disable(name)
+    assert traces() == [False], traces()
+    addon_utils.enable(name)
+    assert len(traces()) == len(before) > 20, traces()
+"""
+    profile.run("--python-exit-code", "1", "--python-expr", code)
