@@ -27,7 +27,10 @@ def warm_up(simulation: Any, template: Template, left: Surface | None, right: Su
     for distance in (_AWAY, -_DEEP, -_DEEP, _AWAY):
         moved = hand.vertices + (skin[spot] + distance * normal - hand.vertices[tip])
         posed = {"left": left, "right": right} | {"left" if hand is left else "right": Surface(moved, hand.triangles)}
-        hands = {side: None if s is None else s.vertices.astype(np.float32) for side, s in posed.items()}
         still = np.eye(4)
-        simulation.step(TrackedFrame(template.head_vertices.astype(np.float32), **hands, cranium=still, jaw=still))
+        one, other = (
+            None if surface is None else surface.vertices.astype(np.float32)
+            for surface in (posed["left"], posed["right"])
+        )
+        simulation.step(TrackedFrame(template.head_vertices.astype(np.float32), one, other, still, still))
     simulation.reset()
