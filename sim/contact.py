@@ -23,6 +23,7 @@ _SEARCH = 0.02  # [m] how far from the skin the anchored side of a hand is looke
 _FACING = 0.1  # least -cos between skin normal and the normal of a hand triangle that may push it
 _CLEAR = 0.002  # [m] a hand further outside the tracked skin than this lets go
 _OUTWARD = 0.2  # cos between push and skin normal above which a contact lets go
+_UNDER = 0.7  # least -cos between skin normal and the side of a hand under which ploughed skin slips
 _SAME_SIDE = 0.2  # least cos between the old and the new hand normal of a sliding anchor
 
 
@@ -194,23 +195,30 @@ class ContactTracker:
         normals = interpolate(self.hand_normals, self.contacts.hand, self.contacts.hand_weights)
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
-    def settle(self, skin: NDArray, hands: NDArray, friction: NDArray | float) -> None:
-        """After a solve: drops contacts that no longer push, and moves the anchors of those that slid."""
+    def settle(self, skin: NDArray, hands: NDArray, friction: NDArray | float, ploughed: NDArray[np.bool_]) -> None:
+        """After a solve: drops contacts that no longer push, and moves the anchors of those that slid.
+
+        ploughed: (m,) skin that was carried as far as it goes; it slips under the hand that pushes it along.
+        """
         contacts = self.contacts
         normals = self.normals()
         along = np.einsum("ij,ij->i", contacts.force, normals)
         pushing = contacts.held | (along > 0)
         self.contacts = contacts = contacts.select(pushing)
-        normals, along, friction = normals[pushing], along[pushing], np.broadcast_to(friction, len(pushing))[pushing]
+        friction = np.broadcast_to(friction, len(pushing))[pushing]
+        normals, along, ploughed = normals[pushing], along[pushing], ploughed[pushing] & ~contacts.held
         tangential = np.linalg.norm(contacts.force - along[:, None] * normals, axis=1)
         slid = ~contacts.held & (tangential > 0.999 * friction * along)
-        self._slide_on_hand(skin, normals, np.flatnonzero(slid & (contacts.key < self.n_skin)))
+        on_hand = contacts.key < self.n_skin
+        self._slide_on_hand(skin, normals, _SAME_SIDE, np.flatnonzero(slid & ~ploughed & on_hand))
+        under = np.flatnonzero(ploughed & on_hand)
+        self._slide_on_hand(skin, -self.skin_normals[np.minimum(contacts.key, self.n_skin - 1)], _UNDER, under)
         self._slide_on_skin(skin, hands, np.flatnonzero(slid & (contacts.key >= self.n_skin)))
 
-    def _slide_on_hand(self, skin: NDArray, normals: NDArray, which: NDArray) -> None:
+    def _slide_on_hand(self, skin: NDArray, facing: NDArray, least_cosine: float, which: NDArray) -> None:
         contacts = self.contacts
         distance, triangle, weights = closest_facing(
-            self._hand_tree, skin[contacts.key[which]], normals[which], _SAME_SIDE, _SEARCH
+            self._hand_tree, skin[contacts.key[which]], facing[which], least_cosine, _SEARCH
         )
         found = np.isfinite(distance)
         contacts.hand[which[found]] = self.hand_triangles[triangle[found]]

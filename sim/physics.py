@@ -30,7 +30,10 @@ _FADING = 5e-4  # [m] without contact, what is left of a deformation below this 
 # slowly.
 _CONVERGED, _CONVERGED_FREE = 3e-5, 2e-6
 _MAX_TARGET_STEP = 0.003  # [m] a contact moves the skin at most so far in one substep, so that nothing ever pops
-_MAX_CHANGE = 0.006  # [m] largest change of a displacement component in a substep
+_MAX_CHANGE = 0.006  # [m] largest change of a displacement in a substep
+# Skin that a hand holds or pushes moves at most so many times as far as the hand in a frame, and this [m] more: where a
+# contact would have it jump, it gets there over some frames.
+_FOLLOW, _SETTLE = 2.5, 9e-4
 # How far skin and skin in contact move against 1 inside the volume when tetrahedra are opened.
 _SKIN_MOBILITY, _CONTACT_MOBILITY = 0.3, 0.1
 _NEAR_BONE = 0.5  # a skin vertex with less than this share of its yield left is kept off the bone explicitly
@@ -94,6 +97,7 @@ class Physics:
         self._before: TrackedFrame | None = None
         self._change = 0.0
         self._lifted = 0.0
+        self._fastest = _MAX_CHANGE
 
     def step(self, frame: TrackedFrame) -> SimulatedFrame:
         """Resolves the interaction of one frame; frames are given in order."""
@@ -126,6 +130,8 @@ class Physics:
         elif substeps or self._u.any():
             substeps = max(substeps, 1)
             theta = self._persistence(1.0 / (self.frame_rate * substeps))
+            moved = np.sqrt(((hands - previous[2]) ** 2).sum(axis=1).max())
+            self._fastest = _MAX_CHANGE if begins.any() else (_FOLLOW * moved + _SETTLE) / substeps
             for s in range(1, substeps + 1):
                 a = s / substeps
                 skin, inside, hand = (
@@ -228,13 +234,16 @@ class Physics:
             contacts.force[:] = problem.force[: len(contacts)]
         # Never more than this in one substep, whatever the contacts ask for: a bad step must not become the next
         # one's start.
-        step = np.clip(self._x - before, -_MAX_CHANGE, _MAX_CHANGE)
+        most = _MAX_CHANGE if problem is None else min(_MAX_CHANGE, self._fastest)
+        step = self._x - before
+        step *= np.minimum(1.0, most / np.maximum(np.sqrt((step**2).sum(axis=1, keepdims=True)), 1e-12))
         self._scatter(before + step)
         if last:
             self._untangle(contacts)
         self._change = change
         friction = settings.friction if problem is None else problem.friction[: len(contacts)]
-        self.contact.settle(tracked + self._skin_u, hands, friction)
+        carried = np.linalg.norm(self._carried(contacts), axis=1)
+        self.contact.settle(tracked + self._skin_u, hands, friction, carried > 2 * settings.drag_limit)
         return iteration
 
     def _lift_off_bone(self, tracked: NDArray, hands: NDArray) -> NDArray[np.float64]:
@@ -276,6 +285,10 @@ class Physics:
         self._u[self.system.free] = free
         self._skin_u[:] = self.system.embedding @ self._u
 
+    def _carried(self, contacts: Contacts) -> NDArray[np.float64]:
+        """How far the skin at the contacts is from where it was tracked, (m, 3)."""
+        return interpolate(self._skin_u, contacts.skin, contacts.skin_weights)
+
     def _contact_problem(self, tracked: NDArray, hands: NDArray) -> ContactProblem:
         """The present contacts, each wanting its skin point a gap off its anchor, and the bone under the skin near
         them."""
@@ -297,7 +310,7 @@ class Physics:
         targets -= np.maximum(asked - np.maximum(reach, 0.0), 0.0)[:, None] * normals
 
         # Skin that was carried far slips.
-        carried = interpolate(self._skin_u, contacts.skin, contacts.skin_weights)
+        carried = self._carried(contacts)
         carried -= np.einsum("ij,ij->i", carried, normals)[:, None] * normals
         hold = np.clip(2.0 - np.linalg.norm(carried, axis=1) / settings.drag_limit, 0.0, 1.0)
 
