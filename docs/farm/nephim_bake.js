@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Flamenco job type: volume, simulation, bake and report of one shot. Copy it into the Manager's folder "scripts".
+//
+// Steps of a shot follow each other, because contact remembers the way of the hands; shots run side by side.
+
+const JOB_TYPE = {
+    label: "NePHIM Bake",
+    description: "Simulate hands on faces, and bake the result into the file",
+    settings: [
+        { key: "blendfile", type: "string", required: true, visible: "web",
+          description: "The shot; head and hands are chosen in it. The bake is saved in it" },
+        { key: "frames", type: "string", required: true,
+          eval: "f'{C.scene.frame_start}-{C.scene.frame_end}'",
+          evalInfo: { showLinkButton: true, description: "Scene frame range" },
+          description: "Frames A-B; they begin before the first contact" },
+        { key: "tissue", type: "string", default: "", description: "Tissue preset; empty: as in the file" },
+        { key: "interaction", type: "string", default: "", description: "Interaction preset; empty: as in the file" },
+        { key: "bake_to", type: "string", choices: ["shape-keys", "point-cache"], default: "shape-keys",
+          description: "What the result becomes" },
+        { key: "tolerance", type: "float", default: 0.1, description: "Largest error of the shape keys [mm]" },
+    ],
+};
+
+function compileJob(job) {
+    const settings = job.settings;
+    const simulate = ["simulate", "--frames", settings.frames];
+    if (settings.tissue) simulate.push("--preset", settings.tissue);
+    if (settings.interaction) simulate.push("--interaction", settings.interaction);
+    const report = settings.blendfile.replace(/\.blend$/, "") + ".report.json";
+    const steps = [
+        ["volume"],
+        simulate,
+        ["bake", "--to", settings.bake_to, "--tolerance", String(settings.tolerance)],
+        ["report", "--json", report],
+    ];
+    let before = null;
+    for (const step of steps) {
+        const task = author.Task(step[0], "blender");
+        // Blender ends with what the command returns: a step that is refused fails its task.
+        task.addCommand(author.Command("exec", {
+            exe: "{blender}",
+            args: ["-b", settings.blendfile, "--command", "nephim"].concat(step),
+        }));
+        if (before) task.addDependency(before);
+        job.addTask(task);
+        before = task;
+    }
+}
