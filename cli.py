@@ -127,7 +127,7 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
 
     demo = verbs.add_parser("demo", help="The whole job on the demo character.")
     demo.add_argument("--out", type=Path, default=Path("build/demo"), metavar="DIR")
-    demo.add_argument("--assets", type=Path, metavar="DIR", help="keeps the download; default DIR/character")
+    demo.add_argument("--assets", type=Path, metavar="DIR", help="keeps the character's download")
     return parser
 
 

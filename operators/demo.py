@@ -18,7 +18,7 @@ from .save import save_blend
 def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     """Replaces the open file by the demo and leaves demo.blend, contact-sheet.png, cut.png, demo.mp4 and report.json
     in `out`; returns a table for people. Raises NephimError. assets: folder that keeps the download for the next time,
-    default `out`/character.
+    default the character that was packed with the add-on, or `out`/character.
     """
     from ..bridge.cut_picture import cut_picture_job
     from ..bridge.pictures import contact_sheet_job
@@ -27,7 +27,7 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     from ..presets.demo.scene import HEAD, HEAD_BONE, JAW_BONE, LEFT, NEUTRAL_FRAME, RIGHT, build_demo_scene
     from ..sim.template import Template
 
-    archive = yield from fetch_character_data(assets or out / "character")
+    archive = yield from fetch_character_data(assets or _packed() or out / "character")
     yield Progress("demo scene", 0.0)
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True, load_ui=False)
     build_demo_scene(archive)
@@ -90,10 +90,16 @@ def add_demo_job(archive: Path | None = None) -> Job[str]:
     return rig.summary(found)
 
 
+def _packed() -> Path | None:
+    """The folder of the character's data where they were packed with the add-on."""
+    folder = Path(__file__).resolve().parent.parent / "presets" / "demo"
+    return folder if (folder / "character.npz").is_file() else None
+
+
 def _assets_folder() -> Path:
     """Where the character's data lie: in the add-on where it was packed with it, else in the user's own folder."""
-    packed = Path(__file__).resolve().parent.parent / "presets" / "demo"
-    if (packed / "character.npz").is_file():
+    packed = _packed()
+    if packed is not None:
         return packed
     package = __package__.rpartition(".")[0]
     if package.startswith("bl_ext."):
