@@ -20,28 +20,29 @@ class Phi(nn.Module):
     def __init__(self, hidden: int, depth: int):
         super().__init__()
         widths = [COUNT] + [hidden] * depth + [3]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.linear = [nn.Linear(a, b) for a, b in pairwise(widths)]
+        self.layers = nn.ModuleList(self.linear)
         self.skip = nn.Linear(COUNT, 3, bias=False)
         # Starts as "nothing changes": what z̄ predicts.
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        nn.init.zeros_(self.linear[-1].weight)
+        nn.init.zeros_(self.linear[-1].bias)
         nn.init.zeros_(self.skip.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         value = x
-        for layer in self.layers[:-1]:
+        for layer in self.linear[:-1]:
             value = torch.relu(layer(value))
-        return self.layers[-1](value) + self.skip(x)
+        return self.linear[-1](value) + self.skip(x)
 
     def arrays(self) -> dict:
         """Weights as the runtime takes them."""
-        layers = tuple((_array(layer.weight), _array(layer.bias)) for layer in self.layers)
+        layers = tuple((_array(layer.weight), _array(layer.bias)) for layer in self.linear)
         return {"layers": layers, "skip": _array(self.skip.weight)}
 
     def read(self, layers, skip: NDArray) -> None:
         """Takes the weights of a file."""
         with torch.no_grad():
-            for layer, (matrix, bias) in zip(self.layers, layers, strict=True):
+            for layer, (matrix, bias) in zip(self.linear, layers, strict=True):
                 layer.weight.copy_(torch.from_numpy(matrix))
                 layer.bias.copy_(torch.from_numpy(bias))
             self.skip.weight.copy_(torch.from_numpy(skip))

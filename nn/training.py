@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -195,11 +196,14 @@ def train(
     resumed = _read_checkpoint(checkpoint, settings, phi, optimiser)
     if resumed is not None:
         spent, low, high, curve, best = resumed
-    template = Weights(alpha, beta, (), np.zeros(0), np.zeros(0), np.zeros(0))
+    template = Weights(alpha, beta, (), *(np.zeros(0, np.float32) for _ in range(3)))
 
     def present() -> Weights:
         room = _RANGE_ROOM * (high - low)
-        limits = {"low": (low - room).numpy().astype(np.float32), "high": (high + room).numpy().astype(np.float32)}
+        limits: dict[str, Any] = {
+            "low": (low - room).numpy().astype(np.float32),
+            "high": (high + room).numpy().astype(np.float32),
+        }
         return replace(template, **phi.arrays(), **limits)
 
     lowest = min((row[3] for row in curve), default=np.inf)

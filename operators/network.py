@@ -99,7 +99,9 @@ def train_job(
     settings = TrainSettings(minutes=minutes)
     if start is not None:
         settings = TrainSettings(minutes=minutes, rate=_RATE_TO_ADAPT)
-    trained = yield from aside(train(recorded, [folder], settings, out, start=start, origin={"character": Path(bpy.data.filepath).stem}))
+    trained = yield from aside(
+        train(recorded, [folder], settings, out, start=start, origin={"character": Path(bpy.data.filepath).stem})
+    )
     return TrainedNetwork(
         out, trained.weights.origin["rollout_mm"], (recorded.minutes, trained.curve[-1][0]), trained.notes
     )
@@ -138,11 +140,11 @@ def _cast_job(scene: Any, folder: Path) -> Job[None]:
                     shapes[side].append(hand.astype(np.float64))
                     nearest[side].append(int(head.query(hand)[0].argmin()))
     hands = {}
-    for side, hand in given.items():
-        if hand is not None:
-            chosen, aligned = _different(np.array(shapes[side]), hand.vertices)
+    for side, surface in given.items():
+        if surface is not None:
+            chosen, aligned = _different(np.array(shapes[side]), surface.vertices)
             contact = np.array(nearest[side])[chosen]
-            hands[side] = {"shapes": aligned, "triangles": hand.triangles, "contact": contact}
+            hands[side] = {"shapes": aligned, "triangles": surface.triangles, "contact": contact}
     prepare_shot(folder, Path(bpy.data.filepath).stem, template, hands)
 
 

@@ -150,7 +150,9 @@ def _grips(hand: HandPuppet, gesture: Gesture) -> list[str]:
     return own or ([] if gesture.path == "pull" else [name for name in hand.grips if name.startswith("shot")])
 
 
-def _draw(hand: HandPuppet, skin: SkinMap, generator: np.random.Generator, gesture: Gesture, times: tuple) -> _Act:
+def _draw(
+    hand: HandPuppet, skin: SkinMap, generator: np.random.Generator, gesture: Gesture, times: tuple[int, int, int, int]
+) -> _Act:
     names = _grips(hand, gesture)
     grip_name = names[generator.integers(len(names))]
     grip = hand.grips[grip_name]
@@ -176,8 +178,9 @@ def _draw(hand: HandPuppet, skin: SkinMap, generator: np.random.Generator, gestu
         path = [start]
     outward = start.normal + 0.8 * generator.uniform(-1, 1) * way
     depth = min(generator.uniform(*gesture.depth) * _MM, min(skin.allowed_depth(place) for place in path))
+    first, touch, leave, last = times
     return _Act(
-        gesture, grip_name, grip, *times, path, along, depth, generator.uniform(*_AWAY),
+        gesture, grip_name, grip, first, touch, leave, last, path, along, depth, generator.uniform(*_AWAY),
         generator.uniform(*grip.lift), generator.uniform(*grip.roll),
         int(generator.integers(gesture.turns[0], gesture.turns[1] + 1)),
         (length if gesture.path == "pull" else 0.0) * outward / np.linalg.norm(outward),
