@@ -158,13 +158,9 @@ def frame_notes(statistics: list[dict[str, float]], frames: range) -> list[str]:
                 f"The {side} hand jumps at {spans(cut)}, faster than a hand can move: taken as a cut, it forgot its "
                 "contacts and swept nothing on its way. If that is no cut, key the way it takes."
             )
-            inside = [
-                frame for frame in cut if statistics[frame - frames.start].get("started_inside_mm", 0) > _INSIDE_MM
-            ]
-            if inside:
-                notes.append(
-                    f"It is inside the head at once at {spans(inside)} and was pushed out by the shortest way."
-                )
+            deep = [frame for frame in cut if statistics[frame - frames.start].get("started_inside_mm", 0) > _INSIDE_MM]
+            if deep:
+                notes.append(f"It is inside the head at once at {spans(deep)} and was pushed out by the shortest way.")
     held = sum(numbers.get("bone_limited_mm", 0) > 0 for numbers in statistics)
     if held:
         notes.append(f"In {held} frames bone stopped the skin.")

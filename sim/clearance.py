@@ -24,7 +24,7 @@ class Clearance:
         self._surface = None
 
     def near(
-        self, tree: TriangleTree, points: NDArray, reach: NDArray | float
+        self, tree: TriangleTree, points: NDArray, reach: NDArray[np.float64] | float
     ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
         """Those of the points (n, 3) that are inside or within `reach`, one number or (n,), of the tree's surface [m].
 
@@ -41,8 +41,9 @@ class Clearance:
         self._least -= moved
         self._least -= np.sqrt(((points - self._points) ** 2).sum(axis=1))
         self._points[:] = points
+        reach = np.broadcast_to(reach, len(points))
         asked = np.flatnonzero(self._least < reach)
         distance, triangle, barycentric, sign = tree.closest(points[asked], self.deep)
         self._least[asked] = np.where(sign > 0, np.minimum(distance, self.deep), -np.inf)
-        found = np.isfinite(distance) & ((sign < 0) | (distance < (reach if np.isscalar(reach) else reach[asked])))
+        found = np.isfinite(distance) & ((sign < 0) | (distance < reach[asked]))
         return asked[found], distance[found], triangle[found], barycentric[found], sign[found]

@@ -135,5 +135,16 @@ def test_blender_accepts_the_extension_and_packs_only_the_package(tmp_path, blen
         names = packed.namelist()
     tops = {name.split("/")[0] for name in names}
     assert {"__init__.py", "blender_manifest.toml", "LICENSE", "cli.py"} | set(PACKAGES) <= tops
-    assert not tops & {"tests", "tools", "build", "docs", "benchmarks", "Makefile", "pyproject.toml", ".venv", ".git", ".ci"}
+    assert not tops & {
+        "tests",
+        "tools",
+        "build",
+        "docs",
+        "benchmarks",
+        "Makefile",
+        "pyproject.toml",
+        ".venv",
+        ".git",
+        ".ci",
+    }
     assert not [name for name in names if "__pycache__" in name or "egg-info" in name]
