@@ -26,7 +26,9 @@ def python_command() -> list[str]:
     """The command that runs a Python file with this interpreter's modules; in some Blender builds that is Blender."""
     if "python" in Path(sys.executable).name.lower():
         return [sys.executable, "-P"]
-    return [sys.executable, "-b", "--factory-startup", "--python-exit-code", "1", "--python"]
+    # Blender reads PYTHONPATH, which names our modules, only if it is told to.
+    blender = [sys.executable, "-b", "--factory-startup", "--python-use-system-env", "--python-exit-code", "1"]
+    return [*blender, "--python"]
 
 
 def tetrahedralize(

@@ -9,6 +9,7 @@ import tomllib
 
 import pytest
 from conftest import ROOT
+from nephim.sim.tetrahedra import python_command
 from nephim.tools import extension
 
 BUILDER = ROOT / ".venv" / "bin" / "python"  # has the bpy module, whose tool packs extensions
@@ -145,3 +146,15 @@ for _ in range(3):
     assert len(traces()) == len(before) > 20, traces()
 """
     profile.run("--python-exit-code", "1", "--python-expr", code)
+
+
+@pytest.mark.blender
+def test_a_child_process_finds_our_modules_also_where_blender_is_the_only_python(blender_program, tmp_path, monkeypatch):
+    """Some builds name the Blender program itself as `sys.executable`."""
+    monkeypatch.setattr("sys.executable", blender_program)
+    (tmp_path / "only_on_the_path.py").write_text("print('found it')", encoding="utf-8")
+    script = tmp_path / "child.py"
+    script.write_text("import only_on_the_path", encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    run = subprocess.run([*python_command(), script], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0 and "found it" in run.stdout, run.stdout + run.stderr
