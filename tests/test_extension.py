@@ -149,7 +149,7 @@ for _ in range(3):
 
 
 @pytest.mark.blender
-def test_a_child_process_finds_our_modules_also_where_blender_is_the_only_python(blender_program, tmp_path, monkeypatch):
+def test_a_child_process_finds_our_modules_where_blender_is_the_only_python(blender_program, tmp_path, monkeypatch):
     """Some builds name the Blender program itself as `sys.executable`."""
     monkeypatch.setattr("sys.executable", blender_program)
     (tmp_path / "only_on_the_path.py").write_text("print('found it')", encoding="utf-8")
