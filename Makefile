@@ -85,4 +85,4 @@ build/package/nephim:
 	@ln -sfn ../.. $@
 
 clean:
-	rm -rf build
+	rm -rf build dist
