@@ -99,8 +99,8 @@ def find_landmarks(
     forwards = forwards / np.linalg.norm(forwards)
     used = vertices[np.unique(triangles)]
     rotation = np.array([np.cross(upwards, forwards), upwards, forwards])
-    centre = 0.5 * (used.min(0) + used.max(0))
-    frame = HeadFrame(centre, rotation)
+    own = used @ rotation.T  # the middle of a tilted head is that of its own box, not of the world's
+    frame = HeadFrame(0.5 * (own.min(0) + own.max(0)) @ rotation, rotation)
     local = frame.into(vertices)
     tree = TriangleTree(local, triangles)
     low, high = local[np.unique(triangles)].min(0), local[np.unique(triangles)].max(0)
