@@ -196,7 +196,8 @@ def train(
     resumed = _read_checkpoint(checkpoint, settings, phi, optimiser)
     if resumed is not None:
         spent, low, high, curve, best = resumed
-    template = Weights(alpha, beta, (), *(np.zeros(0, np.float32) for _ in range(3)))
+    none = np.zeros(0, np.float32)
+    template = Weights(alpha, beta, (), none, none, none)
 
     def present() -> Weights:
         room = _RANGE_ROOM * (high - low)

@@ -139,7 +139,7 @@ def _cast_job(scene: Any, folder: Path) -> Job[None]:
                 if side in shapes and hand is not None:
                     shapes[side].append(hand.astype(np.float64))
                     nearest[side].append(int(head.query(hand)[0].argmin()))
-    hands = {}
+    hands: dict[str, dict[str, NDArray]] = {}
     for side, surface in given.items():
         if surface is not None:
             chosen, aligned = _different(np.array(shapes[side]), surface.vertices)
