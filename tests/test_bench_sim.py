@@ -2,6 +2,7 @@
 """The benchmark of a frame: where time goes, what counts as tunnelled, and a small run of everything beside it."""
 
 import cProfile
+import sys
 import time
 from types import SimpleNamespace
 
@@ -48,7 +49,8 @@ def test_every_moment_of_a_profile_belongs_to_a_stage():
     assert sum(by_file.values()) == pytest.approx(seconds, rel=0.1)
     assert sum(by_stage.values()) == pytest.approx(sum(by_file.values()))
     assert all(by_stage[name] > 0 for name in ("contact", "local", "solve"))
-    assert by_file["elasticity.py"] > 0  # compiled functions are seen
+    if sys.version_info < (3, 12):  # from then on profilers do not see numba's functions: they count where called
+        assert by_file["elasticity.py"] > 0
     assert by_file["physics.py"] > 0
 
 
