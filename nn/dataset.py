@@ -123,7 +123,8 @@ def record_dataset(folder: Path, seeds: range, processes: int | None = None) -> 
 def _start(folder: Path, seeds: list[int], number: int) -> tuple[subprocess.Popen, Path]:
     """A process of its own, so that neither Blender nor a crash of one sequence takes the others with it."""
     script, command = Path(__file__).with_name("record_child.py"), python_command()
-    arguments = [str(script)] + (["--"] if "--python" in command else []) + [str(folder), *map(str, seeds)]
+    package = __package__.rpartition(".")[0]
+    arguments = [str(script)] + (["--"] if "--python" in command else []) + [package, str(folder), *map(str, seeds)]
     # One thread each: the processes share the cores among themselves.
     single = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
     environment = {**os.environ, **single, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}

@@ -20,7 +20,6 @@ class Clearance:
         self._surface: NDArray | None = None
 
     def forget(self) -> None:
-        self._least[:] = 0.0
         self._surface = None
 
     def near(
@@ -31,14 +30,11 @@ class Clearance:
         Returns their rows (k,), and as `TriangleTree.closest` distance, triangle, barycentric and sign. Points deeper
         inside than `deep` are not found.
         """
-        if self._surface is None or len(self._surface) != len(tree.vertices):
-            self._surface, moved = tree.vertices, np.inf
-        elif self._surface is tree.vertices:
-            moved = 0.0
-        else:
-            moved = float(np.abs(tree.vertices - self._surface).max()) * np.sqrt(3.0)
-            self._surface = tree.vertices
-        self._least -= moved
+        if self._surface is None:
+            self._least[:] = -np.inf  # nothing is known
+        elif self._surface is not tree.vertices:
+            self._least -= np.abs(tree.vertices - self._surface).max() * np.sqrt(3.0)
+        self._surface = tree.vertices
         self._least -= np.sqrt(((points - self._points) ** 2).sum(axis=1))
         self._points[:] = points
         reach = np.broadcast_to(reach, len(points))

@@ -211,6 +211,21 @@ def closest_on_triangle(p, a, b, c):
 
 
 @njit(cache=True)
+def to_triangle(p, vertices, triangles, t):
+    """Barycentric coordinates of the point of triangle t closest to p, and its squared distance."""
+    a, b, c = (
+        corner(vertices, triangles[t, 0]),
+        corner(vertices, triangles[t, 1]),
+        corner(vertices, triangles[t, 2]),
+    )
+    u, v, w = closest_on_triangle(p, a, b, c)
+    x = u * a[0] + v * b[0] + w * c[0] - p[0]
+    y = u * a[1] + v * b[1] + w * c[1] - p[1]
+    z = u * a[2] + v * b[2] + w * c[2] - p[2]
+    return u, v, w, x * x + y * y + z * z
+
+
+@njit(cache=True)
 def box_distance(p, low, high, node):
     """Squared distance of p from the box of a node."""
     x = max(low[node, 0] - p[0], 0.0, p[0] - high[node, 0])
@@ -248,16 +263,7 @@ def _closest(
                 leaf = node - leaves + 1
                 for k in range(leaf * total // leaves, (leaf + 1) * total // leaves):
                     t = order[k]
-                    a, b, c = (
-                        corner(vertices, triangles[t, 0]),
-                        corner(vertices, triangles[t, 1]),
-                        corner(vertices, triangles[t, 2]),
-                    )
-                    wa, wb, wc = closest_on_triangle(p, a, b, c)
-                    x = wa * a[0] + wb * b[0] + wc * c[0] - p[0]
-                    y = wa * a[1] + wb * b[1] + wc * c[1] - p[1]
-                    z = wa * a[2] + wb * b[2] + wc * c[2] - p[2]
-                    squared = x * x + y * y + z * z
+                    wa, wb, wc, squared = to_triangle(p, vertices, triangles, t)
                     if squared < best or (squared == best and found < 0):
                         best, found = squared, t
                         u, v, w = wa, wb, wc

@@ -5,7 +5,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from .distance import TriangleTree, box_distance, closest_on_triangle, corner
+from .distance import TriangleTree, box_distance, corner, to_triangle
 
 _STACK = 64
 
@@ -56,16 +56,7 @@ def _closest_facing(
                 nx, ny, nz = corner(face_normal, t)
                 if nx * direction[0] + ny * direction[1] + nz * direction[2] < least_cosine:
                     continue
-                a, b, c = (
-                    corner(vertices, triangles[t, 0]),
-                    corner(vertices, triangles[t, 1]),
-                    corner(vertices, triangles[t, 2]),
-                )
-                wa, wb, wc = closest_on_triangle(p, a, b, c)
-                x = wa * a[0] + wb * b[0] + wc * c[0] - p[0]
-                y = wa * a[1] + wb * b[1] + wc * c[1] - p[1]
-                z = wa * a[2] + wb * b[2] + wc * c[2] - p[2]
-                squared = x * x + y * y + z * z
+                wa, wb, wc, squared = to_triangle(p, vertices, triangles, t)
                 if squared < best or (squared == best and found < 0):
                     best, found = squared, t
                     u, v, w = wa, wb, wc

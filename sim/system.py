@@ -62,8 +62,7 @@ class ElasticSystem:
     def __init__(self, template: Template, settings: PhysicsSettings):
         self.template = template
         n = len(template.vertices)
-        tissue = template.tet_region == TISSUE
-        tissue = np.flatnonzero(tissue)
+        tissue = np.flatnonzero(template.tet_region == TISSUE)
         # Neighbours in space become neighbours in memory, and so the few that are displaced share few blocks.
         tissue = tissue[curve_order(template.vertices[template.tets[tissue]].mean(axis=1))]
         self.tets = np.ascontiguousarray(template.tets[tissue])

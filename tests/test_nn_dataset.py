@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Generated motions and recorded datasets, with a round head and a finger as performers."""
 
+import importlib
 import json
+import sys
 
 import numpy as np
 import pytest
 from nephim.errors import CacheError, SimulationError
+from nephim.nn import dataset, record_child
 from nephim.nn.dataset import MANIFEST, Recorder, finished, make_plan, record_dataset, sequence_path
 from nephim.nn.pipeline import recorded_seeds, unseen_seeds
 from nephim.nn.recording import Recording
@@ -112,3 +115,18 @@ def test_the_last_sequences_are_kept_for_judging(tmp_path):
         unseen_seeds([0])
     with pytest.raises(CacheError, match="no dataset"):
         recorded_seeds(tmp_path)
+
+
+def test_recording_processes_know_the_package_by_the_name_it_has_here(tmp_path, monkeypatch):
+    """Else what they compile is cached under a module that no other process finds."""
+    started = []
+    monkeypatch.setattr(dataset.subprocess, "Popen", lambda command, **_: started.append(command))
+    dataset._start(tmp_path, [7], 0)
+    assert started[0][-3:] == ["nephim", str(tmp_path), "7"]
+    record_child.load_package("bl_ext.somewhere.nephim")
+    try:
+        found = importlib.import_module("bl_ext.somewhere.nephim.nn.recording")
+        assert found.record.__module__ == "bl_ext.somewhere.nephim.nn.recording"
+    finally:
+        for name in [name for name in sys.modules if name.startswith("bl_ext.somewhere")]:
+            del sys.modules[name]
