@@ -10,7 +10,7 @@ _BLOCK = 2048  # numbers worked on at a time, so that they stay in the cache
 _GROWTH = 2.0  # a residual that grows by more than this restarts the history
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath={"reassoc", "contract"})
 def _dots(rows, count, vector, out):
     """out[a] = rows[a] · vector for the first `count` rows, in one pass over memory."""
     out[:count] = 0.0
@@ -35,6 +35,21 @@ def _combine(image, rows, count, gamma, out):
                 out[i] -= g * rows[a, i]
 
 
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _renew(u, image, residual, last_image, difference, image_difference):
+    """Residual and image take the place of the last ones, their changes go into the rows given; returns the squared
+    norm of the residual."""
+    norm = 0.0
+    for i in range(u.shape[0]):
+        r = image[i] - u[i]
+        norm += r * r
+        difference[i] = r - residual[i]
+        image_difference[i] = image[i] - last_image[i]
+        residual[i] = r
+        last_image[i] = image[i]
+    return norm
+
+
 class Anderson:
     """Mixes the last iterates of u ← G(u) so that it converges in far fewer steps (Anderson 1965; on projective
     dynamics: Peng et al., "Anderson acceleration for geometry optimization and physics simulation", 2018).
@@ -44,7 +59,8 @@ class Anderson:
 
     def __init__(self, n: int, window: int = 5):
         self.window = window
-        self._differences, self._images = np.zeros((window, n)), np.zeros((window, n))
+        # What is subtracted from an iterate may be rough; half the memory is half the time.
+        self._differences, self._images = np.zeros((window, n), np.float32), np.zeros((window, n), np.float32)
         self._gram, self._projected = np.zeros((window, window)), np.zeros(window)
         self._residual, self._image = np.zeros(n), np.zeros(n)
         self.next = np.zeros(n)
@@ -58,26 +74,22 @@ class Anderson:
     def mix(self, u: NDArray, image: NDArray) -> NDArray[np.float64]:
         """The next iterate after u (n,) was mapped to image = G(u) (n,); the returned array is reused by the next
         call."""
-        residual = image - u
-        norm = float(np.dot(residual, residual))
+        slot = self._at % self.window
+        known = np.isfinite(self._norm)  # is there a last residual?
+        norm = _renew(u, image, self._residual, self._image, self._differences[slot], self._images[slot])
         if norm > _GROWTH**2 * self._norm:
             self.restart()
-        if np.isfinite(self._norm):
-            slot = self._at % self.window
-            np.subtract(residual, self._residual, out=self._differences[slot])
-            np.subtract(image, self._image, out=self._images[slot])
+        elif known:
             self._at += 1
             self._count = min(self._count + 1, self.window)
             _dots(self._differences, self._count, self._differences[slot], self._projected)
             self._gram[slot, : self._count] = self._gram[: self._count, slot] = self._projected[: self._count]
-        self._residual[:] = residual
-        self._image[:] = image
         self._norm = norm
         if self._count == 0:
             self.next[:] = image
             return self.next
         count = self._count
-        _dots(self._differences, count, residual, self._projected)
+        _dots(self._differences, count, self._residual, self._projected)
         gram = self._gram[:count, :count]
         gram = gram + np.eye(count) * (_REGULARISATION * np.trace(gram) + 1e-300)
         gamma = np.linalg.solve(gram, self._projected[:count])

@@ -9,9 +9,11 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import ArrayLike, NDArray
 
+from .elasticity import corner_lists
+from .pseudonormals import pseudonormal
+
 _LEAF = 4  # triangles a leaf: below that, visiting boxes costs more than testing triangles
 _STACK = 64  # a complete tree of 2³⁰ leaves needs 31 entries
-_ON_FEATURE = 1e-9  # barycentric coordinate that counts as zero when asking for the closest feature
 
 
 class TriangleTree:
@@ -29,13 +31,13 @@ class TriangleTree:
         self.order = curve_order(vertices[self.triangles].mean(1))
         self.leaves = 1 << max(0, int(np.ceil(np.log2(len(self.triangles) / _LEAF))))
         self._neighbours = edge_neighbours(self.triangles)
+        self._start, self._corners = corner_lists(self.triangles, len(vertices))
         self.refit(vertices)
 
     def refit(self, vertices: ArrayLike) -> None:
         """Moves the surface to `vertices` (n, 3) [m], keeping its topology and the shape of the tree."""
         self.vertices = np.ascontiguousarray(vertices, dtype=np.float64)
         self.low, self.high = _fit(self.vertices, self.triangles, self.order, self.leaves)
-        self.face_normals, self._vertex_normal = _pseudonormals(self.vertices, self.triangles)
 
     def closest(
         self, points: ArrayLike, max_distance: float = np.inf
@@ -49,7 +51,7 @@ class TriangleTree:
         points = np.ascontiguousarray(points, dtype=np.float64).reshape(-1, 3)
         return _closest(
             points, float(max_distance) ** 2, self.vertices, self.triangles, self.order, self.low, self.high,
-            self.leaves, self._neighbours, self.face_normals, self._vertex_normal,
+            self.leaves, self._neighbours, self._start, self._corners,
         )  # fmt: skip
 
     def points_at(self, triangle: NDArray, barycentric: NDArray) -> NDArray[np.float64]:
@@ -141,31 +143,6 @@ def _fit(vertices, triangles, order, leaves):
     return low, high
 
 
-@njit(cache=True)
-def _pseudonormals(vertices, triangles):
-    """Unit face normals and angle-weighted vertex normals; in plain scalars, as it runs each frame."""
-    face = np.zeros((len(triangles), 3))
-    vertex = np.zeros((len(vertices), 3))
-    for t in range(len(triangles)):
-        a, b, c = triangles[t]
-        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
-        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
-        wx, wy, wz = vx - ux, vy - uy, vz - uz
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        length = np.sqrt(nx * nx + ny * ny + nz * nz)  # the same at every corner: |a × b| = sin × lengths
-        if length == 0.0:
-            continue
-        nx, ny, nz = nx / length, ny / length, nz / length
-        face[t, 0], face[t, 1], face[t, 2] = nx, ny, nz
-        angle_a = np.arctan2(length, ux * vx + uy * vy + uz * vz)
-        angle_b = np.arctan2(length, -(ux * wx + uy * wy + uz * wz))
-        for corner, angle in ((a, angle_a), (b, angle_b), (c, np.pi - angle_a - angle_b)):
-            vertex[corner, 0] += angle * nx
-            vertex[corner, 1] += angle * ny
-            vertex[corner, 2] += angle * nz
-    return face, vertex
-
-
 @njit(cache=True, inline="always")
 def corner(values, i):
     """Row i of values (n, 3) as three scalars. A row taken as an array counts its references, and threads that count
@@ -236,7 +213,7 @@ def box_distance(p, low, high, node):
 
 @njit(cache=True, parallel=True)
 def _closest(
-    points, limit, vertices, triangles, order, low, high, leaves, neighbours, face_normal, vertex_normal
+    points, limit, vertices, triangles, order, low, high, leaves, neighbours, start, corners
 ):  # fmt: skip
     count = len(points)
     distance = np.full(count, np.inf)
@@ -282,15 +259,7 @@ def _closest(
             continue
         distance[i], triangle[i] = np.sqrt(best), found
         barycentric[i, 0], barycentric[i, 1], barycentric[i, 2] = u, v, w
-        nx, ny, nz = corner(face_normal, found)
-        zeros = (u <= _ON_FEATURE) + (v <= _ON_FEATURE) + (w <= _ON_FEATURE)
-        if zeros == 2:
-            full = 0 if u > _ON_FEATURE else 1 if v > _ON_FEATURE else 2
-            nx, ny, nz = corner(vertex_normal, triangles[found, full])
-        elif zeros == 1:
-            other = neighbours[found, 0 if u <= _ON_FEATURE else 1 if v <= _ON_FEATURE else 2]
-            if other >= 0:
-                nx, ny, nz = nx + face_normal[other, 0], ny + face_normal[other, 1], nz + face_normal[other, 2]
+        nx, ny, nz = pseudonormal(vertices, triangles, found, u, v, w, neighbours, start, corners)
         along = 0.0
         for d in range(3):
             q = u * vertices[triangles[found, 0], d] + v * vertices[triangles[found, 1], d]

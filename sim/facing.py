@@ -6,6 +6,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from .distance import TriangleTree, box_distance, corner, to_triangle
+from .pseudonormals import face_direction
 
 _STACK = 64
 
@@ -21,13 +22,13 @@ def closest_facing(
     """
     return _closest_facing(
         np.ascontiguousarray(points), np.ascontiguousarray(directions), least_cosine, max_distance**2, tree.vertices,
-        tree.triangles, tree.order, tree.low, tree.high, len(tree.low) // 2 + 1, tree.face_normals,
+        tree.triangles, tree.order, tree.low, tree.high, len(tree.low) // 2 + 1,
     )  # fmt: skip
 
 
 @njit(cache=True, parallel=True)
 def _closest_facing(
-    points, directions, least_cosine, limit, vertices, triangles, order, low, high, leaves, face_normal
+    points, directions, least_cosine, limit, vertices, triangles, order, low, high, leaves
 ):  # fmt: skip
     count, total = len(points), len(order)
     distance = np.full(count, np.inf)
@@ -53,8 +54,9 @@ def _closest_facing(
             leaf = node - leaves + 1
             for k in range(leaf * total // leaves, (leaf + 1) * total // leaves):
                 t = order[k]
-                nx, ny, nz = corner(face_normal, t)
-                if nx * direction[0] + ny * direction[1] + nz * direction[2] < least_cosine:
+                nx, ny, nz = face_direction(vertices, triangles, t)
+                along = nx * direction[0] + ny * direction[1] + nz * direction[2]
+                if along <= least_cosine * np.sqrt(nx * nx + ny * ny + nz * nz):
                     continue
                 wa, wb, wc, squared = to_triangle(p, vertices, triangles, t)
                 if squared < best or (squared == best and found < 0):

@@ -20,6 +20,7 @@ from .tet_blocks import (
     pose,
     restart,
     tet_forces,
+    tracked_determinants,
     tracked_gradients,
     volume_ratios,
 )
@@ -36,10 +37,12 @@ class LocalStep:
         self._triangles = np.ascontiguousarray(system.triangles, np.int32)
         self._blocks = make_blocks(system.gradients, system.v_str, system.v_vol)
         self._volume = np.full((n, 3), np.nan)
-        self._ratios = np.ones(t, np.float32)
+        self._tracked: tuple[NDArray, NDArray] | None = None  # F_tra and det F_tra, once asked for
+        self.ratios = np.ones(t, np.float32)  # det F / det F_tra as `untangle` left it
         self._displaced, self._skin_displaced = np.zeros(n, np.bool_), np.zeros(n_skin, np.bool_)
         self._parts = numba.get_num_threads()
         self._sums, self._skin_sums = np.zeros((self._parts, n, 3)), np.zeros((self._parts, n_skin, 3))
+        self._skin_sum = np.zeros((n_skin, 3))
 
     def restart(self) -> None:
         """Forgets the rotations and volumes found so far."""
@@ -50,6 +53,7 @@ class LocalStep:
         if not np.array_equal(volume, self._volume):
             self._volume[:] = volume
             pose(volume, self._tets, self._blocks, self._parts)
+            self._tracked = None
 
     def right_hand_side(self, u: NDArray, tracked: NDArray, skin_u: NDArray, out: NDArray) -> None:
         """Sums what all elements ask for at the displacement u (n, 3) into the free vertices, out (n_free, 3) [N].
@@ -66,27 +70,30 @@ class LocalStep:
             self._skin_sums,
         )  # fmt: skip
         add_parts(self._sums, system.free, out)
-        out += system.free_spreading @ sum(self._skin_sums)
-
-    def volume_ratios(self, u: NDArray) -> NDArray[np.float32]:
-        """det F / det F_tra (t,) at the displacement u (n, 3); 1 where the tracked motion itself flattened a
-        tetrahedron. The array is reused by the next call."""
-        find_displaced(u, self._displaced)
-        volume_ratios(u, self._displaced, self._tets, self._blocks, self._parts, self._ratios)
-        return self._ratios
+        np.sum(self._skin_sums, axis=0, out=self._skin_sum)
+        system.from_skin.add(self._skin_sum, out)
 
     def untangle(self, u: NDArray, mobility: NDArray) -> bool:
-        """Opens inverted tetrahedra by moving u (n, 3) where mobility (n,) allows; whether anything was moved."""
-        ratios = self.volume_ratios(u)
-        if ratios.min() >= LEAST_RATIO:
+        """Opens inverted tetrahedra by moving u (n, 3) where mobility (n,) allows; whether anything was moved.
+
+        Leaves in `ratios` det F / det F_tra (t,); 1 where the tracked motion itself flattened a tetrahedron.
+        """
+        self._find_ratios(u)
+        if self.ratios.min() >= LEAST_RATIO:
             return False
-        f_tra, det = tracked_gradients(self._blocks, len(self._tets))
+        if self._tracked is None:
+            self._tracked = tracked_gradients(self._blocks, len(self._tets))
         untangle(
-            u, self._tets, self.system.gradients, f_tra, det, ratios, mobility, self.system.tet_start,
+            u, self._tets, self.system.gradients, *self._tracked, self.ratios, mobility, self.system.tet_start,
             self.system.tet_corners,
         )  # fmt: skip
+        self._find_ratios(u)
         return True
+
+    def _find_ratios(self, u: NDArray) -> None:
+        find_displaced(u, self._displaced)
+        volume_ratios(u, self._displaced, self._tets, self._blocks, self._parts, self.ratios)
 
     def flattened(self) -> int:
         """How many tetrahedra the tracked motion itself flattened."""
-        return int((tracked_gradients(self._blocks, len(self._tets))[1] <= LEAST_DETERMINANT).sum())
+        return int((tracked_determinants(self._blocks) <= LEAST_DETERMINANT).sum())

@@ -18,10 +18,11 @@ from .hands import Hands
 from .local_step import LocalStep
 from .pinch import PinchTracker
 from .settings import PhysicsSettings
+from .sparse import put
 from .surface import Surface
 from .system import ElasticSystem
 from .template import Template
-from .tracking import HeadTracking
+from .tracking import HeadTracking, Pose
 from .undisturbed import UndisturbedVolume
 
 _AT_REST = 1e-6  # [m] without contact, what is left of a deformation below this is set to zero
@@ -94,6 +95,7 @@ class Physics:
         self.pinch.reset()
         self._clearance.forget()
         self._previous: tuple[NDArray, NDArray, NDArray] | None = None
+        self._jaw = np.eye(4)
         self._before: TrackedFrame | None = None
         self._change = 0.0
         self._lifted = 0.0
@@ -105,12 +107,14 @@ class Physics:
         tracked_hands = self.hands.read(frame)
         pose = self.tracking.pose(frame)
         hands = rigid.apply(rigid.inverse(pose.cranium), tracked_hands)
-        volume = self.undisturbed.displacement(pose.skin, pose.jaw)
-        now, first = (pose.skin, volume, hands), self._previous is None
-        previous = now if self._previous is None else self._previous
-        if np.abs(now[0] - previous[0]).max() < _AT_REST:
-            now = (previous[0], previous[1], hands)  # a face that keeps still needs nothing computed anew
-        self._previous, self._bone_direction = now, pose.bone_direction
+        first = self._previous is None
+        if self._previous is not None and self._keeps_still(pose):
+            now = (*self._previous[:2], hands)  # a face that keeps still needs nothing computed anew
+        else:
+            now = (pose.skin, self.undisturbed.displacement(pose.skin, pose.jaw), hands)
+            self._jaw, self._bone_direction = pose.jaw, pose.bone_direction
+        previous = self._previous or now
+        self._previous = now
         jumped = jumped_hands(self._before, frame, 1.0 / self.frame_rate)
         self._before = frame
         begins = np.full(len(hands), first) | jumped[self.hands.owner]
@@ -158,6 +162,12 @@ class Physics:
         statistics |= {f"cut_{side}": 1.0 for side, cut in zip(self.hands.sides, jumped, strict=True) if cut}
         statistics["ms"] = 1000 * (time.perf_counter() - started)
         return SimulatedFrame(skin.astype(np.float32), tracked.astype(np.float32), contacts, statistics)
+
+    def _keeps_still(self, pose: Pose) -> bool:
+        """Whether neither skin nor jaw moved in the cranium's frame since the last pose that was taken over."""
+        assert self._previous is not None
+        moved = max(np.abs(pose.skin - self._previous[0]).max(), np.abs(pose.jaw - self._jaw).max())
+        return bool(moved < _AT_REST)
 
     def _decay(self, duration: float) -> float:
         """What is left after `duration` [s] of a deformation that relaxes freely."""
@@ -279,11 +289,11 @@ class Physics:
             touched = contacts.skin[contacts.force.any(axis=1)]
             self._mobility[touched] = np.minimum(self._mobility[touched], _CONTACT_MOBILITY)
         if self._local.untangle(self._u, self._mobility):
-            self._skin_u[:] = self.system.embedding @ self._u
+            self.system.to_skin.map(self._u, self._skin_u)
 
     def _scatter(self, free: NDArray) -> None:
-        self._u[self.system.free] = free
-        self._skin_u[:] = self.system.embedding @ self._u
+        put(free, self.system.free, self._u)
+        self.system.to_skin.map(self._u, self._skin_u)
 
     def _carried(self, contacts: Contacts) -> NDArray[np.float64]:
         """How far the skin at the contacts is from where it was tracked, (m, 3)."""
@@ -340,7 +350,7 @@ class Physics:
             "held": float(self.contact.contacts.held.sum()),
         }
         if substeps:
-            ratios = self._local.volume_ratios(self._u)
+            ratios = self._local.ratios
             low, middle, high = np.percentile(ratios, (1, 50, 99))
             result |= {"volume_ratio_p1": low, "volume_ratio_p50": middle, "volume_ratio_p99": high}
             result["inverted_tets"] = float((ratios <= 0).sum())

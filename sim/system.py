@@ -12,6 +12,7 @@ from .distance import curve_order
 from .elasticity import corner_lists, shape_gradients
 from .membrane import triangle_frames
 from .settings import PhysicsSettings
+from .sparse import PointMap
 from .surface import triangle_normals
 from .template import TISSUE, Template
 
@@ -98,7 +99,7 @@ class ElasticSystem:
         self.strain_share = float(np.quantile(strain / self.matrix.diagonal(), _SOFTEST))
         self.tet_start, self.tet_corners = corner_lists(self.tets, n)
         self.free_embedding = self.embedding[:, self.free].tocsr()
-        self.free_spreading = self.free_embedding.T.tocsr()
+        self.to_skin, self.from_skin = PointMap(self.embedding), PointMap(self.free_embedding.T)
         self._slot = np.full(template.n_skin, -1)
         self._known = 0
         self._responses = np.zeros((0, len(self.free)), np.float32)

@@ -323,6 +323,11 @@ def tracked_gradients(blocks: NDArray, count: int) -> tuple[NDArray[np.float32],
     return np.ascontiguousarray(rows[:, _F_TRA : _F_TRA + 9]).reshape(-1, 3, 3), rows[:, _DET].copy()
 
 
+def tracked_determinants(blocks: NDArray) -> NDArray[np.float32]:
+    """det F_tra, block by block (b, LANES); 1 in the places of the last block that no tetrahedron has."""
+    return blocks.reshape(len(blocks), ROWS, LANES)[:, _DET]
+
+
 @njit(cache=True, fastmath=_FAST)
 def _values(s):
     for lane in range(LANES):

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Products of sparse matrices with points, written where the result is wanted: scipy makes a new array of each."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+
+class PointMap:
+    """A sparse matrix (m, n) that acts on points (n, 3)."""
+
+    def __init__(self, matrix: csr_matrix):
+        matrix = matrix.tocsr()
+        self._rows = matrix.indptr, matrix.indices, matrix.data.astype(np.float64)
+
+    def map(self, points: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+        """out (m, 3) = matrix @ points."""
+        _map(*self._rows, points, out)
+
+    def add(self, points: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+        """out (m, 3) += matrix @ points."""
+        _add(*self._rows, points, out)
+
+
+@njit(cache=True, inline="always")
+def _row(start, columns, values, points, i):
+    x = y = z = 0.0
+    for e in range(start[i], start[i + 1]):
+        c, v = columns[e], values[e]
+        x, y, z = x + v * points[c, 0], y + v * points[c, 1], z + v * points[c, 2]
+    return x, y, z
+
+
+@njit(cache=True)
+def _map(start, columns, values, points, out):
+    for i in range(len(out)):
+        out[i, 0], out[i, 1], out[i, 2] = _row(start, columns, values, points, i)
+
+
+@njit(cache=True)
+def _add(start, columns, values, points, out):
+    for i in range(len(out)):
+        x, y, z = _row(start, columns, values, points, i)
+        out[i, 0] += x
+        out[i, 1] += y
+        out[i, 2] += z
+
+
+@njit(cache=True)
+def put(points, rows, out):
+    """out[rows] = points for points (m, 3), rows (m,)."""
+    for i in range(len(rows)):
+        r = rows[i]
+        out[r, 0], out[r, 1], out[r, 2] = points[i, 0], points[i, 1], points[i, 2]
