@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from .matrix3 import determinant
 
-# A displacement below this [m] leaves a tetrahedron at rest: the 0.001 mm that counts as no change.
-REST = 1e-6
+# A displacement below this [m] leaves a tetrahedron at rest: too little to be seen, or to change what is near a contact.
+REST = 5e-6
 LEAST_DETERMINANT = 0.05  # of det F_tra below which the tracked motion has flattened a tetrahedron
 
 
