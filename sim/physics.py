@@ -123,6 +123,7 @@ class Physics:
             self.contact.forget(begins)
             self.pinch.forget(jumped)
 
+        self.pinch.watch(hands, 1.0 / self.frame_rate)
         self._pose(now[0])
         started_inside = self._depth_inside(hands, begins) if begins.any() else 0.0
         substeps = self._count_substeps(previous[2], hands, begins)

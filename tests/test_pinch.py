@@ -2,8 +2,11 @@
 """Two fingers pinch a fold of the round head, pull it, and let go."""
 
 import numpy as np
+import pytest
+from nephim.sim.contact import Contacts
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.physics import Physics
+from nephim.sim.pinch import PinchTracker
 from nephim.sim.settings import PhysicsSettings
 from nephim.sim.surface import Surface
 from volumes import RADIUS, finger, round_head
@@ -65,6 +68,21 @@ def test_a_pinch_holds_pulls_and_lets_go():
 def test_pressing_and_stroking_never_hold():
     for _, result, _ in play([(0, 0.016, -0.004), (8, 0.016, 0.008), (16, 0.016, 0.004), (20, 0.016, -0.01)]):
         assert result.statistics["held"] == 0
+
+
+@pytest.mark.parametrize(("first_gap", "holds"), [(0.012, True), (0.004, False)])
+def test_only_sides_that_have_closed_on_the_skin_hold_it(first_gap, holds):
+    """Skin wedged between two fingers that lie side by side, as in a stroke over the lips, is not pinched."""
+    tracker = PinchTracker(np.zeros(2, np.int64))
+    ids, weights = np.array([[0, 0, 0], [1, 1, 1]]), np.tile([1.0, 0.0, 0.0], (2, 1))
+    contacts = Contacts(np.arange(2), ids, weights, ids, weights, np.zeros((2, 3)), np.zeros(2, bool))
+    normals = np.array([[1.0, 0, 0], [-1.0, 0, 0]])
+    for frame in range(20):
+        gap = max(0.004, first_gap - 0.001 * frame)
+        hands = np.array([[-gap / 2, 0, 0], [gap / 2, 0, 0]])
+        tracker.watch(hands, 1 / RATE)
+        tracker.update(contacts, hands, normals, np.zeros(2), 0.03, 1 / RATE)
+    assert bool(tracker.holding[0]) == contacts.held.all() == holds
 
 
 def test_skin_pulled_too_far_slips_away():
