@@ -157,7 +157,7 @@ def test_the_plot_shows_where_curves_are_and_shades_contact(tmp_path):
     sheet = plot.draw([plot.Chart("depth", [plot.Curve("one", values, plot._BEFORE)])], range(1, 11), contact, "all")
     left, width = plot._LEFT, plot._WIDTH - plot._LEFT - plot._RIGHT
     area = sheet[plot._TOP : plot._TOP + plot._CHART, left : left + width].astype(int)
-    columns = [area[:, round((k + 0.5) * width / 10)] for k in range(10)]
+    columns = [area[:, int((k + 0.5) * width / 10)] for k in range(10)]
     lines = [np.flatnonzero((np.abs(column - plot._BEFORE) < 12).all(axis=1)) for column in columns]
     assert [len(found) > 0 for found in lines] == [k not in (4, 5) for k in range(10)]
     assert lines[3].mean() < 10 and lines[0].mean() > plot._CHART - 10  # the largest at the top, zero at the bottom
