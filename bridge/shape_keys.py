@@ -124,13 +124,6 @@ def remove_shape_keys(obj: Any) -> int:
 
 def check_can_bake(obj: Any, rig: Rig, cache: PointCache) -> None:
     """Raises BakeError where the cache is of another mesh or the object cannot be written."""
-    linked = [data for data in (obj, obj.data) if data.library is not None or data.override_library is not None]
-    if linked:
-        raise BakeError(
-            "It is linked from another file.",
-            object=obj.name,
-            advice="Make it local first (Object > Relations > Make Local > Selected Objects and Data).",
-        )
     if obj.mode == "EDIT":
         raise BakeError("It is being edited.", object=obj.name, advice="Leave Edit Mode.")
     if not len(cache.frames):
@@ -145,6 +138,13 @@ def check_can_bake(obj: Any, rig: Rig, cache: PointCache) -> None:
 
 def _check(obj: Any, rig: Rig, cache: PointCache) -> None:
     check_can_bake(obj, rig, cache)
+    if any(data.library is not None or data.override_library is not None for data in (obj, obj.data)):
+        raise BakeError(
+            "It is linked from another file or overrides it, and Blender adds no shape keys to such meshes.",
+            object=obj.name,
+            advice="Bake to a point cache, or make it local first (Object > Relations > Make Local > Selected Objects "
+            "and Data).",
+        )
     if obj.data.users - (1 if obj.data.use_fake_user else 0) > 1:
         raise BakeError(
             f"Its mesh '{obj.data.name}' is shared by several objects, which would all show the result.",

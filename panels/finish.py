@@ -34,6 +34,7 @@ class NEPHIM_PT_report(Step, bpy.types.Panel):
 
     bl_label = "Report"
     bl_idname = "NEPHIM_PT_report"
+    bl_options = set()
 
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
         row = layout.row(align=True)

@@ -7,6 +7,7 @@ Pictures lie in build/window afterwards. From an empty file to baked shape keys 
 import shutil
 import time
 
+import numpy as np
 import pytest
 from conftest import ROOT
 from real.window import Window, missing_tools
@@ -21,6 +22,10 @@ REACTION = 0.5  # [s] within which Esc and Cancel must be seen
 SETTINGS = "bpy.context.scene.nephim"
 JOBS = "__import__('nephim.operators.jobs').operators.jobs"
 PREVIEW = "__import__('nephim.operators.preview').operators.preview"
+PLOTS = (
+    "[a.spaces.active.image for w in bpy.context.window_manager.windows for a in w.screen.areas"
+    " if a.type == 'IMAGE_EDITOR' and a.spaces.active.image]"
+)
 STATE = "__import__('nephim.operators.state').operators.state"
 
 
@@ -96,6 +101,17 @@ def test_from_an_empty_file_to_baked_shape_keys(window):
     window.wait("'NePHIM Cutaway' in bpy.data.objects")
     window.run("bpy.ops.object.select_all(action='DESELECT')")
     window.picture("cut-away")
+    window.press("bpy.ops.nephim.cutaway")
+    window.wait("'NePHIM Cutaway' not in bpy.data.objects")
+    window.press("bpy.ops.nephim.report")
+    settle(window)
+    window.picture("report")
+    window.press("bpy.ops.nephim.plot")
+    window.wait(f"{PLOTS}")
+    window.picture("plot")
+    assert window.value(f"{PLOTS}[0].size[1] > 1000")
+    window.run("bpy.ops.nephim.plot()")  # shown already: no further window
+    assert window.value("len(bpy.context.window_manager.windows)") == 2
 
 
 def ended_by(window, how):
@@ -158,6 +174,20 @@ def test_undo_and_redo_with_the_preview(small):
     assert small.value("[o.name for o in bpy.data.objects if o.name.startswith('NePHIM')]") == []
 
 
+def pixels(path):
+    with pytest.importorskip("PIL.Image").open(path) as picture:
+        return np.asarray(picture.convert("RGB"), int)
+
+
+def render_still(window, path):
+    """Renders frame 6, the strongest contact, and returns its pixels (h, w, 3)."""
+    window.run(
+        f"scene = bpy.context.scene; scene.frame_set(6); scene.render.filepath = {str(path)!r};"
+        "bpy.ops.render.render(write_still=True)"
+    )
+    return pixels(path)
+
+
 def test_playback_scrubbing_and_a_render_of_ten_frames(small, tmp_path):
     small.press("bpy.ops.nephim.preview(mode='surface'")
     settle(small)
@@ -167,6 +197,12 @@ def test_playback_scrubbing_and_a_render_of_ten_frames(small, tmp_path):
     for frame in (8, 3, 10, 1, 5):
         small.run(f"bpy.context.scene.frame_set({frame})")
     assert not small.value(f"{PREVIEW}.message(bpy.context.scene)")
+
+    small.run(
+        f"bpy.ops.nephim.preview(mode='off'); {SETTINGS}.mode = 'surface';"
+        "bpy.ops.nephim.simulate(); bpy.ops.nephim.bake(); bpy.ops.nephim.preview(mode='surface', play=False)"
+    )
+    assert small.value(f"{SETTINGS}.bake_keys") > 0
     small.run(
         "scene = bpy.context.scene; scene.render.engine = 'BLENDER_WORKBENCH'; scene.render.resolution_x = 160;"
         "scene.render.resolution_y = 120; camera = bpy.data.objects.new('C', bpy.data.cameras.new('C'));"
@@ -182,6 +218,15 @@ def test_playback_scrubbing_and_a_render_of_ten_frames(small, tmp_path):
     small.wait(f"not {PREVIEW}._rendering")
     assert not small.value(f"{PREVIEW}.message(bpy.context.scene)")
     assert small.value(f"{SETTINGS}.preview") == "surface"
+
+    with_preview = pixels(tmp_path / "r0006.png")
+    shutil.copy(tmp_path / "r0006.png", PICTURES / "rendered-while-previewing.png")
+    small.run("bpy.ops.nephim.preview(mode='off')")
+    baked = render_still(small, tmp_path / "baked.png")
+    small.run("bpy.ops.nephim.unbake()")
+    tracked = render_still(small, tmp_path / "tracked.png")
+    assert np.abs(with_preview - baked).max() <= 2  # of 255
+    assert (np.abs(with_preview - tracked).max(axis=2) > 20).sum() > 30  # the dent is in the picture
 
 
 def test_loading_goes_on_where_it_was(small, tmp_path):

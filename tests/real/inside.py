@@ -8,6 +8,11 @@ nephim.register()
 bpy.context.preferences.view.show_splash = False
 bpy.context.preferences.system.use_region_overlap = False  # drawing the sidebar would draw the viewport as well
 
+for screen in bpy.data.screens:
+    for area in screen.areas:
+        if area.type == "VIEW_3D":  # dashed lines from children to their parents would cross the face
+            area.spaces.active.overlay.show_relationship_lines = False
+
 
 def view():
     """The largest 3D viewport."""
