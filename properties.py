@@ -24,8 +24,8 @@ EXISTING = [
     (
         ADD,
         "Add",
-        "A further set of shape keys beside those of earlier bakes. Sets of other frames play side by side; those of the "
-        "same frames are kept, but muted",
+        "A further set of shape keys beside those of earlier bakes. Sets of other frames play side by side; those of "
+        "the same frames are kept, but muted",
     ),
 ]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report frame by frame, as one picture: penetration before and after, volume, time; frames in contact are shaded."""
+"""The report frame by frame, as one picture: penetration before and after, volume, time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -123,7 +123,9 @@ def _draw_chart(part: NDArray[np.uint8], chart: Chart, frames: range, contact: N
         write_text(part, f"{value:.4g}", _LEFT - 12, 40 + round(y) - 13, 24, GREY, "right")
     for frame in ticks(frames.start, frames.stop - 1) if len(frames) < _FRAME_TICKS else _round_frames(frames):
         if frame in frames:
-            write_text(part, f"{frame:g}", _LEFT + round(across[int(frame) - frames.start]), 44 + _CHART, 24, GREY, "centre")
+            write_text(
+                part, f"{frame:g}", _LEFT + round(across[int(frame) - frames.start]), 44 + _CHART, 24, GREY, "centre"
+            )
     for curve in chart.curves:
         _draw_line(area, np.column_stack([across, down(curve.values)]), curve.colour)
 

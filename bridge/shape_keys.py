@@ -274,7 +274,7 @@ def _remove(obj: Any, names: list[str], tracks: list[Any]) -> None:
 
 
 def _rename(obj: Any, names: list[str], track: Any, set_name: str) -> list[str]:
-    """The final names, once an earlier bake that was replaced is gone; Blender renames the F-curves' paths with them."""
+    """The final names, once a bake that was replaced is gone; Blender renames the F-curves' paths with them."""
     blocks = obj.data.shape_keys.key_blocks
     for number, name in enumerate(names):
         blocks[name].name = _key_name(set_name, number)

@@ -67,7 +67,8 @@ class NEPHIM_OT_report(JobOperator, bpy.types.Operator):
         return report_to_job(context.scene, Path(bpy.path.abspath(self.json)) if self.json else report_path())
 
     def summary(self, result: Any) -> str:
-        return table(result)
+        before, after = (result["penetration_mm"][when]["max"] for when in ("before", "after"))
+        return f"Measured {result['frames']} frames: deepest penetration {before:.1f} mm before, {after:.1f} mm after"
 
 
 class NEPHIM_OT_plot(bpy.types.Operator):

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Shows a picture file in an Image Editor in a window of its own."""
 
+from functools import partial
 from pathlib import Path
 
 import bpy
+
+_DRAWN = 0.2  # [s] until a new window is there
 
 
 def open_picture(path: Path) -> None:
@@ -26,3 +29,15 @@ def open_picture(path: Path) -> None:
     area.type = "IMAGE_EDITOR"
     area.spaces.active.image = image
     area.spaces.active.show_region_ui = area.spaces.active.show_region_toolbar = False
+    bpy.app.timers.register(partial(_fit, image.name), first_interval=_DRAWN)
+
+
+def _fit(name: str) -> None:
+    """All of the picture in its window, which has a size once it has been drawn."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            image = area.spaces.active.image if area.type == "IMAGE_EDITOR" else None
+            if image is not None and image.name == name:
+                region = next(region for region in area.regions if region.type == "WINDOW")
+                with bpy.context.temp_override(window=window, area=area, region=region):
+                    bpy.ops.image.view_all(fit_view=True)

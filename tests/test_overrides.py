@@ -71,7 +71,7 @@ def test_preview_shows_what_the_simulation_gives_and_leaves_nothing(scene):
 
 def test_point_cache_survives_saving_and_shape_keys_say_what_to_do(scene, tmp_path):
     drive(simulate.simulate_job(scene), io.StringIO())
-    with pytest.raises(BakeError, match="adds no shape keys to such meshes.*Bake to a point cache"):
+    with pytest.raises(BakeError, match=r"adds no shape keys to such meshes.*Bake to a point cache"):
         drive(bake.bake_job(scene, to=bake.SHAPE_KEYS), io.StringIO())
     tracked = shown(scene.nephim.head, 6)
     drive(bake.bake_job(scene, to=bake.POINT_CACHE), io.StringIO())
