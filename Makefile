@@ -56,6 +56,7 @@ bench-identities: setup
 
 bench-preview: setup
 	@$(RUN) -m benchmarks.bench_preview --out build/bench-preview --assets build/assets
+	@tests/real_blender.sh -q tests/test_window.py -k redraw
 
 screenshots: setup
 	@tests/real_blender.sh tests/test_window.py -k empty_file

@@ -113,6 +113,14 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     )
     bake.add_argument("--per-frame", action="store_true", help="one shape key a frame instead of few keys with weights")
 
+    bake.add_argument(
+        "--existing",
+        choices=("replace", "add"),
+        default="replace",
+        help="whether shape keys of earlier bakes are replaced, the default, or a further set is added beside them; of "
+        "sets for the same frames only the newest plays, the others are muted",
+    )
+
     report = verb("report", "Measure the simulation and the bake.")
     report.add_argument("--json", type=Path, required=True, metavar="PATH")
 
@@ -256,7 +264,13 @@ def _bake(parsed: argparse.Namespace) -> str:
     from .operators import bake
     from .operators.save import save_blend
 
-    job = bake.bake_job(bpy.context.scene, to=parsed.to, tolerance_mm=parsed.tolerance, per_frame=parsed.per_frame)
+    job = bake.bake_job(
+        bpy.context.scene,
+        to=parsed.to,
+        tolerance_mm=parsed.tolerance,
+        per_frame=parsed.per_frame,
+        existing=parsed.existing,
+    )
     text = bake.summary(drive(job))
     return f"{text} Saved {save_blend()}."
 

@@ -18,6 +18,17 @@ from bpy.types import PropertyGroup
 
 from .compat import is_module
 
+REPLACE, ADD = "replace", "add"
+EXISTING = [
+    (REPLACE, "Replace", "The shape keys of all earlier bakes are removed"),
+    (
+        ADD,
+        "Add",
+        "A further set of shape keys beside those of earlier bakes. Sets of other frames play side by side; those of "
+        "the same frames are kept, but muted",
+    ),
+]
+
 _PRESETS = Path(__file__).parent / "presets"
 
 
@@ -161,6 +172,9 @@ class SceneSettings(PropertyGroup):
         min=0.001,
         soft_max=1.0,
         precision=3,
+    )
+    bake_existing: EnumProperty(  # type: ignore[valid-type]
+        name="Earlier Keys", description="What becomes of shape keys of earlier bakes", items=EXISTING, default=REPLACE
     )
     bake_keys: IntProperty(name="Baked Keys", description="Number of shape keys of the last bake")  # type: ignore[valid-type]
     bake_error_max_mm: FloatProperty(  # type: ignore[valid-type]

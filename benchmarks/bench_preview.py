@@ -4,7 +4,8 @@
 Writes preview.json into the output folder and prints it: `handler_ms` by mode is the whole handler, `step_ms` the
 simulation in it; `read_ms` takes Blender's evaluated meshes to arrays and the result to object space, `write_ms` hands
 the result to Blender; each as median (p50) and 95th percentile over all frames, and as median of those in contact.
-`redraw_ms` is null where there is no window. A mode that is not there is null.
+`redraw_ms`, what the whole window takes to draw, is measured afterwards in the real program (tests/test_window.py), and
+null where there is none. A mode that is not there is null.
 """
 
 import argparse
@@ -43,6 +44,7 @@ def build(out: Path, assets: Path) -> Any:
     except NephimError:
         volume_path().unlink(missing_ok=True)
         drive(volume.volume_job(scene))
+    save_blend()  # for the test in the window
     return scene
 
 

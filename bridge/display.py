@@ -29,7 +29,7 @@ def show(scene: Any, view_layer: Any, objects: list[Any]) -> Any:
     preview = bpy.data.objects.new(NAME, _plain_copy(head))
     for slot, own in zip(preview.material_slots, head.material_slots, strict=False):
         slot.link, slot.material = "OBJECT", own.material
-    (head.users_collection[0] if head.users_collection else scene.collection).objects.link(preview)
+    _collection_for(scene, head).objects.link(preview)
     preview.parent = head
     preview.hide_render = True
     preview.hide_select = True
@@ -168,6 +168,12 @@ def _plain_copy(head: Any) -> Any:
     mesh = bpy.data.meshes.new_from_object(head)
     mesh.name = NAME
     return mesh
+
+
+def _collection_for(scene: Any, head: Any) -> Any:
+    """Where the preview's object goes: the head's own collection, unless that belongs to another file."""
+    own = (c for c in head.users_collection if c.library is None and c.override_library is None)
+    return next(own, scene.collection)
 
 
 def _note(settings: Any, obj: Any, kind: str, name: str) -> None:

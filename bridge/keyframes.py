@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..compat import assign_slot, new_fcurves
 from ..errors import BakeError
-from .stack import BAKED
+from .stack import BAKED, is_baked_name
 
 _LINEAR = 1  # 'LINEAR' in Blender's list of interpolations, for foreach_set
 
@@ -26,7 +26,7 @@ def check_nla(obj: Any) -> None:
         return
     if data.use_tweak_mode:
         raise BakeError("An NLA strip of its shape keys is being edited.", object=obj.name, advice="Leave tweak mode.")
-    if any(track.is_solo for track in data.nla_tracks if track.name != BAKED):
+    if any(track.is_solo for track in data.nla_tracks if not _is_ours(track)):
         raise BakeError(
             "An NLA track of its shape keys is soloed.",
             object=obj.name,
@@ -39,7 +39,10 @@ def check_nla(obj: Any) -> None:
 
 
 def add_track(obj: Any, names: Sequence[str], first: int, weights: NDArray[np.float64]) -> Any:
-    """Keys the shape keys `names` with weights (f, k), one row a frame from `first` on. Returns the NLA track."""
+    """Keys the shape keys `names` with weights (f, k), one row a frame from `first` on. Returns the NLA track.
+
+    The strip has a frame of zeros more at both ends, see `frames_of`.
+    """
     shape_keys = obj.data.shape_keys
     action = bpy.data.actions.new(f"{BAKED} {obj.name}")
     curves, slot = new_fcurves(action, "KEY")
@@ -90,4 +93,15 @@ def our_tracks(obj: Any) -> list[Any]:
     """The NLA tracks of earlier bakes."""
     keys = obj.data.shape_keys
     data = keys.animation_data if keys else None
-    return [track for track in data.nla_tracks if track.name.split(".")[0] == BAKED] if data else []
+    return [track for track in data.nla_tracks if _is_ours(track)] if data else []
+
+
+def frames_of(track: Any) -> range:
+    """The frames that one of our tracks has weights for."""
+    if not len(track.strips):
+        return range(0)
+    return range(round(track.strips[0].frame_start) + 1, round(track.strips[-1].frame_end))
+
+
+def _is_ours(track: Any) -> bool:
+    return is_baked_name(track.name.split(".")[0])

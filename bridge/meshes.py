@@ -30,11 +30,18 @@ def outward_triangles(obj: Any) -> NDArray[np.int32]:
 
 def world_matrix(obj: Any, scale: float) -> NDArray[np.float64]:
     """(4, 4) from an object's space to the world in metres; `scale`: metres per unit."""
-    matrix = np.array(obj.matrix_world, np.float64)
+    matrix = matrix_array(obj.matrix_world)
     matrix[:3] *= scale
     return matrix
 
 
-def to_world(positions: NDArray, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Positions (n, 3) moved by an affine matrix (4, 4)."""
-    return positions @ matrix[:3, :3].T + matrix[:3, 3]
+def matrix_array(matrix: Any) -> NDArray[np.float64]:
+    """One of Blender's matrices, (4, 4); flat, because NumPy takes five times as long to look through its rows."""
+    return np.array([*matrix[0], *matrix[1], *matrix[2], *matrix[3]], np.float64).reshape(4, 4)
+
+
+def to_world(positions: NDArray, matrix: NDArray[np.float64], dtype: Any = np.float64) -> NDArray[Any]:
+    """Positions (n, 3) moved by an affine matrix (4, 4), computed in double precision; as `dtype`."""
+    world = matrix[:3, :3] @ positions.T  # three long rows: several times faster than n short ones
+    world += matrix[:3, 3, None]
+    return np.ascontiguousarray(world.T, dtype)

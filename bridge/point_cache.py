@@ -313,6 +313,6 @@ def head_to_object(rig: Any, reader: Any, frame: int, skin_world: NDArray) -> ND
     state = reader.head
     positions = state.positions.copy()
     changed = np.flatnonzero(moved[:, 0].astype(bool) | moved[:, 1].astype(bool) | moved[:, 2].astype(bool))
-    local = moved[changed] @ np.linalg.inv(state.matrix[:3, :3]).T
-    positions[rig.head.indices[changed]] += local.astype(np.float32)
+    local = np.linalg.inv(state.matrix[:3, :3]) @ moved[changed].T
+    positions[rig.head.indices[changed]] += local.T.astype(np.float32)
     return positions

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import RigError
 from ..sim.frame import SimulatedFrame, TrackedFrame
 from . import display
+from .blas import OneThread
 from .point_cache import head_to_object
 from .rig import Rig
 from .surfaces import SurfaceReader
@@ -31,6 +32,7 @@ class Preview:
         self.frame_rate = float(getattr(simulation, "frame_rate", 24.0))
         self.names = _names(scene)
         self.times: dict[str, deque[float]] = {name: deque(maxlen=_SHOWN) for name in ("read", "step", "write", "all")}
+        self.one_thread = OneThread()
         self.restart()
 
     def restart(self) -> None:
@@ -42,6 +44,10 @@ class Preview:
 
     def update(self, scene: Any, depsgraph: Any) -> None:
         """Simulates the frame the dependency graph stands at and shows it. Raises NephimError."""
+        with self.one_thread.limit():
+            self._update(scene, depsgraph)
+
+    def _update(self, scene: Any, depsgraph: Any) -> None:
         started = time.perf_counter()
         preview = self._check(scene)
         tracked = self.reader.live(scene, depsgraph)

@@ -60,6 +60,7 @@ class Survey:
         self.moved: list[float] = []  # largest displacement of each frame [m]
         self.displacement: list[NDArray[np.float32]] = []  # in the cranium's orientation
         self.hands: list[NDArray[np.float32]] = []  # in the cranium's frame
+        self.deepest: list[tuple[float, float]] = []  # in each frame, before and after [m]
         self.finite = True
 
     def add(self, read: ResultFrame) -> None:
@@ -77,6 +78,7 @@ class Survey:
             limited.append(stopped)
             touched |= before.gap == 0 or after.gap == 0
         self.penetration.add(pairs, limited, self.rig.head.triangles)
+        self.deepest.append((max(map(_deepest, (b for b, _ in pairs))), max(map(_deepest, (a for _, a in pairs)))))
         counted = self.statistics[len(self.touched)].get("contacts", 0)
         self.touched.append(touched or counted > 0)
         length = np.linalg.norm(displacement, axis=1)
@@ -85,6 +87,23 @@ class Survey:
         self.displacement.append((displacement @ rotation).astype(np.float32))
         hands = np.concatenate([getattr(read.tracked, side) for side in self.meters])
         self.hands.append(((hands - undisturbed.mean(axis=0)) @ rotation).astype(np.float32))
+
+    def per_frame(self) -> dict[str, list]:
+        """What the plot shows, a value for each frame; None where the simulation did not count it."""
+        before, after = zip(*self.deepest, strict=True)
+
+        def counted(name: str) -> list[float | None]:
+            return [numbers.get(name) for numbers in self.statistics[: len(self.touched)]]
+
+        return {
+            "contact": self.touched,
+            "penetration_before_mm": [measure.MM * depth for depth in before],
+            "penetration_after_mm": [measure.MM * depth for depth in after],
+            "displacement_mm": [measure.MM * moved for moved in self.moved],
+            "volume_ratio_p1": counted("volume_ratio_p1"),
+            "volume_ratio_p99": counted("volume_ratio_p99"),
+            "ms": counted("ms"),
+        }
 
     def rest_error(self) -> float:
         """Largest displacement [m] in frames without contact for at least half a second; 0 where there are none."""
@@ -99,6 +118,10 @@ class Survey:
         step = np.linalg.norm(np.diff(hands, axis=0), axis=2).max(axis=1, initial=0.0)
         popping = measure.pops(displacement, step) + first
         return measure.roughness(displacement, hands, self.frame_rate) | {"pops": popping.tolist()}
+
+
+def _deepest(penetration: Any) -> float:
+    return float(max(penetration.skin_depth.max(), penetration.hand_depth.max()))
 
 
 def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
@@ -127,6 +150,7 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
         "inverted_tets": int(max(_column(numbers, "inverted_tets"), default=0)),
         "rest_error_mm": measure.MM * survey.rest_error(),
         "bake_error_mm": None if baked is None else float(baked),
+        "per_frame": survey.per_frame(),
         "smoothness": survey.smoothness(result.frames.start),
         "objects": {
             "head": rig.head.label,

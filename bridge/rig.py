@@ -111,13 +111,14 @@ def _check_neutral_frame(scene: Any, neutral: int, frames: range) -> None:
 
 
 def _check_writable(obj: Any) -> None:
-    """The head will carry the result."""
-    advice = "Make it local first (Object > Relations > Make Local > Selected Objects and Data)."
-    for data, what in ((obj, "The head's object"), (obj.data, "The head's mesh")):
-        if data.library is not None:
-            raise RigError(f"{what} is linked from {data.library.filepath}.", object=obj.name, advice=advice)
-        if data.override_library is not None:
-            raise RigError(f"{what} is a library override.", object=obj.name, advice=advice)
+    """The head will carry the result; a library override can carry modifiers, if not shape keys."""
+    if obj.library is not None:
+        raise RigError(
+            f"The head's object is linked from {obj.library.filepath}.",
+            object=obj.name,
+            advice="Make it local (Object > Relations > Make Local > Selected Objects and Data), or make a library "
+            "override of it (Object > Library Override > Make).",
+        )
 
 
 def _check_disjoint(one: Part, other: Part) -> None:
@@ -229,8 +230,8 @@ def _bone(scene: Any, armature: Any, bone: str, role: str) -> tuple[str, str] | 
 
 
 def scene_object(name: str) -> Any:
-    """The object of this name. Raises RigError where it is gone."""
-    obj = bpy.data.objects.get(name)
+    """The object of this name, the file's own before one that is linked. Raises RigError where it is gone."""
+    obj = bpy.data.objects.get((name, None)) or bpy.data.objects.get(name)
     if obj is None:
         raise RigError("It is gone.", object=name, advice="Run the setup again.")
     return obj

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bakes a point cache to shape keys that, after the armature and the user's own keys, give the simulated surface."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 
 from ..errors import BakeError, RigError
 from ..progress import Job, Progress
+from ..properties import REPLACE
 from .compression import compress
-from .keyframes import add_track, check_nla, our_tracks, remove_track
+from .keyframes import add_track, check_nla, frames_of, our_tracks, remove_track
 from .point_cache import PointCache
 from .rig import Rig, scene_object
 from .skinning import PROBE, RestDisplacement, probing, rest_displacement
@@ -42,17 +44,27 @@ class BakeResult:
 
 
 def bake_shape_keys(
-    scene: Any, rig: Rig, cache: PointCache, *, tolerance: float = 1e-4, per_frame: bool = False
+    scene: Any,
+    rig: Rig,
+    cache: PointCache,
+    *,
+    tolerance: float = 1e-4,
+    per_frame: bool = False,
+    existing: str = REPLACE,
 ) -> Job[BakeResult]:
-    """A job that bakes the finished frames of `cache`, replacing an earlier bake; closing it restores the scene.
+    """A job that bakes the finished frames of `cache`; closing it restores the scene.
 
-    tolerance: largest distance in the world [m]. per_frame: one key a frame, nothing compressed.
+    tolerance: largest distance in the world [m]. per_frame: one key a frame, nothing compressed. existing: 'replace'
+    removes all earlier bakes; 'add' keeps them and bakes a further set of keys. Sets of other frames play side by side;
+    of the same frames only the new one, the keys of the earlier ones are muted.
     The result also goes to `scene.nephim` and to the cache's manifest. Raises BakeError, CacheError, RigError.
     """
     obj = scene_object(rig.head.object_name)
     _check(obj, rig, cache)
     old_keys, old_tracks = _our_keys(obj), our_tracks(obj)
     active = obj.active_shape_key_index
+    set_name = _set_name(1 if existing == REPLACE else _last_set(old_keys) + 1)
+    muted: list[str] = []
     new_keys: list[str] = []
     track = None
     finished = False
@@ -64,15 +76,18 @@ def bake_shape_keys(
         vertices, basis, weights = yield from _keys_for(moved, tolerance, per_frame)
         yield Progress("Compressing", 1.0, f"{len(basis)} shape keys")
         for number, displacement in enumerate(basis):
-            new_keys.append(_add_key(obj, number, vertices, displacement))
+            new_keys.append(_add_key(obj, _key_name(set_name, number), vertices, displacement))
         if new_keys:
             track = add_track(obj, new_keys, cache.frames.start, weights)
         largest, rms, worst = yield from _measure(scene, rig, obj, cache, new_keys)
         finished = True
     finally:
         if finished:
-            _remove(obj, old_keys, old_tracks)
-            new_keys = _rename(obj, new_keys, track)
+            if existing == REPLACE:
+                _remove(obj, old_keys, old_tracks)
+            else:
+                muted = _mute_sets_of(obj, cache.frames, old_tracks)
+            new_keys = _rename(obj, new_keys, track, set_name)
         else:
             _remove(obj, new_keys, [track] if track is not None else [])
         _clear_if_only_ours(obj)
@@ -83,6 +98,8 @@ def bake_shape_keys(
             f"The bake differs by up to {largest * 1e3:.3f} mm (frame {worst}), because something after the shape keys "
             "flattens or freezes the skin there."
         )
+    if muted:
+        notes.append(f"Muted what was baked for the same frames before: {', '.join(muted)}.")
     if obj.show_only_shape_key:
         notes.append(f"'{obj.name}' shows a pinned shape key only: switch the pin off to see the bake.")
     result = BakeResult(new_keys, largest * 1e3, rms * 1e3, len(cache.frames), worst, notes)
@@ -96,7 +113,7 @@ def bake_shape_keys(
 
 
 def remove_shape_keys(obj: Any) -> int:
-    """Removes an earlier bake: its keys, its NLA track and its action. Returns the number of keys removed."""
+    """Removes all earlier bakes: keys, NLA tracks and actions. Returns the number of keys removed."""
     keys = _our_keys(obj)
     active = obj.active_shape_key_index
     _remove(obj, keys, our_tracks(obj))
@@ -107,13 +124,6 @@ def remove_shape_keys(obj: Any) -> int:
 
 def check_can_bake(obj: Any, rig: Rig, cache: PointCache) -> None:
     """Raises BakeError where the cache is of another mesh or the object cannot be written."""
-    linked = [data for data in (obj, obj.data) if data.library is not None or data.override_library is not None]
-    if linked:
-        raise BakeError(
-            "It is linked from another file.",
-            object=obj.name,
-            advice="Make it local first (Object > Relations > Make Local > Selected Objects and Data).",
-        )
     if obj.mode == "EDIT":
         raise BakeError("It is being edited.", object=obj.name, advice="Leave Edit Mode.")
     if not len(cache.frames):
@@ -128,6 +138,13 @@ def check_can_bake(obj: Any, rig: Rig, cache: PointCache) -> None:
 
 def _check(obj: Any, rig: Rig, cache: PointCache) -> None:
     check_can_bake(obj, rig, cache)
+    if any(data.library is not None or data.override_library is not None for data in (obj, obj.data)):
+        raise BakeError(
+            "It is linked from another file or overrides it, and Blender adds no shape keys to such meshes.",
+            object=obj.name,
+            advice="Bake to a point cache, or make it local first (Object > Relations > Make Local > Selected Objects "
+            "and Data).",
+        )
     if obj.data.users - (1 if obj.data.use_fake_user else 0) > 1:
         raise BakeError(
             f"Its mesh '{obj.data.name}' is shared by several objects, which would all show the result.",
@@ -179,13 +196,13 @@ def _keys_for(
     return vertices, basis, weights
 
 
-def _add_key(obj: Any, number: int, vertices: NDArray[np.int64], displacement: NDArray[np.float32]) -> str:
+def _add_key(obj: Any, name: str, vertices: NDArray[np.int64], displacement: NDArray[np.float32]) -> str:
     reference = obj.data.shape_keys.reference_key
     positions = np.empty(3 * len(obj.data.vertices), np.float32)
     reference.points.foreach_get("co", positions)
     positions = positions.reshape(-1, 3)
     positions[vertices] += displacement
-    key = obj.shape_key_add(name=_name(number), from_mix=False)
+    key = obj.shape_key_add(name=name, from_mix=False)
     key.relative_key = reference
     key.slider_min, key.slider_max = -_SLIDER, _SLIDER
     key.value = 0.0
@@ -193,8 +210,37 @@ def _add_key(obj: Any, number: int, vertices: NDArray[np.int64], displacement: N
     return str(key.name)
 
 
-def _name(number: int) -> str:
-    return f"{BAKED} {number + 1:03d}"
+def _set_name(number: int) -> str:
+    """Of a set of keys, its NLA track's too: the first is 'NePHIM', then 'NePHIM 2' …"""
+    return BAKED if number == 1 else f"{BAKED} {number}"
+
+
+def _key_name(set_name: str, number: int) -> str:
+    """'NePHIM 001', 'NePHIM 2 001' …"""
+    return f"{set_name} {number + 1:03d}"
+
+
+def _last_set(keys: list[str]) -> int:
+    """The highest number of a set among names of our keys; 0 where there is none."""
+    found = (re.match(rf"{BAKED} (?:(\d+) )?\d", name) for name in keys)
+    return max((int(match[1] or 1) for match in found if match is not None), default=0)
+
+
+def _mute_sets_of(obj: Any, frames: range, tracks: list[Any]) -> list[str]:
+    """Mutes the keys of those tracks that play in some of `frames`; returns the names of their sets."""
+    muted = []
+    for track in tracks:
+        played = frames_of(track)
+        if played.start >= frames.stop or frames.start >= played.stop:
+            continue
+        keys = [
+            key for key in obj.data.shape_keys.key_blocks if re.fullmatch(rf"{re.escape(track.name)} \d+", key.name)
+        ]
+        if any(not key.mute for key in keys):
+            muted.append(f"'{track.name}'")
+        for key in keys:
+            key.mute = True
+    return muted
 
 
 def _measure(scene: Any, rig: Rig, obj: Any, cache: PointCache, names: list[str]) -> Job[tuple[float, float, int]]:
@@ -227,14 +273,14 @@ def _remove(obj: Any, names: list[str], tracks: list[Any]) -> None:
         obj.shape_key_remove(obj.data.shape_keys.key_blocks[name])
 
 
-def _rename(obj: Any, names: list[str], track: Any) -> list[str]:
-    """The final names, once the earlier bake is gone; Blender renames the F-curves' paths with them."""
+def _rename(obj: Any, names: list[str], track: Any, set_name: str) -> list[str]:
+    """The final names, once a bake that was replaced is gone; Blender renames the F-curves' paths with them."""
     blocks = obj.data.shape_keys.key_blocks
     for number, name in enumerate(names):
-        blocks[name].name = _name(number)
+        blocks[name].name = _key_name(set_name, number)
     if track is not None:
-        track.name = BAKED
-    return [_name(number) for number in range(len(names))]
+        track.name = set_name
+    return [_key_name(set_name, number) for number in range(len(names))]
 
 
 def _clear_if_only_ours(obj: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import RigError
 
-BAKED = "NePHIM"  # our modifier and NLA track have this name, our shape keys begin with it
+BAKED = "NePHIM"  # our modifier has this name, our NLA tracks and shape keys begin with it
 
 SUBDIVISION = {"SUBSURF", "MULTIRES"}
 # Modifiers that carry the mesh along with a rig: after a subdivision they see vertices that the object does not have.
@@ -37,7 +37,7 @@ def is_tracked() -> bool:
 
 
 def is_baked_name(name: str) -> bool:
-    """Whether a shape key of this name is ours: 'NePHIM 001' …"""
+    """Whether a shape key or NLA track of this name is ours: 'NePHIM 001', 'NePHIM 2' …"""
     return name == BAKED or name.startswith(BAKED + " ")
 
 

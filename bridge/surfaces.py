@@ -15,7 +15,7 @@ from ..sim import rigid
 from ..sim.cuts import shrunk
 from ..sim.frame import TrackedFrame
 from ..sim.surface import Surface
-from .meshes import mesh_positions, to_world, world_matrix
+from .meshes import matrix_array, mesh_positions, to_world, world_matrix
 from .rig import Part, Rig, scene_object
 from .stack import tracked_state
 from .weights import stiffness_groups
@@ -198,7 +198,7 @@ class SurfaceReader:
             part = getattr(rig, side)
             if part is None:
                 return None
-            positions = self._world(part, states, depsgraph, frame)
+            positions = self._world(part, states, depsgraph, frame, np.float32)
             error = not_finite(part, positions, frame)
             if error is None and shrunk(positions, head):
                 error = SurfaceError(
@@ -210,16 +210,16 @@ class SurfaceReader:
             if error is not None:
                 missing[side] = error
                 return None
-            return positions.astype(np.float32)
+            return positions
 
         rig = self.rig
-        head = self._world(rig.head, states, depsgraph, frame)
+        head = self._world(rig.head, states, depsgraph, frame, np.float32)
         error = not_finite(rig.head, head, frame)
         if error is not None:
             raise error
         render = self.scene.render
         tracked = TrackedFrame(
-            head=head.astype(np.float32),
+            head=head,
             left=hand("left"),
             right=hand("right"),
             cranium=self._bone_motion(rig.head_bone, depsgraph, frame),
@@ -260,14 +260,16 @@ class SurfaceReader:
             advice="Let the frames begin where the hand can be seen, or look at its modifiers and constraints.",
         )
 
-    def _world(self, part: Part, states: dict[str, ObjectState], depsgraph: Any, frame: int) -> NDArray[np.float64]:
+    def _world(
+        self, part: Part, states: dict[str, ObjectState], depsgraph: Any, frame: int, dtype: Any = np.float64
+    ) -> NDArray[Any]:
         if part.object_name not in states:
             states[part.object_name] = evaluated_object(
                 self._objects[part.object_name], depsgraph, self.rig.scale, part.n_vertices, frame
             )
         state = states[part.object_name]
         whole = len(part.indices) == part.n_vertices
-        return to_world(state.positions if whole else state.positions[part.indices], state.matrix)
+        return to_world(state.positions if whole else state.positions[part.indices], state.matrix, dtype)
 
     def _read_neutral_bones(self) -> None:
         bones = {bone for bone in (self.rig.head_bone, self.rig.jaw_bone) if bone is not None}
@@ -288,7 +290,7 @@ class SurfaceReader:
 
     def _bone_matrix(self, bone: tuple[str, str], depsgraph: Any) -> NDArray[np.float64]:
         armature = scene_object(bone[0]).evaluated_get(depsgraph)
-        matrix = np.array(armature.matrix_world @ armature.pose.bones[bone[1]].matrix, np.float64)
+        matrix = matrix_array(armature.matrix_world @ armature.pose.bones[bone[1]].matrix)
         matrix[:3] *= self.rig.scale
         return matrix
 
@@ -300,7 +302,7 @@ class SurfaceReader:
         return rigid_motion(self._neutral_bones[bone], self._bone_matrix(bone, depsgraph), bone, frame)
 
 
-def not_finite(part: Part, positions: NDArray[np.float64], frame: int) -> SurfaceError | None:
+def not_finite(part: Part, positions: NDArray, frame: int) -> SurfaceError | None:
     """What is wrong with positions (k, 3) that are not finite numbers; None where all are."""
     if np.isfinite(positions.sum()):  # one NaN or infinity spoils the sum
         return None
@@ -333,7 +335,10 @@ def rigid_motion(
     u, stretch, v = np.linalg.svd(after[:3, :3] @ np.linalg.inv(before[:3, :3]))
     if stretch[-1] <= np.finfo(np.float32).eps * stretch[0]:
         raise degenerate
-    rotation = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ v))]) @ v
+    rotation = u @ v
+    if np.linalg.det(rotation) < 0:
+        u[:, 2] *= -1.0
+        rotation = u @ v
     motion = np.eye(4)
     motion[:3, :3] = rotation
     motion[:3, 3] = after[:3, 3] - rotation @ before[:3, 3]

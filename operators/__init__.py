@@ -42,6 +42,7 @@ def _classes() -> tuple[type, ...]:
         bake.NEPHIM_OT_bake,
         clean.NEPHIM_OT_unbake,
         report.NEPHIM_OT_report,
+        report.NEPHIM_OT_plot,
         pictures.NEPHIM_OT_pictures,
         demo.NEPHIM_OT_demo,
     )

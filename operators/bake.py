@@ -9,6 +9,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty
 
 from ..bridge.rig import read_rig, scene_object
 from ..progress import Job
+from ..properties import EXISTING, REPLACE
 from .jobs import JobOperator
 from .preview import switch_off
 from .simulate import finished_cache_job
@@ -24,10 +25,13 @@ class Baked:
     text: str
 
 
-def bake_job(scene: Any, *, to: str, tolerance_mm: float | None = None, per_frame: bool = False) -> Job[Baked]:
-    """Bakes to 'shape-keys' or 'point-cache', replacing an earlier bake. Raises NephimError.
+def bake_job(
+    scene: Any, *, to: str, tolerance_mm: float | None = None, per_frame: bool = False, existing: str = REPLACE
+) -> Job[Baked]:
+    """Bakes to 'shape-keys' or 'point-cache'. Raises NephimError.
 
-    tolerance_mm: kept in the scene; None: as it is there. The file is not saved here.
+    tolerance_mm: kept in the scene; None: as it is there. existing: whether shape keys 'replace' those of earlier bakes
+    or are 'add'ed beside them; a point cache leaves keys alone, and there is one modifier only. The file is not saved.
     """
     from ..bridge.mesh_cache import add_mesh_cache, remove_mesh_cache
     from ..bridge.shape_keys import bake_shape_keys
@@ -43,7 +47,8 @@ def bake_job(scene: Any, *, to: str, tolerance_mm: float | None = None, per_fram
         scene.nephim.tolerance_mm = tolerance_mm
     # The tolerance is kept in single precision: 0.1 mm must not become 0.100000001 mm.
     tolerance = round(1e-3 * scene.nephim.tolerance_mm, 9)
-    result = yield from bake_shape_keys(scene, rig, cache, tolerance=tolerance, per_frame=per_frame)
+    options = {"tolerance": tolerance, "per_frame": per_frame, "existing": existing}
+    result = yield from bake_shape_keys(scene, rig, cache, **options)
     remove_mesh_cache(scene_object(name))  # it would hide what the keys do
     keys = f"'{name}' has {len(result.keys)} shape keys for {result.frames} frames"
     text = f"{keys}, error at most {result.error_max_mm:.3f} mm."
@@ -73,13 +78,22 @@ class NEPHIM_OT_bake(JobOperator, bpy.types.Operator):
         name="Tolerance", description="Largest error in mm; 0: as set in the scene", default=0.0, min=0.0
     )
     per_frame: BoolProperty(name="One Key a Frame", description="Nothing is compressed")  # type: ignore[valid-type]
+    existing: EnumProperty(  # type: ignore[valid-type]
+        name="Earlier Keys", description="What becomes of shape keys of earlier bakes", items=EXISTING, default=REPLACE
+    )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return needs_setup(cls, context)
 
     def job(self, context: bpy.types.Context) -> Job[Any]:
-        return bake_job(context.scene, to=self.to, tolerance_mm=self.tolerance or None, per_frame=self.per_frame)
+        return bake_job(
+            context.scene,
+            to=self.to,
+            tolerance_mm=self.tolerance or None,
+            per_frame=self.per_frame,
+            existing=self.existing,
+        )
 
     def summary(self, result: Any) -> str:
         return summary(result)

@@ -18,3 +18,7 @@ def cache_path() -> Path:
 
 def report_path() -> Path:
     return folder_beside(bpy.data.filepath) / "report.json"
+
+
+def plot_path() -> Path:
+    return folder_beside(bpy.data.filepath) / "report.png"

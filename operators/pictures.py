@@ -9,6 +9,7 @@ import bpy
 from ..bridge.point_cache import folder_beside
 from ..progress import Job
 from .jobs import JobOperator
+from .show import open_picture
 from .simulate import finished_cache_job
 from .volume import needs_setup
 
@@ -41,4 +42,4 @@ class NEPHIM_OT_pictures(JobOperator, bpy.types.Operator):
         return f"Drawn: {result}"
 
     def finished(self, context: bpy.types.Context, result: Any) -> None:
-        bpy.ops.wm.path_open(filepath=str(result))
+        open_picture(result)

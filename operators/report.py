@@ -7,9 +7,12 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
+from ..errors import CacheError
 from ..progress import Job
-from .jobs import JobOperator
-from .paths import report_path
+from . import state
+from .jobs import JobOperator, is_free
+from .paths import plot_path, report_path
+from .show import open_picture
 from .simulate import finished_cache_job
 from .volume import needs_setup
 
@@ -64,4 +67,37 @@ class NEPHIM_OT_report(JobOperator, bpy.types.Operator):
         return report_to_job(context.scene, Path(bpy.path.abspath(self.json)) if self.json else report_path())
 
     def summary(self, result: Any) -> str:
-        return table(result)
+        before, after = (result["penetration_mm"][when]["max"] for when in ("before", "after"))
+        return f"Measured {result['frames']} frames: deepest penetration {before:.1f} mm before, {after:.1f} mm after"
+
+
+class NEPHIM_OT_plot(bpy.types.Operator):
+    """Draw the report frame by frame (penetration before and after, volume, time) and open the picture"""
+
+    bl_idname = "nephim.plot"
+    bl_label = "Plot"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not is_free(cls):
+            return False
+        if state.report_state() is None:
+            cls.poll_message_set("Measure first")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        from ..bridge.plot import plot_report
+
+        report = state.report_state()
+        assert report is not None  # see poll
+        try:
+            path = plot_report(report, plot_path())
+        except CacheError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if not bpy.app.background:
+            open_picture(path)
+        self.report({"INFO"}, f"Drawn: {path}")
+        return {"FINISHED"}

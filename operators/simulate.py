@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 from bpy.props import StringProperty
 
+from ..bridge.blas import OneThread
 from ..bridge.manifest import motion_fingerprint, settings_fingerprint, topology_fingerprint
 from ..bridge.point_cache import PointCache, PointCacheWriter, cache_status, head_to_object
 from ..bridge.results import frame_notes, hands_notes
@@ -113,11 +114,12 @@ def simulate_job(
             for frame in range(_last_rest(writer.manifest.statistics, rig.frames, first), first):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
                 yield from aside(call(progress, partial(simulation.step, reader.read(frame))))
-            times = []
+            times, one_thread = [], OneThread()
             for frame in range(first, rig.frames.stop):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"frame {frame}")
                 tracked = reader.read(frame)
-                result = yield from aside(call(progress, partial(simulation.step, tracked)))
+                with one_thread.limit():
+                    result = yield from aside(call(progress, partial(simulation.step, tracked)))
                 _check_finite(result.skin, rig, frame)
                 positions = head_to_object(rig, reader, frame, result.skin)
                 moved = np.linalg.norm(result.skin - result.tracked, axis=1)

@@ -19,8 +19,10 @@ class NEPHIM_PT_bake(Step, bpy.types.Panel):
 
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
         layout.prop(settings, "tolerance_mm")
+        layout.prop(settings, "bake_existing")
         column = layout.column(align=True)
-        column.operator("nephim.bake", text="To Shape Keys", icon="SHAPEKEY_DATA").to = "shape-keys"
+        keys = column.operator("nephim.bake", text="To Shape Keys", icon="SHAPEKEY_DATA")
+        keys.to, keys.existing = "shape-keys", settings.bake_existing
         column.operator("nephim.bake", text="To Point Cache", icon="FILE_CACHE").to = "point-cache"
         column.operator("nephim.unbake", icon="TRASH")
         if settings.bake_keys:
@@ -32,10 +34,12 @@ class NEPHIM_PT_report(Step, bpy.types.Panel):
 
     bl_label = "Report"
     bl_idname = "NEPHIM_PT_report"
+    bl_options = set()
 
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
         row = layout.row(align=True)
         row.operator("nephim.report", text="Measure", icon="VIEWZOOM")
+        row.operator("nephim.plot", icon="GRAPH")
         row.operator("nephim.pictures", text="Pictures", icon="IMAGE_DATA")
         report = report_state()
         if report is None:

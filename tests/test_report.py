@@ -124,3 +124,63 @@ def test_volume_ratios_are_the_worst_of_the_frames_in_contact():
     frames = [frame(0, 0.1, 0.1, 9), frame(3, 0.9, 1.0, 1.1), frame(4, 0.95, 1.02, 1.2), frame(1, 0.97, 0.99, 1.05)]
     assert worst_volume_ratios(frames) == {"p1": 0.9, "p50": 1.0, "p99": 1.2}
     assert worst_volume_ratios([]) == {"p1": 1.0, "p50": 1.0, "p99": 1.0}
+
+
+def test_figures_of_every_frame_agree_with_the_summary(made, tmp_path):
+    from nephim.bridge.report import report_job
+    from nephim.progress import drive
+
+    report = drive(report_job(made()[0], tmp_path / "report.json"))
+    frames = report["per_frame"]
+    assert {len(values) for values in frames.values()} == {report["frames"]}
+    assert sum(frames["contact"]) == report["frames_with_contact"] > 0
+    for when in ("before", "after"):
+        assert max(frames[f"penetration_{when}_mm"]) == pytest.approx(report["penetration_mm"][when]["max"])
+    assert max(frames["displacement_mm"]) == report["displacement_max_mm"]
+    assert frames["volume_ratio_p1"] == [None] * report["frames"]  # the stand-in counts nothing
+
+
+def test_ticks_are_round_and_hold_the_values():
+    from nephim.bridge.plot import ticks
+
+    for low, high in ((0, 0.7), (0, 13.2), (0.62, 1.31), (0, 950), (0, 0), (1, 1)):
+        found = ticks(low, high)
+        assert found[0] <= low + 1e-9 and found[-1] >= high - 1e-9 and len(found) <= 7
+    assert ticks(0, 10).tolist() == [0, 2, 4, 6, 8, 10]
+
+
+def test_the_plot_shows_where_curves_are_and_shades_contact(tmp_path):
+    from nephim.bridge import plot
+
+    values = np.array([0, 1, 2, 4, np.nan, np.nan, 0, 0, 1, 0], float)
+    contact = np.arange(10) == 3
+    sheet = plot.draw([plot.Chart("depth", [plot.Curve("one", values, plot._BEFORE)])], range(1, 11), contact, "all")
+    left, width = plot._LEFT, plot._WIDTH - plot._LEFT - plot._RIGHT
+    area = sheet[plot._TOP : plot._TOP + plot._CHART, left : left + width].astype(int)
+    columns = [area[:, int((k + 0.5) * width / 10)] for k in range(10)]
+    lines = [np.flatnonzero((np.abs(column - plot._BEFORE) < 12).all(axis=1)) for column in columns]
+    assert [len(found) > 0 for found in lines] == [k not in (4, 5) for k in range(10)]
+    assert lines[3].mean() < 10 and lines[0].mean() > plot._CHART - 10  # the largest at the top, zero at the bottom
+    assert lines[2].mean() == pytest.approx(plot._CHART / 2, abs=3)
+    shaded = [(np.abs(column - plot._BAND) < 1).all(axis=1).mean() > 0.5 for column in columns]
+    assert shaded == contact.tolist()
+
+
+def test_plot_of_a_report(made, tmp_path):
+    import bpy
+
+    assert not bpy.ops.nephim.plot.poll()
+    from nephim.bridge.report import report_job
+    from nephim.operators.paths import plot_path, report_path
+    from nephim.progress import drive
+
+    scene, _ = made()
+    drive(report_job(scene, report_path()))
+    assert bpy.ops.nephim.plot() == {"FINISHED"}
+    image = bpy.data.images.load(str(plot_path()))
+    assert image.size[0] == 1600 and image.size[1] > 1000
+    report = json.loads(report_path().read_text())
+    del report["per_frame"]
+    report_path().write_text(json.dumps(report))
+    with pytest.raises(RuntimeError, match="Measure again"):
+        bpy.ops.nephim.plot()

@@ -187,6 +187,66 @@ def test_second_bake_replaces_the_first(tmp_path):
     assert len([a for a in bpy.data.actions if a.name.startswith("NePHIM")]) == 1
 
 
+def test_a_further_bake_of_the_same_frames_mutes_the_first(tmp_path):
+    scene = scenes.build()
+    obj = scene.nephim.head
+    rig, cache = scenes.simulate(scene, tmp_path / "a" / "simulation.pc2")
+    first = bake(scene, rig, cache)
+    rig, other = scenes.simulate(
+        scene, tmp_path / "b" / "simulation.pc2", job=lambda r, t, f: scenes.dent(r, t, f, depth=-0.01)
+    )
+    second = bake(scene, rig, other, existing="add")
+    assert error_mm(scene, obj, other) < 0.1
+    blocks = obj.data.shape_keys.key_blocks
+    assert [k.name for k in blocks] == ["Basis", "smile", "open", *first.keys, *second.keys]
+    assert first.keys[0] == "NePHIM 001" and second.keys[0] == "NePHIM 2 001"
+    assert [t.name for t in obj.data.shape_keys.animation_data.nla_tracks] == ["NePHIM", "NePHIM 2"]
+    assert all(blocks[name].mute for name in first.keys) and not any(blocks[name].mute for name in second.keys)
+    assert "'NePHIM'" in second.notes[0]
+    for name in first.keys + second.keys:  # the other way round the first bake is there again
+        blocks[name].mute = not blocks[name].mute
+    assert error_mm(scene, obj, cache) < 0.1
+    third = bake(scene, rig, other, existing="add")
+    assert third.keys[0] == "NePHIM 3 001"
+    assert bake(scene, rig, cache).keys == first.keys  # all are replaced
+    assert [k.name for k in blocks] == ["Basis", "smile", "open", *first.keys]
+    assert [t.name for t in obj.data.shape_keys.animation_data.nla_tracks] == ["NePHIM"]
+    assert len([a for a in bpy.data.actions if a.name.startswith("NePHIM")]) == 1
+
+
+def test_further_bakes_of_other_frames_play_side_by_side(tmp_path):
+    scene = scenes.build()
+    obj = scene.nephim.head
+    settings = scene.nephim
+    settings.use_scene_range, settings.frame_start, settings.frame_end = False, 1, 5
+    rig, early = scenes.simulate(scene, tmp_path / "a" / "simulation.pc2")
+    first = bake(scene, rig, early)
+    settings.frame_start, settings.frame_end = 6, 10
+    rig, late = scenes.simulate(scene, tmp_path / "b" / "simulation.pc2")
+    second = bake(scene, rig, late, existing="add")
+    assert first.keys and second.keys and not second.notes
+    assert early.frames.stop == late.frames.start
+    for cache in (early, late):
+        assert error_mm(scene, obj, cache) < 0.1
+    assert remove_shape_keys(obj) == len(first.keys) + len(second.keys)
+    assert [k.name for k in obj.data.shape_keys.key_blocks] == ["Basis", "smile", "open"]
+    assert not obj.data.shape_keys.animation_data.nla_tracks
+
+
+def test_a_cancelled_further_bake_leaves_the_first(tmp_path):
+    scene = scenes.build()
+    obj = scene.nephim.head
+    rig, cache = scenes.simulate(scene, tmp_path / "simulation.pc2")
+    bake(scene, rig, cache)
+    baked = everything_of(obj)
+    for steps in (5, 18):
+        job = bake_shape_keys(scene, rig, cache, existing="add")
+        for _ in range(steps):
+            next(job)
+        job.close()
+        assert everything_of(obj) == baked, steps
+
+
 def test_cancelling_restores_the_scene_and_an_earlier_bake(tmp_path):
     scene = scenes.build(subdivision=True)
     obj = scene.nephim.head

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the tests need inside Blender's window, run there once: the add-on, and questions about the sidebar."""
 
+import time
+
 import bpy
 import nephim
 
@@ -46,6 +48,26 @@ def file_button():
                     # It is the last one of the row.
                     return [window.x + region.x + 0.88 * region.width, window.y + region.y + region.height / 2]
     return None
+
+
+def tidy():
+    """For pictures of a face: lines of lamps, grid and parents would cross it."""
+    overlay = view().spaces.active.overlay
+    for name in ("extras", "relationship_lines", "floor", "axis_x", "axis_y", "cursor"):
+        setattr(overlay, f"show_{name}", False)
+
+
+def redraw_seconds(frames):
+    """What drawing the whole window takes at each of the frames [s], after the scene has been evaluated there."""
+    window, seconds = bpy.context.window_manager.windows[0], []
+    region = next(region for region in view().regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=window, screen=window.screen, area=view(), region=region):
+        for frame in frames:
+            bpy.context.scene.frame_set(frame)
+            started = time.perf_counter()
+            bpy.ops.wm.redraw_timer(type="DRAW_WIN_SWAP", iterations=1)
+            seconds.append(time.perf_counter() - started)
+    return seconds
 
 
 def redraw():

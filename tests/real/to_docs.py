@@ -17,6 +17,8 @@ SHOWN = (
     "simulating",
     "baked",
     "cut-away",
+    "report",
+    "plot",
 )
 
 for name in SHOWN:
