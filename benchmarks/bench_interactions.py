@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from nephim.bridge.blas import OneThread
 from nephim.bridge.manifest import write_json
 from nephim.errors import CacheError
 from nephim.files import atomic_write
@@ -93,8 +94,9 @@ def cached_template(head: Surface, path: Path, settings: VolumeSettings | None =
 
 
 def run(interaction: Interaction, method) -> Run:
-    """All frames in order."""
-    results = [method.step(frame) for frame in interaction.frames]
+    """All frames in order, as the add-on runs them."""
+    with OneThread().limit():
+        results = [method.step(frame) for frame in interaction.frames]
     return Run(np.stack([r.skin for r in results]), [r.statistics for r in results])
 
 

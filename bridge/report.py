@@ -14,6 +14,7 @@ from ..progress import Job, Progress
 from ..sim import measure
 from ..sim.settings import PhysicsSettings
 from ..sim.template import Template
+from ..sim.tracking import HeadTracking
 from .manifest import write_json
 from .results import ResultFrame, ResultReader, frame_notes, hands_notes
 
@@ -46,7 +47,7 @@ class Survey:
         self.statistics = result.statistics
         count = len(self.rig.head.indices)
         self.outer, self.depth = template.outer[:count], template.tissue_depth[:count]
-        self.direction = template.bone_direction[:count]
+        self._tracking = HeadTracking(template)
         self.neutral = template.head_vertices
         presets = result.scene.nephim
         self.limit = PhysicsSettings.load(presets.tissue, presets.interaction).compression_limit
@@ -68,7 +69,8 @@ class Survey:
         undisturbed = read.head_object[self.rig.head.indices]
         displacement = read.skin - undisturbed
         rotation = measure.rigid_rotation(self.neutral, undisturbed)
-        direction = self.direction @ rotation.T
+        pose = self._tracking.pose(read.tracked)
+        direction = pose.bone_direction[: len(self.depth)] @ pose.cranium[:3, :3].T
         pairs, limited, touched = [], [], False
         for side, meter in self.meters.items():
             hand = getattr(read.tracked, side).astype(np.float64)
