@@ -81,6 +81,8 @@ if [ ! -e "$wheels/.ready" ] || [ pyproject.toml -nt "$wheels/.ready" ]; then
         --only-binary=:all: --python-version "$version" --implementation cp --abi "cp${version/./}" --abi abi3 --abi none \
         "${options[@]}" scipy numba llvmlite cholespy tetgen threadpoolctl pillow hypothesis sortedcontainers pytest pluggy iniconfig \
         packaging pygments
+    # The extension's wheels as well, which the tests cannot fetch from within a system of Blender's own.
+    .venv/bin/python -m tools.extension --platform this --python "$version" --out build/dist >/dev/null || true
     touch "$wheels/.ready"
 fi
 
