@@ -105,6 +105,9 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
         help="physics: the volume with its history; network: trained from it, in real time; surface: the skin alone, a "
         "baseline to compare with; default: as set in the file",
     )
+    simulate.add_argument(
+        "--device", metavar="DEVICE", help="PyTorch device that runs the network, as cuda; default: without PyTorch"
+    )
 
     bake = verb("bake", "Write the simulation into the character.")
     bake.add_argument("--to", choices=("shape-keys", "point-cache"), required=True)
@@ -255,7 +258,7 @@ def _simulate(parsed: argparse.Namespace) -> str:
     )
     if changed:
         save_blend()
-    return simulate.summary(drive(simulate.simulate_job(bpy.context.scene)))
+    return simulate.summary(drive(simulate.simulate_job(bpy.context.scene, device=parsed.device)))
 
 
 def _bake(parsed: argparse.Namespace) -> str:

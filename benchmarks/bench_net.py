@@ -22,10 +22,12 @@ from nephim.nn.recording import Recording, metres
 from nephim.nn.rollout import rollout_error
 from nephim.nn.runtime import Network
 from nephim.nn.samples import make_sample
+from nephim.nn.torch_runtime import TorchNetwork, devices
 from nephim.nn.training_settings import TrainSettings
 from nephim.nn.weights import Weights
 from nephim.presets.motions.cast import prepare_demo
 from nephim.progress import drive
+from nephim.sim.measure import percentiles
 
 from .train_demo import OUT
 
@@ -48,6 +50,24 @@ def laps(template, hands, weights: Weights, recording: Recording, controls) -> d
                 squared += float(((moved - metres(recording.deformation[k])) ** 2).sum(axis=1).mean())
         if lap in (0, _LAPS - 1):
             result["first" if lap == 0 else "last"] = 1e3 * float(np.sqrt(squared / len(recording)))
+    return result
+
+
+def through_torch(template, hands, weights: Weights, recording: Recording, controls) -> dict[str, dict[str, float]]:
+    """Device → ms a frame, those of Φ alone, and the largest distance [mm] to the plain arrays; {} without torch."""
+    others = {**hands, "frame_rate": recording.frame_rate, "controls": controls}
+    result = {}
+    for device in devices():
+        plain, ours = Network(template, weights, **others), TorchNetwork(template, weights, device=device, **others)
+        total, phi, apart = [], [], 0.0
+        for k in range(len(recording)):
+            frame = recording.frame(template, k)
+            step = ours.step(frame)
+            total.append(step.statistics["ms"])
+            phi.append(1e3 * ours.times["network"])
+            apart = max(apart, float(np.abs(step.skin - plain.step(frame).skin).max()))
+        times = {**percentiles(np.array(total), (50, 95)), "network_p50": float(np.median(phi))}
+        result[device] = {**times, "apart_mm": 1e3 * apart}
     return result
 
 
@@ -95,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "file_mb": given.weights.stat().st_size / 1e6,
         "fps_one_thread": 1000 / result["ms"]["total"]["p50"],
         "speedup_over_physics": result["physics_ms"]["in_contact_p50"] / result["ms"]["total"]["p50"],
+        "torch_ms": through_torch(template, hands, weights, recordings[0], network.controls),
         "ten_laps_rmse_mm": laps(template, hands, weights, recordings[0], network.controls),
         "subspace_floor": subspace_floor(network.controls, recordings),
         "sequences_the_physics_lost": wild_ones,

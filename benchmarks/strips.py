@@ -8,17 +8,16 @@ import bpy
 import numpy as np
 from nephim.bridge.camera import best_direction, focus
 from nephim.bridge.images import write_png
-from nephim.bridge.lettering import write_text
 from nephim.bridge.raster import Light, Model, View, render_all
 from nephim.bridge.results import evaluated_mesh
 from nephim.bridge.staging import HAND, SKIN, material_colours
+from nephim.bridge.strip import compose_strip
 from nephim.presets.demo import looks
 from nephim.presets.demo.character import Character
 from nephim.sim.frame import TrackedFrame
 from numpy.typing import NDArray
 
-_CELL, _GAP, _MARGIN, _CAPTION, _HEADER = (380, 380), 6, 20, 130, 74
-_PAPER, _GREY = (30, 32, 35), (150, 153, 158)
+_CELL = (380, 380)
 _FRONT, _UP = np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, 1.0])
 _CLOSE_LOW, _CLOSE_HIGH = 0.085, 0.16  # least and largest height of a picture [m]
 _MOVED = 3e-4  # [m] displacement from which the skin counts as moved
@@ -75,8 +74,8 @@ class Studio:
             for k in chosen
         ]
         cells = render_all(tasks)
-        captions = [f"{k}: {1e3 * displacement[k].max():.1f} mm" for k in chosen]
-        write_png(path, _compose(cells, list(results), captions, title))
+        captions = [f"frame {k}: {1e3 * displacement[k].max():.1f} mm" for k in chosen]
+        write_png(path, compose_strip(cells, list(results), captions, title))
         return chosen
 
 
@@ -95,23 +94,3 @@ def _light(hands: Sequence[Model], contact: NDArray, direction: NDArray) -> Ligh
     points = np.concatenate([h.vertices for h in hands])
     to_the_right = (points.mean(axis=0) - contact) @ np.cross(_UP, direction)
     return Light() if to_the_right > 0 else Light().mirrored()
-
-
-def _compose(cells: Sequence[NDArray], rows: Sequence[str], captions: Sequence[str], title: str) -> NDArray[np.uint8]:
-    columns = len(captions)
-    width = 2 * _MARGIN + _CAPTION + columns * (_CELL[0] + _GAP) - _GAP
-    sheet = np.empty((_HEADER + len(rows) * (_CELL[1] + _GAP) + _MARGIN, width, 3), np.uint8)
-    sheet[:] = _PAPER
-    write_text(sheet, title, _MARGIN, 8, 30)
-    left = _MARGIN + _CAPTION
-    for column, caption in enumerate(captions):
-        write_text(sheet, f"frame {caption}", left + column * (_CELL[0] + _GAP), 42, 24, _GREY)
-    for k, cell in enumerate(cells):
-        row, column = divmod(k, columns)
-        y, x = _HEADER + row * (_CELL[1] + _GAP), left + column * (_CELL[0] + _GAP)
-        sheet[y : y + _CELL[1], x : x + _CELL[0]] = cell
-    for row, name in enumerate(rows):
-        y = _HEADER + row * (_CELL[1] + _GAP) + _CELL[1] // 2
-        for k, word in enumerate(name.split("_")):
-            write_text(sheet, word, left - 12, y - 14 + 28 * k, 24, _GREY, "right")
-    return sheet

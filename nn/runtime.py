@@ -29,6 +29,7 @@ from .weights import Weights
 # [m] displacements below this are set to zero, in contact too: they are far below any error that shows.
 _NOTHING = 2e-5
 _FELT = MARGIN - 4e-3  # [m] a hand nearer than 4 mm wakes the controls around it
+_GAP = 5e-4  # [m] at which a hand touches, as in the physics' presets
 _LONGEST = 0.06  # [m] of any displacement
 # Of a displacement at most this share is left 1/24 s later without any hand near: the skin always comes to rest.
 _LEAST_DECAY = 0.72
@@ -117,9 +118,11 @@ class Network:
         ended = time.perf_counter()
         self.times["decode"] = ended - encoded
         self.times["encode"] = encoded - started - self.times["network"]
-        deep = self.field.values[:, DEPTH] > MARGIN
-        contacts = self.controls.vertices[deep]
-        busy = float(self._z.any() or deep.any())
+        depth = self.field.values[:, DEPTH]
+        # Between controls a depth is told less than it is: the deepest ones always count.
+        touched = depth >= min(MARGIN - _GAP, depth.max()) if self.field.nearest <= _GAP else np.zeros(len(depth), bool)
+        contacts = self.controls.vertices[touched]
+        busy = float(self._z.any() or touched.any())
         statistics = {"contacts": float(len(contacts)), "substeps": busy, "ms": 1000 * (ended - started)}
         return SimulatedFrame(skin, tracked, contacts, statistics)
 

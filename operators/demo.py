@@ -9,18 +9,19 @@ from bpy.props import BoolProperty, StringProperty
 
 from ..errors import NephimError
 from ..progress import Job, Progress, drive
-from . import bake, report, rig, simulate, volume
+from . import bake, compare, report, rig, simulate, volume
 from .jobs import JobOperator, is_free
 from .paths import cache_path, volume_path
 from .save import save_blend
 
 
 def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
-    """Replaces the open file by the demo and leaves demo.blend, contact-sheet.png, cut.png, demo.mp4 and report.json
-    in `out`; returns a table for people. Raises NephimError. assets: folder that keeps the download for the next time,
-    default the character that was packed with the add-on, or `out`/character.
+    """Replaces the open file by the demo and leaves demo.blend, contact-sheet.png, network-strip.png, cut.png, demo.mp4
+    and report.json in `out`; returns a table for people. Raises NephimError. assets: folder that keeps the download for
+    the next time, default the character that was packed with the add-on, or `out`/character.
     """
     from ..bridge.cut_picture import cut_picture_job
+    from ..bridge.manifest import write_json
     from ..bridge.pictures import contact_sheet_job
     from ..bridge.video import video_job
     from ..presets.demo.assets import fetch_character_data
@@ -48,8 +49,10 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     measured = yield from report.report_to_job(scene, out / "report.json")
     yield from cut_picture_job(Template.load(volume_path()), out / "cut.png")
     yield from contact_sheet_job(scene, out / "contact-sheet.png")
+    measured["network"] = yield from compare.compare_job(scene, out / "network-strip.png")
+    write_json(out / "report.json", measured)
     yield from video_job(scene, out / "demo.mp4")
-    return f"{report.table(measured)}\n{out / 'demo.blend'}"
+    return "\n".join([report.table(measured), compare.compare_summary(measured["network"]), str(out / "demo.blend")])
 
 
 def add_demo_job(archive: Path | None = None) -> Job[str]:

@@ -54,15 +54,22 @@ def weights_path() -> Path:
 
 
 def network_maker() -> Callable[..., Any]:
-    """What makes a simulation like the classes of the other modes, from the weights there are. Raises NephimError."""
+    """What makes a simulation like the classes of the other modes, from the weights there are. Raises NephimError.
+
+    It also takes `device`, on which torch then runs the network.
+    """
     return partial(_network, weights_path())
 
 
-def _network(path: Path, template: Any, _settings: Any, **others: Any) -> Any:
+def _network(path: Path, template: Any, _settings: Any, *, device: str | None = None, **others: Any) -> Any:
     from ..nn.runtime import Network
+    from ..nn.torch_runtime import TorchNetwork
     from ..nn.weights import Weights
 
-    return Network(template, Weights.load(path), **others)
+    weights = Weights.load(path)
+    if device:
+        return TorchNetwork(template, weights, device=device, **others)
+    return Network(template, weights, **others)
 
 
 def weights_fingerprint() -> str:

@@ -80,16 +80,20 @@ def simulate_job(
     preset: str | None = None,
     interaction: str | None = None,
     mode: str | None = None,
+    device: str | None = None,
 ) -> Job[Simulated]:
     """Simulates the scene's frames into `FILE.nephim/simulation.pc2`. Raises NephimError; finished frames are kept.
 
-    The physics has a history: a run that goes on first repeats the frames since the skin was last at rest.
+    The physics has a history: a run that goes on first repeats the frames since the skin was last at rest. device: on
+    which torch runs the network, as "cuda"; without one it runs without torch. The result is the same.
     """
     from .. import __version__
 
     path = cache_path()
     choose(scene, frames=frames, preset=preset, interaction=interaction, mode=mode)
     mode = scene.nephim.mode
+    if device and mode != "network":
+        raise SimulationError(f"A device is chosen for the network only, and this is {mode}.", advice="Leave it out.")
     rig = read_rig(scene)
     tissue = physics_settings(scene)
     yield Progress(_STEP, 0.0, "preparing")
@@ -110,7 +114,7 @@ def simulate_job(
             writer.restart(first)
             if first == rig.frames.stop:
                 return Simulated(rig.frames, 0, 0.0, _notes(rig, writer.manifest.statistics), mode)
-            simulation = yield from start_job(scene, mode, template, surfaces)
+            simulation = yield from start_job(scene, mode, template, surfaces, device)
             for frame in range(_last_rest(writer.manifest.statistics, rig.frames, first), first):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
                 yield from aside(call(progress, partial(simulation.step, reader.read(frame))))
@@ -198,8 +202,11 @@ def settings_of_cache(scene: Any, tissue: Any, template: Any) -> str:
     return settings_fingerprint(values)
 
 
-def start_job(scene: Any, mode: str, template: Any, surfaces: Any) -> Job[Any]:
-    """What simulates in this mode, without history; `surfaces` are the neutral ones. Raises SimulationError."""
+def start_job(scene: Any, mode: str, template: Any, surfaces: Any, device: str | None = None) -> Job[Any]:
+    """What simulates in this mode, without history; `surfaces` are the neutral ones. device: of the network only.
+
+    Raises SimulationError.
+    """
     make = partial(
         simulation_class(mode),
         template,
@@ -207,6 +214,7 @@ def start_job(scene: Any, mode: str, template: Any, surfaces: Any) -> Job[Any]:
         left=surfaces.left,
         right=surfaces.right,
         frame_rate=frame_rate(scene),
+        **({"device": device} if device else {}),
     )
     return (yield from aside(call(Progress(_STEP, 0.0, "preparing"), make)))
 
@@ -270,14 +278,19 @@ class NEPHIM_OT_simulate(JobOperator, bpy.types.Operator):
     interaction: StringProperty(name="Interaction", description="Interaction preset; empty: as set in the scene")  # type: ignore[valid-type]
     mode: StringProperty(name="Mode", description="physics, network or surface; empty: as set in the scene")  # type: ignore[valid-type]
 
+    device: StringProperty(  # type: ignore[valid-type]
+        name="Device", description="PyTorch device that runs the network, as cuda; empty: without PyTorch"
+    )
+
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return needs_setup(cls, context)
 
     def job(self, context: bpy.types.Context) -> Job[Any]:
         return simulate_job(
-            context.scene, _range(self.frames), self.preset or None, self.interaction or None, self.mode or None
-        )
+            context.scene, _range(self.frames), self.preset or None, self.interaction or None, self.mode or None,
+            self.device or None,
+        )  # fmt: skip
 
     def summary(self, result: Any) -> str:
         return summary(result)

@@ -22,6 +22,8 @@ LIMITS = [
     ("volume_ratio.p1", 0.5, 1.05),
     ("volume_ratio.p99", 0.95, 2.0),
 ]
+# The network beside the physics is there and says something; how good it gets is `make bench-net`'s to tell.
+NETWORK = ("rmse_mm.all", "rmse_mm.deformed", "rmse_mm.contact", "ms_per_frame.p50")
 # Skin follows a hand into the head, by up to 15 mm, and is dragged along a little; what moves further is torn.
 LARGEST_DISPLACEMENT_MM = 30.0
 SMALLEST_PICTURE = (800, 400)  # pixels
@@ -38,7 +40,7 @@ def look_up(report: dict, name: str) -> float:
 def broken_promises(folder: Path) -> list[str]:
     """One sentence for each promise that the demo in `folder` does not keep."""
     broken = []
-    for name in ("demo.blend", "contact-sheet.png", "demo.mp4", "report.json"):
+    for name in ("demo.blend", "contact-sheet.png", "network-strip.png", "demo.mp4", "report.json"):
         path = folder / name
         if not path.is_file() or path.stat().st_size < 1000:
             broken.append(f"{path} is missing or empty.")
@@ -49,6 +51,10 @@ def broken_promises(folder: Path) -> list[str]:
         value = look_up(report, name)
         if not low <= value <= high:
             broken.append(f"{name} is {value:g}; it must lie within {low:g} and {high:g}.")
+    for name in NETWORK:
+        if not math.isfinite(look_up(report, f"network.{name}")):
+            skipped = report.get("network", {}).get("skipped", "it is not there")
+            broken.append(f"network.{name} is not a number: {skipped}.")
     manifest = folder / "demo.nephim" / "simulation.json"
     if manifest.is_file():
         statistics = json.loads(manifest.read_text(encoding="utf-8"))["statistics"]
@@ -56,8 +62,9 @@ def broken_promises(folder: Path) -> list[str]:
         if not all(value <= LARGEST_DISPLACEMENT_MM for value in moved):  # also where one is nan
             worst = max(range(len(moved)), key=lambda k: moved[k])
             broken.append(f"In frame number {worst + 1} the skin moves by {moved[worst]:.0f} mm.")
-    sheet = folder / "contact-sheet.png"
-    if sheet.is_file():
+    for sheet in (folder / "contact-sheet.png", folder / "network-strip.png"):
+        if not sheet.is_file():
+            continue
         width, height = struct.unpack(">II", sheet.read_bytes()[16:24])  # PNG: the header chunk begins with the size
         if width < SMALLEST_PICTURE[0] or height < SMALLEST_PICTURE[1]:
             broken.append(f"{sheet} has only {width}x{height} pixels.")

@@ -66,9 +66,36 @@ def test_the_mode_simulates_with_the_weights_beside_the_file(blend, capsys):
         stored = PointCache(folder / "simulation.pc2")
         results.append(np.array([stored.read(frame) for frame in stored.frames]))
         assert np.isfinite(results[-1]).all()
+    assert cli.command(["simulate", str(blend)]) == cli.EXIT_OK
+    assert "Nothing to do" in capsys.readouterr().out
     report = blend.parent / "report.json"
     assert cli.command(["report", str(blend), "--json", str(report)]) == cli.EXIT_OK
-    assert json.loads(report.read_text())["mode"] == "network"
+    measured = json.loads(report.read_text())
+    assert measured["mode"] == "network" and measured["all_finite"]
+    assert measured["frames_with_contact"] >= 1 and measured["displacement_max_mm"] > 0
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="a device is chosen through torch")
+def test_the_device_changes_nothing_in_the_result(blend, capsys):
+    head, hand = Template.load(volume_path()).n_head, len(bpy.data.objects["Left"].data.vertices)
+    folder = blend.with_suffix(".nephim")
+    replace(random_weights(size=0.02), heads=(head,), hands=(hand,)).save(folder / "network.npz")
+    results = []
+    for device in ([], ["--device", "cpu"]):
+        (folder / "simulation.json").unlink(missing_ok=True)
+        assert cli.command(["simulate", str(blend), "--frames", "1-8", "--mode", "network", *device]) == cli.EXIT_OK
+        stored = PointCache(folder / "simulation.pc2")
+        results.append(np.array([stored.read(frame) for frame in stored.frames]))
+    assert np.ptp(results[0], axis=0).max() > 1e-3
+    assert np.abs(results[0] - results[1]).max() < 2e-6
+    (folder / "simulation.json").unlink()
+    capsys.readouterr()
+    for options, reason in (
+        (["--device", "toaster"], "cannot compute on"),
+        (["--mode", "physics", "--device", "cpu"], "the network only"),
+    ):
+        assert cli.command(["simulate", str(blend), *options]) == cli.EXIT_FAILED
+        assert reason in capsys.readouterr().err
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="training needs torch: pip install nephim[train]")

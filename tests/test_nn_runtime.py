@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The network at work: exact rest, bounds, invariance, and refusals; its weights are random."""
 
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,7 +130,7 @@ def test_a_hand_that_is_not_there_is_refused():
         both.step(frame_of(finger_at(0.0)))
 
 
-def test_only_training_knows_torch():
+def test_only_training_and_its_own_runtime_know_torch():
     folder = Path(nephim.__file__).parent
     users = {
         path.name
@@ -135,7 +138,24 @@ def test_only_training_knows_torch():
         if not {".venv", "build", "tests"} & set(path.relative_to(folder).parts)
         and re.search(r"^\s*(import|from) torch\b", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert users == {"model.py", "training.py"}
+    assert users == {"model.py", "training.py", "torch_runtime.py"}
+
+
+def test_all_but_training_is_imported_without_torch():
+    """torch_runtime too: it asks for torch when a device is named."""
+    names = ("runtime", "torch_runtime", "pipeline", "evaluation", "dataset", "cluster")
+    code = "import sys; sys.modules['torch'] = None\n" + "\n".join(f"import nephim.nn.{name}" for name in names)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    python = sys.executable if "python" in Path(sys.executable).name else "python3"
+    subprocess.run([python, "-c", code], check=True, env=environment)
+
+
+def test_a_hand_touches_where_the_physics_says_so():
+    """From half a millimetre off the skin on."""
+    counts = []
+    for depth in (-0.002, -0.0008, -0.0002, 0.001, 0.004):
+        counts.append(len(network().step(frame_of(finger_at(depth))).contacts))
+    assert counts[0] == counts[1] == 0 < counts[2] <= counts[3] <= counts[4]
 
 
 def test_a_hovering_hand_lets_go():

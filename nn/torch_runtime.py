@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The network with Φ on another device, through PyTorch: a graphics card, or torch on the processor.
+
+Contact field, features, update and decoding stay plain arrays on the processor: together they are a few hundred
+kilobytes a frame, and Φ is what grows with the network.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import SimulationError
+from ..sim.template import Template
+from .runtime import Network
+from .weights import Weights
+
+
+class TorchNetwork(Network):
+    """As `Network`, in `step`, results (within rounding) and errors. device: as torch names it, "cuda" or "cpu".
+
+    Raises SimulationError where torch or the device is missing, too.
+    """
+
+    def __init__(self, template: Template, weights: Weights, *, device: str, **others: Any):
+        self._torch, self._device = _ready(device)
+        self._on_device = [(self._tensor(matrix.T), self._tensor(bias)) for matrix, bias in weights.layers]
+        self._skip_on_device = self._tensor(weights.skip.T)
+        super().__init__(template, weights, **others)
+
+    def _tensor(self, array: NDArray[np.float32]) -> Any:
+        return self._torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+    def _evaluate(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        torch = self._torch
+        with torch.inference_mode():
+            given = torch.from_numpy(rows).to(self._device)
+            value = given
+            for k, (matrix, bias) in enumerate(self._on_device):
+                value = torch.addmm(bias, value, matrix)
+                if k < len(self._on_device) - 1:
+                    value = torch.relu_(value)
+            return torch.addmm(value, given, self._skip_on_device).cpu().numpy()
+
+
+def devices() -> list[str]:
+    """What `TorchNetwork` runs on here: "cpu", and "cuda" where there is such a card; empty without torch."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return []
+    return ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+def _ready(device: str) -> tuple[Any, Any]:
+    """torch and the device, which has been tried. Raises SimulationError."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise SimulationError(
+            f"Running the network on '{device}' needs PyTorch, which this Python does not have.",
+            advice="Install it with: pip install torch; or leave the device out.",
+        ) from None
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:  # how torch says unknown, not built in, or not there
+        said = str(error).splitlines()[0]
+        raise SimulationError(
+            f"PyTorch cannot compute on '{device}' here ({said}).", advice="Choose another device, or leave it out."
+        ) from error
+    return torch, torch.device(device)
