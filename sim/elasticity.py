@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .matrix3 import determinant
 
-# A displacement below this [m] leaves a tetrahedron at rest: too little to be seen, or to change what is near a contact.
+# A displacement below this [m] leaves a tetrahedron at rest: too little to be seen, or to change what is near contacts.
 REST = 5e-6
 LEAST_DETERMINANT = 0.05  # of det F_tra below which the tracked motion has flattened a tetrahedron
 
