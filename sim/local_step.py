@@ -83,8 +83,9 @@ class LocalStep:
             return False
         if self._tracked is None:
             self._tracked = tracked_gradients(self._blocks, len(self._tets))
+        f_tra, det = self._tracked
         untangle(
-            u, self._tets, self.system.gradients, *self._tracked, self.ratios, mobility, self.system.tet_start,
+            u, self._tets, self.system.gradients, f_tra, det, self.ratios, mobility, self.system.tet_start,
             self.system.tet_corners,
         )  # fmt: skip
         self._find_ratios(u)
