@@ -78,9 +78,12 @@ class NEPHIM_PT_network(Step, bpy.types.Panel):
         if present is not None:
             paragraph(context, layout, present.text)
         row = layout.row(align=True)
-        row.operator("nephim.start_training", icon="MODIFIER")
+        # A training goes on from the network there is, which takes minutes to adapt to another person.
+        row.operator("nephim.start_training", text="Train" if missing else "Adapt", icon="MODIFIER")
         row.operator("nephim.stop_training", text="", icon="CANCEL")
-        layout.operator("nephim.evaluate", icon="VIEWZOOM")
+        row = layout.row(align=True)
+        row.operator("nephim.load_network", text="Load", icon="FILEBROWSER")
+        row.operator("nephim.evaluate", text="Evaluate", icon="VIEWZOOM")
 
 
 class NEPHIM_PT_preview(Step, bpy.types.Panel):

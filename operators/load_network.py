@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes a network from a file as this character's own."""
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.props import StringProperty
+
+from ..bridge.point_cache import folder_beside
+from ..errors import NephimError
+from . import problems
+from .network import WEIGHTS
+from .paths import volume_path
+from .volume import needs_setup
+
+
+def load_network(scene: Any, path: Path) -> Path:
+    """Copies the network in `path` beside the .blend, if it is one and fits the character; returns where it lies.
+
+    Raises CacheError for a file that is no network, SimulationError for one that was trained for other meshes or frame
+    rates.
+    """
+    from ..nn.runtime import check_fit
+    from ..nn.weights import Weights
+    from ..sim.template import Template
+
+    weights = Weights.load(path)
+    check_fit(Template.load(volume_path()), weights, None, None, scene.render.fps / scene.render.fps_base)
+    own = folder_beside(bpy.data.filepath) / WEIGHTS
+    weights.save(own)
+    return own
+
+
+class NEPHIM_OT_load_network(bpy.types.Operator):
+    """Take a trained network from a file, as this character's own. The file is copied beside the .blend; a network that was trained for another character is refused"""  # noqa: E501
+
+    bl_idname = "nephim.load_network"
+    bl_label = "Load Network"
+    bl_options = {"REGISTER"}
+
+    filepath: StringProperty(name="File", description="Network to load, .npz", subtype="FILE_PATH")  # type: ignore[valid-type]
+    filter_glob: StringProperty(default="*.npz", options={"HIDDEN"})  # type: ignore[valid-type]
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        from .state import volume_state
+
+        if not needs_setup(cls, context):
+            return False
+        if not volume_state().exists:
+            cls.poll_message_set("Build the volume first: the network must fit it")
+            return False
+        return True
+
+    def invoke(self, context: bpy.types.Context, event: Any) -> set[str]:
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            load_network(context.scene, Path(bpy.path.abspath(self.filepath)))
+        except NephimError as error:
+            problems.remember(error)
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, "This character now has the network of the file; what it simulated before is stale")
+        return {"FINISHED"}
