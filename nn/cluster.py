@@ -2,6 +2,7 @@
 """Recording on the workers of a Dask scheduler, which see the dataset's folder under the same path."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import SimulationError
@@ -13,7 +14,7 @@ _POLL = 0.5  # [s] between two looks at what is finished
 _recorders: dict[str, Recorder] = {}  # of this worker, by folder
 
 
-def record_on_cluster(folder: Path, seeds: range, address: str) -> Job[list[int]]:
+def record_on_cluster(folder: Path, seeds: Sequence[int], address: str) -> Job[list[int]]:
     """As `dataset.record_dataset`, on the workers of the scheduler at `address`. Each needs this package and the
     folder.
 

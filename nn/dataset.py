@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The dataset: generated sequences through the physics, a file each, in parallel processes, resumable.
+"""The dataset: generated sequences, and pieces of the user's own shot, through the physics, a file each, in parallel
+processes, resumable.
 
-Folder: `cast.json`, `template.npz` (who performs), `plan.json` (what is asked for), `sequence-SEED.npz`, and
-`manifest.json`, which is written anew whenever a sequence is finished.
+Folder: `cast.json`, `template.npz` (who performs), `plan.json` (what is asked for), `piece-SEED.npz` (the shot's),
+`sequence-SEED.npz`, and `manifest.json`, which is written anew whenever a sequence is finished.
 """
 
 import json
@@ -10,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,7 +26,8 @@ from ..progress import Job, Progress
 from ..sim.settings import PhysicsSettings
 from ..sim.template import Template
 from ..sim.tetrahedra import python_command
-from .recording import Recording, record
+from .recording import Recording, record, sequence_path
+from .shot import FIRST_SEED, ShotPiece
 
 PLAN, MANIFEST = "plan.json", "manifest.json"
 FORMAT = 1
@@ -40,10 +43,6 @@ class Plan:
     interaction: str
     template: str  # fingerprint
     format: int = FORMAT
-
-
-def sequence_path(folder: Path, seed: int) -> Path:
-    return folder / f"sequence-{seed:06d}.npz"
 
 
 def make_plan(folder: Path, frames: int, tissue: str = "default", interaction: str = "touch") -> Plan:
@@ -72,7 +71,7 @@ def _read_plan(folder: Path) -> Plan | None:
     return plan if plan.format == FORMAT else None
 
 
-def finished(folder: Path, seeds: range) -> list[int]:
+def finished(folder: Path, seeds: Sequence[int]) -> list[int]:
     """The seeds whose sequences lie in the folder, whole."""
     return [seed for seed in seeds if sequence_path(folder, seed).is_file()]
 
@@ -92,9 +91,11 @@ class Recorder:
         if path.is_file():
             recording, seconds = Recording.load(path), 0.0
         else:
-            clip = generate(self.puppet, self._skin, seed, self.plan.frames)
+            piece = ShotPiece.load(self.folder, seed) if seed >= FIRST_SEED else None
+            clip = piece or generate(self.puppet, self._skin, seed, self.plan.frames)
             triangles = {side: hand.triangles for side, hand in self.puppet.hands.items()}
             recording, seconds = record(self.template, self._settings, seed, clip, triangles)
+            recording = recording.since(piece.lead if piece else 0)
             recording.save(path)
         return {
             "seed": seed,
@@ -105,7 +106,7 @@ class Recorder:
         }
 
 
-def record_dataset(folder: Path, seeds: range, processes: int | None = None) -> Job[list[int]]:
+def record_dataset(folder: Path, seeds: Sequence[int], processes: int | None = None) -> Job[list[int]]:
     """Records the sequences of `seeds` that are missing, in parallel processes. Returns the seeds there are.
 
     Closing the job ends the processes; finished sequences stay. Raises SimulationError when a process fails.
@@ -136,7 +137,7 @@ def _start(folder: Path, seeds: list[int], number: int) -> tuple[subprocess.Pope
     return child, log
 
 
-def _run(children: list[tuple[subprocess.Popen, Path]], folder: Path, seeds: range) -> Job[None]:
+def _run(children: list[tuple[subprocess.Popen, Path]], folder: Path, seeds: Sequence[int]) -> Job[None]:
     try:
         while any(child.poll() is None for child, _ in children):
             done = finished(folder, seeds)

@@ -21,6 +21,7 @@ from .controls import SPACING
 from .dataset import finished, load_plan, make_plan, record_dataset, sequence_path
 from .recording import Recording, metres
 from .samples import Person, Sample, make_sample
+from .shot import FIRST_SEED
 from .weights import Weights
 
 if TYPE_CHECKING:  # torch is only needed for training
@@ -51,7 +52,7 @@ class Recorded:
 
 def record_job(
     folders: Sequence[Path],
-    seeds: range,
+    seeds: Sequence[int],
     *,
     processes: int | None = None,
     scheduler: str | None = None,
@@ -74,7 +75,7 @@ def record_job(
     return (yield from read_job(folders, seeds, minutes))
 
 
-def read_job(folders: Sequence[Path], seeds: range, minutes: float = 0.0) -> Job[Recorded]:
+def read_job(folders: Sequence[Path], seeds: Sequence[int], minutes: float = 0.0) -> Job[Recorded]:
     """Reads the recorded sequences that there are. Raises SimulationError when there are fewer than two."""
     people, seen, unseen, count, left_out = [], [], [], 0, 0
     for number, folder in enumerate(folders):
@@ -107,7 +108,9 @@ def wild(recording: Recording) -> bool:
 
 
 def unseen_seeds(there: Sequence[int]) -> list[int]:
-    """Of the recorded seeds those that are kept for judging: the last ones. Raises SimulationError below two."""
+    """Of the recorded seeds those that are kept for judging: the last generated ones; pieces of the user's own shot are
+    all trained on. Raises SimulationError below two generated ones."""
+    there = [seed for seed in there if seed < FIRST_SEED]
     if len(there) < 2:
         raise SimulationError("Two recorded sequences are the least to train on.", advice="Record more sequences.")
     return sorted(there)[-min(_MAX_UNSEEN, max(1, len(there) // _UNSEEN_SHARE)) :]

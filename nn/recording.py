@@ -3,7 +3,7 @@
 
 import time
 import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +67,11 @@ class Recording:
             values[name] = kind(values[name])
         return cls(**values)
 
+    def since(self, first: int) -> "Recording":
+        """The sequence from frame `first` on."""
+        columns = ("hands", "tracked", "deformation", "touching", "cranium", "jaw", "ms")
+        return replace(self, **{name: getattr(self, name)[first:] for name in columns})
+
     def frame(self, template: Template, k: int) -> TrackedFrame:
         """Frame k as the simulation takes it; the head's own vertices are the template's first."""
         still = template.head_vertices + metres(self.tracked[k, : template.n_head])
@@ -116,6 +121,11 @@ def record(
         seed, clip.frame_rate, left, cranium=clip.cranium, ms=np.array(columns["ms"], np.float32), **stacked
     )
     return recording, time.perf_counter() - started
+
+
+def sequence_path(folder: Path, seed: int) -> Path:
+    """Where the sequence of this number lies in a dataset's folder."""
+    return folder / f"sequence-{seed:06d}.npz"
 
 
 def metres(units: NDArray[np.int16]) -> NDArray[np.float32]:

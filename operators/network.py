@@ -20,6 +20,7 @@ from ..bridge.surfaces import SurfaceReader
 from ..errors import SimulationError
 from ..progress import Job, Progress, aside
 from .jobs import JobOperator
+from .simulate import frame_rate
 from .volume import load_volume, needs_setup
 
 WEIGHTS, FOLDER, EVALUATION = "network.npz", "network", "network.json"
@@ -88,8 +89,8 @@ def train_job(
 ) -> Job[TrainedNetwork]:
     """Records sequences with the scene's character and trains its network. Raises NephimError; what is recorded stays.
 
-    The shapes of the hands are taken from the scene's frames. Training starts from the weights there are, unless
-    `scratch`.
+    The shapes of the hands are taken from the scene's frames, and the frames themselves are recorded beside the
+    generated sequences. Training starts from the weights there are, unless `scratch`.
     """
     from ..nn.pipeline import record_job
     from ..nn.pipeline import train_job as train
@@ -97,18 +98,17 @@ def train_job(
 
     out = folder_beside(bpy.data.filepath) / WEIGHTS
     folder = out.with_name(FOLDER)
-    yield from _cast_job(scene, folder)
+    pieces = yield from _cast_job(scene, folder)
     recorded = yield from record_job(
-        [folder], range(sequences), processes=processes, scheduler=scheduler,
+        [folder], [*range(sequences), *pieces], processes=processes, scheduler=scheduler,
         tissue=scene.nephim.tissue, interaction=scene.nephim.interaction,
     )  # fmt: skip
     start = None if scratch else _start()
     settings = TrainSettings(minutes=minutes)
     if start is not None:
         settings = TrainSettings(minutes=minutes, rate=_RATE_TO_ADAPT)
-    trained = yield from aside(
-        train(recorded, [folder], settings, out, start=start, origin={"character": Path(bpy.data.filepath).stem})
-    )
+    origin = {"character": Path(bpy.data.filepath).stem, "shot_pieces": len(pieces)}
+    trained = yield from aside(train(recorded, [folder], settings, out, start=start, origin=origin))
     return TrainedNetwork(
         out, trained.weights.origin["rollout_mm"], (recorded.minutes, trained.curve[-1][0]), trained.notes
     )
@@ -124,10 +124,13 @@ def _start() -> Any:
         return None  # nothing to start from, or of another version: from scratch then
 
 
-def _cast_job(scene: Any, folder: Path) -> Job[None]:
-    """Leaves the character in the dataset's folder: its volume, and hand shapes from the frames of the scene."""
+def _cast_job(scene: Any, folder: Path) -> Job[list[int]]:
+    """Leaves the character in the dataset's folder: its volume, hand shapes from the frames of the scene, and these
+    frames as pieces, whose numbers are returned."""
     from scipy.spatial import cKDTree
 
+    from ..nn.pipeline import FRAMES
+    from ..nn.shot import NEAR, ShotWriter
     from ..presets.motions.cast import prepare_shot
 
     rig = read_rig(scene)
@@ -137,15 +140,23 @@ def _cast_job(scene: Any, folder: Path) -> Job[None]:
         given = {"L": surfaces.left, "R": surfaces.right}
         shapes: dict[str, list[NDArray]] = {side: [] for side, hand in given.items() if hand is not None}
         nearest: dict[str, list[int]] = {side: [] for side in shapes}
-        frames = np.unique(np.linspace(rig.frames[0], rig.frames[-1], _SHOT_FRAMES).round().astype(int))
-        for number, frame in enumerate(frames):
-            yield Progress("hand shapes", number / len(frames), f"frame {frame}")
-            tracked = reader.read(int(frame))
-            head = cKDTree(tracked.head)
+        looked_at = set(np.linspace(rig.frames[0], rig.frames[-1], _SHOT_FRAMES).round().astype(int).tolist())
+        folder.mkdir(parents=True, exist_ok=True)
+        shot = ShotWriter(folder, template, len(rig.frames), FRAMES, frame_rate(scene))
+        for number, frame in enumerate(rig.frames):
+            yield Progress("reading the shot", number / len(rig.frames), f"frame {frame}")
+            tracked = reader.read(frame)
+            head, gaps = cKDTree(tracked.head), [np.inf]
             for side, hand in (("L", tracked.left), ("R", tracked.right)):
-                if side in shapes and hand is not None:
+                if side not in shapes or hand is None:
+                    continue
+                gap = head.query(hand)[0]
+                gaps.append(gap.min())
+                if frame in looked_at:
                     shapes[side].append(hand.astype(np.float64))
-                    nearest[side].append(int(head.query(hand)[0].argmin()))
+                    nearest[side].append(int(gap.argmin()))
+            shot.add(tracked, min(gaps) < NEAR)
+        pieces = shot.finish()
     hands: dict[str, dict[str, NDArray]] = {}
     for side, surface in given.items():
         if surface is not None:
@@ -153,6 +164,7 @@ def _cast_job(scene: Any, folder: Path) -> Job[None]:
             contact = np.array(nearest[side])[chosen]
             hands[side] = {"shapes": aligned, "triangles": surface.triangles, "contact": contact}
     prepare_shot(folder, Path(bpy.data.filepath).stem, template, hands)
+    return pieces
 
 
 def _different(shapes: NDArray, rest: NDArray) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

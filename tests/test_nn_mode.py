@@ -100,11 +100,14 @@ def test_the_device_changes_nothing_in_the_result(blend, capsys):
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="training needs torch: pip install nephim[train]")
 def test_train_and_evaluate_from_the_command_line(blend, capsys):
+    bpy.context.scene.frame_end = 80  # long enough to be trained on itself
+    save_blend()
     train = ["train", str(blend), "--minutes", "0.1", "--sequences", "2", "--processes", "2", "--scratch"]
     assert cli.command(train) == cli.EXIT_OK, capsys.readouterr().err
     folder = blend.with_suffix(".nephim")
     weights = Weights.load(folder / "network.npz")
-    assert weights.origin["frames"] == 480 and weights.origin["character"] == "face"
+    assert weights.origin["frames"] == 2 * 240 + 80 and weights.origin["character"] == "face"
+    assert weights.origin["shot_pieces"] == 1
     puppet, _ = load_cast(folder / "network")
     assert list(hand_surfaces(puppet, unseen_recordings(folder / "network")[0])) == ["L"]
     assert cli.command(["evaluate", str(blend)]) == cli.EXIT_OK
