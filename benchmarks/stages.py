@@ -11,8 +11,8 @@ _SIM = Path(nephim.sim.__file__).parent
 OTHER = "other"
 # Files of sim/ by stage; what is not named here is "other": tracking, the undisturbed volume, the step itself.
 _STAGES = {
-    "contact": ("clearance", "complementarity", "contact", "distance", "facing", "hands", "pinch"),
-    "local": ("anderson", "elasticity", "local_step", "membrane", "tet_blocks", "untangle"),
+    "contact": ("clearance", "complementarity", "contact", "distance", "facing", "hands", "pinch", "pseudonormals"),
+    "local": ("anderson", "elasticity", "local_step", "membrane", "sparse", "tet_blocks", "untangle"),
     "solve": ("system",),
 }
 _STAGE_OF = {f"{name}.py": stage for stage, names in _STAGES.items() for name in names}
