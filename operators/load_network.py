@@ -12,6 +12,7 @@ from ..errors import NephimError
 from . import problems
 from .network import WEIGHTS
 from .paths import volume_path
+from .simulate import frame_rate
 from .volume import needs_setup
 
 
@@ -26,7 +27,7 @@ def load_network(scene: Any, path: Path) -> Path:
     from ..sim.template import Template
 
     weights = Weights.load(path)
-    check_fit(Template.load(volume_path()), weights, None, None, scene.render.fps / scene.render.fps_base)
+    check_fit(Template.load(volume_path()), weights, None, None, frame_rate(scene))
     own = folder_beside(bpy.data.filepath) / WEIGHTS
     weights.save(own)
     return own
