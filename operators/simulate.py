@@ -115,10 +115,13 @@ def simulate_job(
             if first == rig.frames.stop:
                 return Simulated(rig.frames, 0, 0.0, _notes(rig, writer.manifest.statistics), mode)
             simulation = yield from start_job(scene, mode, template, surfaces, device)
+            one_thread = OneThread()
             for frame in range(_last_rest(writer.manifest.statistics, rig.frames, first), first):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
-                yield from aside(call(progress, partial(simulation.step, reader.read(frame))))
-            times, one_thread = [], OneThread()
+                tracked = reader.read(frame)
+                with one_thread.limit():
+                    yield from aside(call(progress, partial(simulation.step, tracked)))
+            times = []
             for frame in range(first, rig.frames.stop):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"frame {frame}")
                 tracked = reader.read(frame)
