@@ -12,7 +12,6 @@ from nephim import cli  # noqa: E402
 from nephim.nn.weights import Weights  # noqa: E402
 from nephim.operators.network import weights_path  # noqa: E402
 from nephim.operators.paths import volume_path  # noqa: E402
-from nephim.operators.save import save_blend  # noqa: E402
 from nephim.sim.template import Template  # noqa: E402
 from small_cast import random_weights  # noqa: E402
 
@@ -22,11 +21,7 @@ pytestmark = pytest.mark.bpy
 @pytest.fixture
 def blend(tmp_path):
     """A saved scene, set up, with its volume."""
-    scene = scenes.build(segments=32, rings=24)
-    scene.nephim.target_edge_mm = 12.0  # the volume is built in a second or two
-    path = save_blend(tmp_path / "face.blend")
-    setup = ["--head", "Head", "--left", "Left", "--head-bone", "HeadRig:head"]
-    assert cli.command(["setup", str(path), *setup]) == cli.EXIT_OK
+    path = scenes.saved_set_up(tmp_path)
     assert not bpy.ops.nephim.load_network.poll()  # there is no volume yet
     assert cli.command(["volume", str(path)]) == cli.EXIT_OK
     return path

@@ -14,7 +14,6 @@ from nephim import cli  # noqa: E402
 from nephim.bridge.point_cache import PointCache  # noqa: E402
 from nephim.operators.compare import compare_job, compare_summary  # noqa: E402
 from nephim.operators.paths import cache_path, volume_path  # noqa: E402
-from nephim.operators.save import save_blend  # noqa: E402
 from nephim.progress import drive  # noqa: E402
 from nephim.sim.template import Template  # noqa: E402
 from small_cast import random_weights  # noqa: E402
@@ -25,11 +24,7 @@ pytestmark = pytest.mark.bpy
 @pytest.fixture
 def simulated(tmp_path):
     """A scene with its volume and physics; returns the number of vertices of head and hand."""
-    scene = scenes.build(segments=32, rings=24)
-    scene.nephim.target_edge_mm = 12.0
-    path = str(save_blend(tmp_path / "face.blend"))
-    setup = ["--head", "Head", "--left", "Left", "--head-bone", "HeadRig:head"]
-    assert cli.command(["setup", path, *setup]) == cli.EXIT_OK
+    path = str(scenes.saved_set_up(tmp_path))
     assert cli.command(["volume", path]) == cli.EXIT_OK
     assert cli.command(["simulate", path]) == cli.EXIT_OK
     return Template.load(volume_path()).n_head, len(bpy.data.objects["Left"].data.vertices)

@@ -30,11 +30,7 @@ pytestmark = pytest.mark.bpy
 @pytest.fixture
 def blend(tmp_path) -> Path:
     """A saved scene with its volume, and no network that came with the add-on."""
-    scene = scenes.build(segments=32, rings=24)
-    scene.nephim.target_edge_mm = 12.0  # the volume is built in a second or two
-    path = save_blend(tmp_path / "face.blend")
-    setup = ["--head", "Head", "--left", "Left", "--head-bone", "HeadRig:head"]
-    assert cli.command(["setup", str(path), *setup]) == cli.EXIT_OK
+    path = scenes.saved_set_up(tmp_path)
     assert cli.command(["volume", str(path)]) == cli.EXIT_OK
     return path
 
