@@ -71,7 +71,7 @@ def through_torch(template, hands, weights: Weights, recording: Recording, contr
     return result
 
 
-def without_history(folder: Path, recorded, minutes: float) -> Weights | None:
+def without_history(folder: Path, seeds: Sequence[int], minutes: float) -> Weights | None:
     """A network of the same size that sees only the present frame; None without torch. Trained once."""
     path = folder / "without-history.npz"
     if not path.is_file():
@@ -81,6 +81,7 @@ def without_history(folder: Path, recorded, minutes: float) -> Weights | None:
             from nephim.nn.training import train
         except ModuleNotFoundError:
             return None
+        recorded = drive(read_job([folder], seeds, history=False))
         settings = TrainSettings(minutes=minutes, history=False)
         drive(train(recorded.people, recorded.seen, recorded.unseen, settings)).weights.save(path)
     return Weights.load(path)
@@ -130,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         del seen
         recorded = drive(read_job([given.folder], range(max(there) + 1)))
         person = recorded.people[0]
-        unseen = [make_sample(r, person, 0) for r in recordings]
+        unseen = [make_sample(r, person, 0, motion=True) for r in recordings]
         # α and β alone: Φ is nothing. From rest nothing ever moves, so this is the size of what is to be predicted.
         still = replace(
             weights, layers=((np.zeros_like(weights.skip), np.zeros(3, np.float32)),), skip=0 * weights.skip
@@ -139,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "network": rollout_error(recorded.people, weights, unseen),
             "alpha_beta_only": rollout_error(recorded.people, still, unseen),
         }
-        other = without_history(given.folder, recorded, given.no_history_minutes)
+        other = without_history(given.folder, range(max(there) + 1), given.no_history_minutes)
         if other is not None:
             result["controls_rmse_mm"]["no_history"] = rollout_error(recorded.people, other, unseen, False)
     write_json(given.out, result)

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The contact field: what the hands do at each control of the skin, from tracked surfaces alone.
+"""The contact field: what the hands do at each control, of the tracked skin and of the skin as it was left by the frame
+before.
 
-Every hand vertex near the tracked skin is put down on the controls around its nearest point of the skin: how deep it
-lies, how large the hand is there and how it moves along.
+Every hand vertex near either skin is put down on the controls around its nearest point of it: how deep it lies, how
+large the hand is there, and how it moves along. Distances are read off the neutral skin, where each hand vertex is moved
+back by what has moved the skin there: expression and jaw, and earlier contact. So a finger that has pushed the nose
+aside is still felt by the side it pushes, though it is past the middle of the tracked nose.
 """
 
 import numpy as np
@@ -14,12 +17,16 @@ from ..sim.template import Template
 from .controls import Controls
 from .distance_grid import CELL, MARGIN, DistanceGrid
 
-# Per control: largest depth, mean depth, covered area, mean motion of the hand since the last frame (x, y, z in the
-# cranium's frame). Depths count from MARGIN outside the skin, so that 0 means that there is no hand.
-DEPTH, MEAN, AREA, MOTION = 0, 1, 2, 3
-CHANNELS = 6
+# Per control: largest depth, mean depth, covered area in the tracked skin; largest depth and covered area in the skin as
+# it was left, and there the mean motion of the hand since the last frame (x, y, z in the cranium's frame). Depths count
+# from MARGIN outside the skin, so that 0 means that there is no hand.
+DEPTH, MEAN, AREA, LEFT_DEPTH, LEFT_AREA, MOTION = 0, 1, 2, 3, 4, 5
+CHANNELS = 8
 _REACH = 0.013  # [m] along the skin from a hand vertex to the controls that feel it
 _WIDTH = 0.005  # [m] of the Gaussian they feel it with
+_BLEND = 0.004  # [m] of the Gaussian that the skin's displacement at a hand vertex is averaged with
+_ROUNDS = 2  # of looking up displacement and place in turn
+_FOLLOWED = 4e-3  # [m] of displacement from which on skin is looked for beyond the margin
 _UNIT_AREA = 4e-5  # [m²] of hand that counts as fully covering a control
 
 
@@ -42,99 +49,151 @@ class ContactField:
         self._touched = np.zeros(len(controls), np.int32)
         self._count = 0
         self.nearest = np.inf  # [m] of a hand vertex to the tracked skin, negative inside, infinite beyond the margin
+        self._total = np.zeros((len(controls), 3), np.float32)
+        self._led = np.zeros(len(controls), np.float32)
 
-    def compute(self, hands: NDArray, before: NDArray, moved: NDArray) -> NDArray[np.int32]:
+    def compute(self, hands: NDArray, before: NDArray, moved: NDArray, state: NDArray) -> NDArray[np.int32]:
         """Fills `values` (k, CHANNELS) and returns the controls that feel a hand.
 
         hands, before: (n, 3) float32 [m] hand vertices of this and the last frame in the cranium's frame; moved: (k, 3)
-        float32 displacement of the tracked skin at the controls.
+        float32 displacement of the tracked skin at the controls; state: (k, 3) float32 what contact added to it until
+        the last frame.
         """
+        np.add(moved, state, out=self._total)
         self._count, self.nearest = _splat(
-            hands, before, moved, self._low, self._grid.distance, self._grid.control, self._start, self._index,
-            self._area, self._points, self.values, self._touched, self._count,
+            hands, before, moved, self._total, self._low, self._grid.distance, self._grid.control, self._start,
+            self._index, self._area, self._points, self.values, self._led, self._touched, self._count,
         )  # fmt: skip
         return self._touched[: self._count]
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _cell(q, low, shape):
-    """Lower corner (3) of the cell and fractions (3) in it; -1 outside the grid."""
+def _look_up(q, low, distance, control, foot):
+    """Control nearest to a place (3,) [m] (−1 far away) and distance of the neutral skin there; `foot` (3,) becomes the
+    nearest point of the skin."""
+    shape = distance.shape
     x, y, z = (q[0] - low[0]) / CELL, (q[1] - low[1]) / CELL, (q[2] - low[2]) / CELL
     i, j, k = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
     if i < 0 or j < 0 or k < 0 or i >= shape[0] - 1 or j >= shape[1] - 1 or k >= shape[2] - 1:
-        return -1, 0, 0, np.float32(0), np.float32(0), np.float32(0)
-    return i, j, k, np.float32(x - i), np.float32(y - j), np.float32(z - k)
+        return -1, np.float32(0)
+    fx, fy, fz = np.float32(x - i), np.float32(y - j), np.float32(z - k)
+    near = control[i + (fx > 0.5), j + (fy > 0.5), k + (fz > 0.5)]
+    if near < 0:
+        return -1, np.float32(0)
+    c00 = distance[i, j, k] * (1 - fx) + distance[i + 1, j, k] * fx
+    c10 = distance[i, j + 1, k] * (1 - fx) + distance[i + 1, j + 1, k] * fx
+    c01 = distance[i, j, k + 1] * (1 - fx) + distance[i + 1, j, k + 1] * fx
+    c11 = distance[i, j + 1, k + 1] * (1 - fx) + distance[i + 1, j + 1, k + 1] * fx
+    low_z, high_z = c00 * (1 - fy) + c10 * fy, c01 * (1 - fy) + c11 * fy
+    value = low_z * (1 - fz) + high_z * fz
+    gz = high_z - low_z
+    gy = (c10 - c00) * (1 - fz) + (c11 - c01) * fz
+    gx = (
+        (distance[i + 1, j, k] - distance[i, j, k]) * (1 - fy) * (1 - fz)
+        + (distance[i + 1, j + 1, k] - distance[i, j + 1, k]) * fy * (1 - fz)
+        + (distance[i + 1, j, k + 1] - distance[i, j, k + 1]) * (1 - fy) * fz
+        + (distance[i + 1, j + 1, k + 1] - distance[i, j + 1, k + 1]) * fy * fz
+    )
+    scale = value / (np.sqrt(gx * gx + gy * gy + gz * gz) + 1e-9)
+    foot[0], foot[1], foot[2] = q[0] - scale * gx, q[1] - scale * gy, q[2] - scale * gz
+    return near, value
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _splat(hands, before, moved, low, distance, control, start, index, area, points, values, touched, count):
+def _displacement(near, foot, total, start, index, points, out):
+    """What has moved the skin at a point of the neutral one (3,), averaged over the controls around, into `out`."""
+    weight = np.float32(1e-4)  # beyond all others the nearest control decides
+    for d in range(3):
+        out[d] = weight * total[near, d]
+    for e in range(start[near], start[near + 1]):
+        c = index[e]
+        r = (points[c, 0] - foot[0]) ** 2 + (points[c, 1] - foot[1]) ** 2 + (points[c, 2] - foot[2]) ** 2
+        if r > np.float32(9 * _BLEND * _BLEND):
+            continue
+        w = np.exp(r * np.float32(-0.5 / (_BLEND * _BLEND)))
+        weight += w
+        for d in range(3):
+            out[d] += w * total[c, d]
+    for d in range(3):
+        out[d] /= weight
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def _splat(
+    hands, before, moved, total, low, distance, control, start, index, area, points, values, led, touched, count
+):
     for c in range(count):
         for d in range(CHANNELS):
             values[touched[c], d] = 0.0
     count = 0
     nearest = np.inf
-    shape = distance.shape
-    q = np.empty(3, np.float32)
-    g = np.empty(3, np.float32)
+    q, foot, shift = np.empty(3, np.float32), np.empty(3, np.float32), np.empty(3, np.float32)
     for v in range(len(hands)):
         for d in range(3):
             q[d] = hands[v, d]
-        i, j, k, fx, fy, fz = _cell(q, low, shape)
-        if i < 0:
-            continue
-        near = control[i + (fx > 0.5), j + (fy > 0.5), k + (fz > 0.5)]
+        near, value = _look_up(q, low, distance, control, foot)
         if near < 0:
             continue
         # Where expression and jaw have moved the skin, the hand is looked up where it would be on the neutral skin.
         for d in range(3):
-            q[d] -= moved[near, d]
-        i, j, k, fx, fy, fz = _cell(q, low, shape)
-        if i < 0:
-            continue
-        near = control[i + (fx > 0.5), j + (fy > 0.5), k + (fz > 0.5)]
+            q[d] = hands[v, d] - moved[near, d]
+        near, value = _look_up(q, low, distance, control, foot)
         if near < 0:
             continue
-        c00 = distance[i, j, k] * (1 - fx) + distance[i + 1, j, k] * fx
-        c10 = distance[i, j + 1, k] * (1 - fx) + distance[i + 1, j + 1, k] * fx
-        c01 = distance[i, j, k + 1] * (1 - fx) + distance[i + 1, j, k + 1] * fx
-        c11 = distance[i, j + 1, k + 1] * (1 - fx) + distance[i + 1, j + 1, k + 1] * fx
-        low_z, high_z = c00 * (1 - fy) + c10 * fy, c01 * (1 - fy) + c11 * fy
-        value = low_z * (1 - fz) + high_z * fz
         depth = MARGIN - value
-        if depth <= 0.0:
-            continue
-        nearest = min(nearest, value)
-        g[2] = high_z - low_z
-        g[1] = (c10 - c00) * (1 - fz) + (c11 - c01) * fz
-        g[0] = (
-            (distance[i + 1, j, k] - distance[i, j, k]) * (1 - fy) * (1 - fz)
-            + (distance[i + 1, j + 1, k] - distance[i, j + 1, k]) * fy * (1 - fz)
-            + (distance[i + 1, j, k + 1] - distance[i, j, k + 1]) * (1 - fy) * fz
-            + (distance[i + 1, j + 1, k + 1] - distance[i, j + 1, k + 1]) * fy * fz
-        )
-        length = np.sqrt(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]) + 1e-9
+        if depth > 0.0:
+            nearest = min(nearest, value)
+            for e in range(start[near], start[near + 1]):
+                c = index[e]
+                w = _weight(points[c], foot)
+                if values[c, AREA] == 0.0 and values[c, LEFT_AREA] == 0.0:
+                    touched[count] = c
+                    count += 1
+                s = w * area[v]
+                values[c, AREA] += s + 1e-12
+                values[c, DEPTH] = max(values[c, DEPTH], w * depth)
+                values[c, MEAN] += s * depth
+        gone = 0.0
         for d in range(3):
-            q[d] -= value * g[d] / length
+            gone += (total[near, d] - moved[near, d]) ** 2
+        if value > MARGIN and gone < _FOLLOWED * _FOLLOWED:
+            continue
+        for _ in range(_ROUNDS):
+            _displacement(near, foot, total, start, index, points, shift)
+            for d in range(3):
+                q[d] = hands[v, d] - shift[d]
+            near, value = _look_up(q, low, distance, control, foot)
+            if near < 0:
+                break
+        depth = MARGIN - value
+        if near < 0 or depth <= 0.0:
+            continue
         for e in range(start[near], start[near + 1]):
             c = index[e]
-            r = 0.0
-            for d in range(3):
-                r += (points[c, d] - q[d]) ** 2
-            w = np.exp(-0.5 * r / (_WIDTH * _WIDTH))
-            if values[c, AREA] == 0.0:
+            w = _weight(points[c], foot)
+            if values[c, AREA] == 0.0 and values[c, LEFT_AREA] == 0.0:
                 touched[count] = c
                 count += 1
             s = w * area[v]
-            values[c, AREA] += s + 1e-12
-            values[c, DEPTH] = max(values[c, DEPTH], w * depth)
-            values[c, MEAN] += s * depth
+            values[c, LEFT_AREA] += s + 1e-12
+            values[c, LEFT_DEPTH] = max(values[c, LEFT_DEPTH], w * depth)
             deep = s * depth  # deeper parts of the hand lead the skin
+            led[c] += deep
             for d in range(3):
                 values[c, MOTION + d] += deep * (hands[v, d] - before[v, d])
     for t in range(count):
         c = touched[t]
         for d in range(3):
-            values[c, MOTION + d] /= values[c, MEAN] + 1e-9
-        values[c, MEAN] /= values[c, AREA]
+            values[c, MOTION + d] /= led[c] + 1e-9
+        led[c] = 0.0
+        values[c, MEAN] /= values[c, AREA] + 1e-12
         values[c, AREA] = values[c, AREA] / (1.0 + values[c, AREA])
+        values[c, LEFT_AREA] = values[c, LEFT_AREA] / (1.0 + values[c, LEFT_AREA])
     return count, nearest
+
+
+@njit(cache=True, fastmath=True, error_model="numpy", inline="always")
+def _weight(point, foot):
+    """With which a control feels a hand vertex whose nearest point of the skin is `foot`."""
+    r = (point[0] - foot[0]) ** 2 + (point[1] - foot[1]) ** 2 + (point[2] - foot[2]) ** 2
+    return np.exp(r * np.float32(-0.5 / (_WIDTH * _WIDTH)))

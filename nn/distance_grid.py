@@ -15,6 +15,7 @@ from .controls import Controls
 CELL = 0.004  # [m]; distances are interpolated, so that a curved cheek errs by hundredths of a millimetre
 MARGIN = 0.008  # [m] hand vertices further outside than this are not felt
 _DEEP = 0.030  # [m] depths are told up to this
+_ROOM = 0.032  # [m] around the skin: held skin is pulled so far
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ def make_grid(template: Template, controls: Controls) -> DistanceGrid:
     surface = TriangleTree(points, triangles[outer])
     closed = TriangleTree(points, np.concatenate([triangles, fan_caps(triangles)]))
     reach = MARGIN + 2 * CELL
-    low = points[template.outer].min(axis=0) - reach
-    shape = np.ceil((points[template.outer].max(axis=0) + reach - low) / CELL).astype(int) + 1
+    low = points[template.outer].min(axis=0) - _ROOM
+    shape = np.ceil((points[template.outer].max(axis=0) + _ROOM - low) / CELL).astype(int) + 1
     axes = [low[d] + CELL * np.arange(shape[d]) for d in range(3)]
     samples = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     distance = np.full(len(samples), reach, np.float32)

@@ -8,10 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .contact_field import AREA, DEPTH, LEFT_AREA, LEFT_DEPTH, MEAN, MOTION
 from .controls import Controls
 from .features import CHANGE_UNIT, COUNT, DEPTH_UNIT, MOMENTS, MOTION_UNIT, STATE_UNIT
 
 _MM = 1e-3
+# What the largest depth of a hand at a control grows by where the skin lies further out by 1: measured on recorded
+# strokes. Less than 1, as depths are told less between controls.
+DEPTH_GROWS = 0.57
 
 
 class Phi(nn.Module):
@@ -74,43 +78,57 @@ class Neighbourhoods:
 
 
 class Surroundings:
-    """What a batch of patches knows in advance of a window: everything but the state. Batch b, time t, controls p."""
+    """What a batch of patches knows in advance of a window: everything but the state. Batch b, time t, controls p.
 
-    def __init__(self, kernels: Tensor, frames: Tensor, static: Tensor, fields: Tensor, duration: Tensor):
+    The contact fields were measured from the true skin of the frame before. Where a rollout has left the skin ε further
+    out along its normal, a hand lies deeper in it: to first order, that is all that a wrong state changes in them.
+    """
+
+    def __init__(
+        self, kernels: Tensor, frames: Tensor, static: Tensor, fields: Tensor, duration: Tensor, true: Tensor | None
+    ):
         """kernels (b, m, p, p); frames (b, p, 3, 3); static (b, p, s); fields (b, t+1, p, CHANNELS) in mm, the first
-        before the window; duration (b,) of a frame in `FRAME_UNIT`."""
+        before the window; duration (b,) of a frame in `FRAME_UNIT`; true (b, t, p, 3) the states [m] that the
+        window's fields were measured with, None where fields know of no state."""
         b, m, p, _ = kernels.shape
         self.kernels, self.frames = kernels.reshape(b, m * p, p), frames
-        depth, mean, area = fields[..., 0], fields[..., 1], fields[..., 2]
-        motion = fields[..., 3:]
-        own = torch.stack(
-            [
-                depth[:, 1:] * (_MM / DEPTH_UNIT),
-                mean[:, 1:] * (_MM / DEPTH_UNIT),
-                area[:, 1:],
-                (depth[:, 1:] - depth[:, :-1]) * (_MM / CHANGE_UNIT),
-            ],
-            dim=-1,
-        )
-        turned = torch.einsum("bpij,btpj->btpi", frames, motion[:, 1:]) * (_MM / MOTION_UNIT)
-        self.own = torch.cat([own, turned], dim=-1)  # (b, t, p, 7)
-        t = self.own.shape[1]
-        spread = torch.cat([depth[:, 1:, :, None], area[:, 1:, :, None], motion[:, 1:] * area[:, 1:, :, None]], dim=-1)
-        gathered = self.kernels @ spread.permute(0, 2, 1, 3).reshape(b, p, t * 5)
-        gathered = gathered.reshape(b, m, p, t, 5).permute(0, 3, 2, 1, 4)  # (b, t, p, m, 5)
-        vectors = torch.einsum("bpij,btpmj->btpmi", frames, gathered[..., 2:]) * (_MM / MOTION_UNIT)
-        self.gathered = torch.cat([gathered[..., :1] * (_MM / DEPTH_UNIT), gathered[..., 1:2], vectors], dim=-1)
+        depth, mean, area = fields[..., DEPTH], fields[..., MEAN], fields[..., AREA]
+        self._left = fields[:, 1:, :, LEFT_DEPTH] * _MM
+        self._felt = fields[:, 1:, :, LEFT_AREA] > 0
+        area_left, motion = fields[:, 1:, :, LEFT_AREA], fields[:, 1:, :, MOTION:]
+        own = [depth[:, 1:] * (_MM / DEPTH_UNIT), mean[:, 1:] * (_MM / DEPTH_UNIT), area[:, 1:],
+               (depth[:, 1:] - depth[:, :-1]) * (_MM / CHANGE_UNIT)]  # fmt: skip
+        self._own = torch.stack(own, dim=-1)  # (b, t, p, 4)
+        turned = torch.einsum("bpij,btpj->btpi", frames, motion) * (_MM / MOTION_UNIT)
+        self._felt_motion = torch.cat([area_left[..., None], turned], dim=-1)  # (b, t, p, 4)
+        t = motion.shape[1]
+        spread = [depth[:, 1:, :, None], area[:, 1:, :, None], area_left[..., None], motion * area_left[..., None]]
+        gathered = self.kernels @ torch.cat(spread, dim=-1).permute(0, 2, 1, 3).reshape(b, p, t * 6)
+        gathered = gathered.reshape(b, m, p, t, 6).permute(0, 3, 2, 1, 4)  # (b, t, p, m, 6)
+        vectors = torch.einsum("bpij,btpmj->btpmi", frames, gathered[..., 3:]) * (_MM / MOTION_UNIT)
+        self._gathered = torch.cat([gathered[..., :1] * (_MM / DEPTH_UNIT), gathered[..., 1:2]], dim=-1)
+        self._gathered_left = torch.cat([gathered[..., 2:3], vectors], dim=-1)
+        self._normal = frames[:, :, 2]
+        # How far out along the normal the skin was when the fields were measured.
+        self._out = None if true is None else torch.einsum("bpj,btpj->btp", self._normal, true)
         self.constant = torch.cat([static, duration[:, None, None].expand(b, p, 1)], dim=-1)
 
     def features(self, step: int, state: Tensor, change: Tensor) -> Tensor:
         """(b, p, COUNT) of a step; state, change: (b, p, 3) in the cranium's frame [m]."""
         b, p, _ = state.shape
+        left = self._left[:, step]
+        if self._out is not None:
+            deeper = torch.einsum("bpj,bpj->bp", self._normal, state) - self._out[:, step]
+            left = torch.where(self._felt[:, step], torch.relu(left + DEPTH_GROWS * deeper), 0.0)
         own_state = torch.einsum("bpij,bpj->bpi", self.frames, state) / STATE_UNIT
         own_change = torch.einsum("bpij,bpj->bpi", self.frames, change) / CHANGE_UNIT
-        around = (self.kernels @ state).reshape(b, MOMENTS, p, 3)
-        around = torch.einsum("bpij,bmpj->bpmi", self.frames, around) / STATE_UNIT
-        gathered = torch.cat([self.gathered[:, step], around], dim=-1).reshape(b, p, -1)
-        return torch.cat([self.own[:, step], own_state, own_change, gathered, self.constant], dim=-1)
+        around = (self.kernels @ torch.cat([left[..., None], state], dim=-1)).reshape(b, MOMENTS, p, 4)
+        lefts = around[..., :1].transpose(1, 2) / DEPTH_UNIT
+        states = torch.einsum("bpij,bmpj->bpmi", self.frames, around[..., 1:]) / STATE_UNIT
+        gathered = [self._gathered[:, step], lefts, self._gathered_left[:, step], states]
+        parts = [self._own[:, step], left[..., None] / DEPTH_UNIT, self._felt_motion[:, step], own_state, own_change,
+                 torch.cat(gathered, dim=-1).reshape(b, p, -1), self.constant]  # fmt: skip
+        return torch.cat(parts, dim=-1)
 
     def at_rest(self) -> Tensor:
         """The features (b, p, COUNT) of an untouched face."""

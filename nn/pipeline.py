@@ -75,8 +75,11 @@ def record_job(
     return (yield from read_job(folders, seeds, minutes))
 
 
-def read_job(folders: Sequence[Path], seeds: Sequence[int], minutes: float = 0.0) -> Job[Recorded]:
-    """Reads the recorded sequences that there are. Raises SimulationError when there are fewer than two."""
+def read_job(
+    folders: Sequence[Path], seeds: Sequence[int], minutes: float = 0.0, history: bool = True
+) -> Job[Recorded]:
+    """Reads the recorded sequences that there are; history=False: for a network that sees the present only. Raises
+    SimulationError when there are fewer than two."""
     people, seen, unseen, count, left_out = [], [], [], 0, 0
     for number, folder in enumerate(folders):
         load_plan(folder)
@@ -94,11 +97,15 @@ def read_job(folders: Sequence[Path], seeds: Sequence[int], minutes: float = 0.0
             if wild(recording):
                 left_out += 1
                 continue
-            samples.append((seed, make_sample(recording, person, number)))
+            samples.append((seed, make_sample(recording, person, number, history=history)))
             count += len(recording)
         kept = unseen_seeds([seed for seed, _ in samples])
-        unseen += [sample for seed, sample in samples if seed in kept]
         seen += [sample for seed, sample in samples if seed not in kept]
+        # Hands take room: they are kept only for sequences that are judged in free rollout.
+        for seed in kept:
+            assert person is not None
+            recording = Recording.load(sequence_path(folder, seed))
+            unseen.append(make_sample(recording, person, number, motion=True, history=history))
     return Recorded(people, seen, unseen, minutes, count, left_out)
 
 

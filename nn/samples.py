@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sim.template import Template
-from .contact_field import CHANNELS, ContactField
+from .contact_field import AREA, CHANNELS, LEFT_AREA, ContactField
 from .controls import Controls, make_controls
 from .distance_grid import DistanceGrid, make_grid
 from .recording import Recording, metres
@@ -32,41 +32,57 @@ class Person:
 
 
 @dataclass(frozen=True)
+class Motion:
+    """What was tracked in f frames: hands (f, n, 3) and, of the skin at the controls, moved (f, k, 3); float32 [m]."""
+
+    hands: NDArray[np.float32]
+    moved: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Sample:
     """A sequence of f frames at the k controls of `person`. states: (f, k, 3) float32 displacement [m]; fields:
-    (f, k, CHANNELS) float16, depths in mm and motions in mm; loose: (f, k) controls that touch."""
+    (f, k, CHANNELS) float16 of the skin as the physics left it in the frame before, depths in mm and motions in mm;
+    touching: (f, k) controls that touch; motion: where free rollouts are wanted."""
 
     person: int
     frame_rate: float
     states: NDArray[np.float32]
     fields: NDArray[np.float16]
     touching: NDArray[np.bool_]
+    motion: Motion | None = None
 
     def __len__(self) -> int:
         return len(self.states)
 
 
-def make_sample(recording: Recording, person: Person, number: int) -> Sample:
-    """What a network would have seen of the recording."""
+def make_sample(
+    recording: Recording, person: Person, number: int, *, motion: bool = False, history: bool = True
+) -> Sample:
+    """What a network would have seen of the recording. motion: keep it; history=False: fields of the tracked skin."""
     chosen = person.controls.vertices
-    field = ContactField(
-        person.template, person.controls, person.grid, recording.hands[0].astype(np.float64), person.hand_triangles
-    )
-    moved = metres(recording.tracked[:, chosen])
+    field = field_of(person, recording.hands[0])
+    moved, states = metres(recording.tracked[:, chosen]), metres(recording.deformation[:, chosen])
     fields = np.zeros((len(recording), len(chosen), CHANNELS), np.float16)
-    before = recording.hands[0]
+    rest = np.zeros_like(states[0])
     for k in range(len(recording)):
-        field.compute(recording.hands[k], before, moved[k])
-        before = recording.hands[k]
+        before = max(k - 1, 0)
+        state = states[before] if history and k else rest
+        field.compute(recording.hands[k], recording.hands[before], moved[k], state)
         fields[k] = in_millimetres(field.values)
-    states = metres(recording.deformation[:, chosen])
-    return Sample(number, recording.frame_rate, states, fields, recording.touching[:, chosen])
+    kept = Motion(recording.hands, moved) if motion else None
+    return Sample(number, recording.frame_rate, states, fields, recording.touching[:, chosen], kept)
+
+
+def field_of(person: Person, hands: NDArray[np.float32]) -> ContactField:
+    """A contact field for a person; hands: (n, 3) [m] any pose."""
+    return ContactField(person.template, person.controls, person.grid, hands.astype(np.float64), person.hand_triangles)
 
 
 def in_millimetres(field: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Lengths of a field (…, CHANNELS) in mm, which half precision can hold; the area is a share."""
+    """Lengths of a field (…, CHANNELS) in mm, which half precision can hold; areas are shares."""
     scale = np.full(CHANNELS, 1e3, np.float32)
-    scale[2] = 1.0
+    scale[[AREA, LEFT_AREA]] = 1.0
     return field * scale
 
 

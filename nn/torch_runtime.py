@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import SimulationError
 from ..sim.template import Template
+from .recurrence import Phi
 from .runtime import Network
 from .weights import Weights
 
@@ -23,24 +24,30 @@ class TorchNetwork(Network):
     """
 
     def __init__(self, template: Template, weights: Weights, *, device: str, **others: Any):
-        self._torch, self._device = _ready(device)
-        self._on_device = [(self._tensor(matrix.T), self._tensor(bias)) for matrix, bias in weights.layers]
-        self._skip_on_device = self._tensor(weights.skip.T)
-        super().__init__(template, weights, **others)
+        super().__init__(template, weights, phi=torch_phi(weights, device), **others)
 
-    def _tensor(self, array: NDArray[np.float32]) -> Any:
-        return self._torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
-    def _evaluate(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        torch = self._torch
+def torch_phi(weights: Weights, device: str) -> Phi:
+    """Φ on a device. Raises SimulationError where torch or the device is missing."""
+    torch, place = _ready(device)
+
+    def tensor(array: NDArray[np.float32]) -> Any:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(place)
+
+    layers = [(tensor(matrix.T), tensor(bias)) for matrix, bias in weights.layers]
+    skip = tensor(weights.skip.T)
+
+    def phi(rows: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            given = torch.from_numpy(rows).to(self._device)
+            given = tensor(rows)
             value = given
-            for k, (matrix, bias) in enumerate(self._on_device):
+            for k, (matrix, bias) in enumerate(layers):
                 value = torch.addmm(bias, value, matrix)
-                if k < len(self._on_device) - 1:
+                if k < len(layers) - 1:
                     value = torch.relu_(value)
-            return torch.addmm(value, given, self._skip_on_device).cpu().numpy()
+            return torch.addmm(value, given, skip).cpu().numpy()
+
+    return phi
 
 
 def devices() -> list[str]:

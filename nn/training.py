@@ -19,8 +19,10 @@ import torch
 from ..errors import CacheError, SimulationError
 from ..files import atomic_write
 from ..progress import Job, Progress
+from .contact_field import DEPTH
 from .features import COUNT, FRAME_UNIT, STATE_UNIT
 from .model import Neighbourhoods, Phi, Surroundings
+from .recurrence import present_only
 from .rollout import rollout_error
 from .samples import Person, Sample, least_squares
 from .training_settings import TrainSettings
@@ -79,8 +81,8 @@ class Batches:
         for _ in range(count):
             sample, first, chosen, core = self._window(random, window)
             kernels, frames, static = self._near[sample.person].patch(torch.from_numpy(chosen))
-            rows = slice(first - 2, first + window)
-            states, fields = sample.states[rows][:, chosen], sample.fields[first - 1 : first + window][:, chosen]
+            states = sample.states[first - 2 : first + window][:, chosen]
+            fields = sample.fields[first - 1 : first + window][:, chosen]
             touching = sample.touching[first - 1 : first + window][:, chosen]
             weight = 1.0 + _CONTACT_WEIGHT * touching[1:] + _ONSET_WEIGHT * (touching[1:] != touching[:-1])
             values = (kernels, frames, static, torch.from_numpy(states), torch.from_numpy(fields.astype(np.float32)))
@@ -92,7 +94,9 @@ class Batches:
         kernels, frames, static, states, fields, weight, core, duration = (
             torch.stack(part).to(settings.device) for part in parts
         )
-        return Surroundings(kernels, frames, static, fields, duration), states, weight, core
+        # A field is measured from the skin of the frame before.
+        true = states[:, 1:-1] if settings.history else None
+        return Surroundings(kernels, frames, static, fields, duration, true), states, weight, core
 
     def _window(self, random, window: int) -> tuple:
         for _ in range(50):
@@ -104,7 +108,7 @@ class Batches:
                 number, frame = self._busy[int(random.integers(len(self._busy)))]
                 sample = self._samples[number]
                 size = np.abs(sample.states[frame]).max(axis=1)
-                felt = size + 1e-3 * (sample.fields[frame, :, 0] > 6.0)
+                felt = size + 1e-3 * (sample.fields[frame, :, DEPTH] > 6.0)
                 centre = int(random.choice(len(felt), p=felt / felt.sum()))
             first = frame - int(random.integers(window))
             first = min(max(first, 2), len(sample) - window)
@@ -132,11 +136,12 @@ def predict(
     scale = scale.to(states)
     before, state = scale * states[:, 0] + noise, scale * states[:, 1] + noise
     result, inside = [], core[:, :, None]
+    kept = torch.from_numpy(present_only()).to(states)
     for step in range(states.shape[1] - 2):
         change = state - before
         features = around.features(step, state, change)
         if not settings.history:
-            features = without_history(features)
+            features = features * kept
         pushed = phi(features) - resting
         moved = STATE_UNIT * torch.einsum("bpij,bpi->bpj", frames, pushed)
         start = alpha * state + beta * change if settings.history else 0.0
@@ -144,17 +149,6 @@ def predict(
         result.append(new)
         before, state = state, torch.where(inside, new, states[:, step + 2])
     return torch.stack(result, dim=1)
-
-
-def without_history(features: torch.Tensor) -> torch.Tensor:
-    """The features with every trace of the state removed."""
-    from .features import GATHERED, MOMENTS, OWN
-
-    kept = torch.ones(COUNT)
-    kept[7:13] = 0
-    for m in range(MOMENTS):
-        kept[OWN + m * GATHERED + 5 : OWN + (m + 1) * GATHERED] = 0
-    return features * kept.to(features)
 
 
 def loss_of(predicted: torch.Tensor, states: torch.Tensor, weight: torch.Tensor, core: torch.Tensor) -> torch.Tensor:

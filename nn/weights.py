@@ -15,7 +15,7 @@ from ..files import atomic_write
 from .controls import SPACING
 from .features import COUNT
 
-FORMAT = 1
+FORMAT = 2  # the contact field is that of the skin as the last frame left it
 LICENCE = "CC0-1.0"
 _LARGEST = 64 << 20  # bytes of arrays; no network of ours comes near, so a larger file is not one
 _MOST = 1e3  # of any weight: a trained network's are of order 1

@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from nephim.errors import CacheError, SimulationError
-from nephim.nn.features import COUNT, Features
+from nephim.nn.contact_field import LEFT_AREA, LEFT_DEPTH
+from nephim.nn.features import COUNT, DEPTH_UNIT, PRESENT, Features
+from nephim.nn.recurrence import plain_phi, present_only
 from nephim.nn.rollout import roll, rollout_error
 from nephim.nn.runtime import Network
-from nephim.nn.samples import Person, Sample, least_squares, make_sample
+from nephim.nn.samples import Motion, Person, Sample, field_of, least_squares, make_sample
 from nephim.nn.training_settings import TrainSettings
 from nephim.progress import drive
 from small_cast import FINGER, SPACING, TEMPLATE, random_weights, recordings
@@ -17,7 +19,7 @@ from small_cast import FINGER, SPACING, TEMPLATE, random_weights, recordings
 torch = pytest.importorskip("torch", reason="training needs torch: pip install nephim[train]")
 
 from nephim.nn.model import Neighbourhoods, Phi, Surroundings  # noqa: E402
-from nephim.nn.training import train, without_history  # noqa: E402
+from nephim.nn.training import train  # noqa: E402
 
 # Enough to beat "nothing moves"; the limit is time, so that a slow machine does as many looks as a fast one.
 SHORT = TrainSettings(minutes=0.15, hidden=24, patch=48, evaluations=6, patience=99)
@@ -30,7 +32,7 @@ def person() -> Person:
 
 @pytest.fixture(scope="module")
 def samples(person) -> list[Sample]:
-    return [make_sample(r, person, 0) for r in recordings()]
+    return [make_sample(r, person, 0, motion=True) for r in recordings()]
 
 
 def test_a_sample_is_what_was_recorded(person, samples):
@@ -57,10 +59,11 @@ def test_torch_and_numpy_compute_the_same_features_and_displacements(person, sam
     kernels, frames, static = Neighbourhoods(controls, "cpu").patch(everything)
     f = 10
     fields = torch.from_numpy(sample.fields[f - 1 : f + 1].astype(np.float32))
-    around = Surroundings(kernels[None], frames[None], static[None], fields[None], torch.ones(1))
+    true = torch.from_numpy(sample.states[f - 1 : f])[None]
+    around = Surroundings(kernels[None], frames[None], static[None], fields[None], torch.ones(1), true)
     state, change = sample.states[f - 1], sample.states[f - 1] - sample.states[f - 2]
     ours = around.features(0, torch.from_numpy(state)[None], torch.from_numpy(change)[None])[0].numpy()
-    scale = np.array([1e-3, 1e-3, 1, 1e-3, 1e-3, 1e-3], np.float32)
+    scale = np.array([1e-3, 1e-3, 1, 1e-3, 1, 1e-3, 1e-3, 1e-3], np.float32)
     field = sample.fields[f].astype(np.float32) * scale
     before = sample.fields[f - 1, :, 0].astype(np.float32) * 1e-3
     rows = np.zeros((len(controls), COUNT), np.float32)
@@ -69,28 +72,46 @@ def test_torch_and_numpy_compute_the_same_features_and_displacements(person, sam
     weights = random_weights()
     phi = Phi(16, 1)
     phi.read(weights.layers, weights.skip)
-    from nephim.nn.rollout import evaluate
-
     with torch.no_grad():
-        assert np.abs(phi(torch.from_numpy(rows)).numpy() - evaluate(weights, rows)).max() < 1e-3
+        assert np.abs(phi(torch.from_numpy(rows)).numpy() - plain_phi(weights)(rows)).max() < 1e-3
+
+
+def test_a_wrong_state_changes_the_fields_as_training_assumes(person, samples):
+    """Depths of the field of a state are those of the true one and its distance along the normal, to first order."""
+    sample, controls = samples[0], person.controls
+    f = int(np.abs(sample.states).max(axis=(1, 2)).argmax())
+    kernels, frames, static = Neighbourhoods(controls, "cpu").patch(torch.arange(len(controls)))
+    fields = torch.from_numpy(sample.fields[f - 1 : f + 1].astype(np.float32))
+    true = torch.from_numpy(sample.states[f - 1 : f])[None]
+    around = Surroundings(kernels[None], frames[None], static[None], fields[None], torch.ones(1), true)
+    wrong = 0.8 * sample.states[f - 1]
+    assumed = around.features(0, torch.from_numpy(wrong)[None], torch.zeros(1, len(controls), 3))[0, :, 4].numpy()
+    field = field_of(person, sample.motion.hands[0])
+    hands = sample.motion.hands
+    field.compute(hands[f], hands[f - 1], sample.motion.moved[f], wrong)
+    felt = (field.values[:, LEFT_AREA] > 0) & (sample.fields[f][:, LEFT_AREA] > 0)
+    found = field.values[felt, LEFT_DEPTH] - 1e-3 * sample.fields[f][felt, LEFT_DEPTH]
+    wanted = DEPTH_UNIT * assumed[felt] - 1e-3 * sample.fields[f][felt, LEFT_DEPTH]
+    most = wanted.argmax()
+    assert wanted[most] > 3e-4  # deeper, as the skin has moved too little
+    assert found[most] == pytest.approx(wanted[most], abs=5e-4)
 
 
 def test_rollout_is_what_the_runtime_does(person, samples):
-    """On the controls, within what half precision of the stored fields takes away."""
+    """On the controls, from recorded frames."""
     recording, sample = recordings()[0], samples[0]
     weights = random_weights(size=0.05)
     network = Network(TEMPLATE, weights, right=FINGER, frame_rate=24.0, controls=person.controls)
-    rolled = roll(person, weights, sample)
+    rolled = roll(person, weights, sample.motion, sample.frame_rate)
     for k in range(len(recording)):
         network.step(recording.frame(TEMPLATE, k))
         assert np.abs(network.state - rolled[k]).max() < 1e-4
 
 
 def test_without_history_the_state_is_not_seen():
-    rows = torch.arange(1.0, COUNT + 1)
-    kept = without_history(rows)
+    kept = present_only()
     assert (kept == 0).sum() == 6 + 6 * 3
-    assert (kept[:7] == rows[:7]).all()
+    assert (kept[:PRESENT] == 1).all()
 
 
 def test_training_beats_the_skin_that_does_not_move(person, samples):
@@ -99,9 +120,9 @@ def test_training_beats_the_skin_that_does_not_move(person, samples):
     trained = drive(train([person], samples, samples, SHORT))
     assert rollout_error([person], trained.weights, samples) < 0.6 * nothing
     assert [row[0] for row in trained.curve] == sorted(row[0] for row in trained.curve)
-    zero = np.zeros_like(samples[0].fields)
-    quiet = replace(samples[0], fields=zero)
-    assert not roll(person, trained.weights, quiet).any()  # no hand, no motion
+    motion = samples[0].motion
+    quiet = Motion(motion.hands + 1, motion.moved)
+    assert not roll(person, trained.weights, quiet, 24.0).any()  # no hand, no motion
 
 
 def test_an_interrupted_training_goes_on(person, samples, tmp_path):

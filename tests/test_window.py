@@ -172,6 +172,7 @@ def test_escape_and_cancel_react_at_once(small):
         small.wait(f"{JOBS}.running and {JOBS}.running.progress.step == 'simulation'")
         time.sleep(1.0)
         if how == "Cancel":
+            small.scroll(-40)  # to the top, where progress and Cancel are
             small.find("bpy.ops.nephim.cancel")  # leaves the mouse there
         assert ended_by(small, how) < REACTION, how
         assert small.value(before) == state
