@@ -3,9 +3,9 @@
 before.
 
 Every hand vertex near either skin is put down on the controls around its nearest point of it: how deep it lies, how
-large the hand is there, and how it moves along. Distances are read off the neutral skin, where each hand vertex is moved
-back by what has moved the skin there: expression and jaw, and earlier contact. So a finger that has pushed the nose
-aside is still felt by the side it pushes, though it is past the middle of the tracked nose.
+large the hand is there, and how it moves along. Distances are read off the neutral skin, where each hand vertex is
+moved back by what has moved the skin there: expression and jaw, and earlier contact. So a finger that has pushed the
+nose aside is still felt by the side it pushes, though it is past the middle of the tracked nose.
 """
 
 import numpy as np
@@ -17,9 +17,9 @@ from ..sim.template import Template
 from .controls import Controls
 from .distance_grid import CELL, MARGIN, DistanceGrid
 
-# Per control: largest depth, mean depth, covered area in the tracked skin; largest depth and covered area in the skin as
-# it was left, and there the mean motion of the hand since the last frame (x, y, z in the cranium's frame). Depths count
-# from MARGIN outside the skin, so that 0 means that there is no hand.
+# Per control: largest depth, mean depth, covered area in the tracked skin; largest depth and covered area in the skin
+# as it was left, and there the mean motion of the hand since the last frame (x, y, z in the cranium's frame). Depths
+# count from MARGIN outside the skin, so that 0 means that there is no hand.
 DEPTH, MEAN, AREA, LEFT_DEPTH, LEFT_AREA, MOTION = 0, 1, 2, 3, 4, 5
 CHANNELS = 8
 _REACH = 0.013  # [m] along the skin from a hand vertex to the controls that feel it

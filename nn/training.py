@@ -20,6 +20,7 @@ from ..errors import CacheError, SimulationError
 from ..files import atomic_write
 from ..progress import Job, Progress
 from .contact_field import DEPTH
+from .controls import STATIC
 from .features import COUNT, FRAME_UNIT, STATE_UNIT
 from .model import Neighbourhoods, Phi, Surroundings
 from .recurrence import present_only
@@ -29,7 +30,7 @@ from .training_settings import TrainSettings
 from .weights import Weights
 
 # Share of the training time until which windows have this many frames.
-WINDOWS = ((0.05, 1), (0.20, 4), (0.40, 8), (0.70, 16), (0.90, 32), (1.0, 64))
+WINDOWS = ((0.03, 1), (0.10, 4), (0.20, 8), (0.40, 16), (0.65, 32), (1.0, 64))
 _WINDOW_TO_ADAPT = 16
 _POINT_STEPS = 16384  # controls × frames in a batch: short windows come in larger batches
 _MOST_PATCHES = 32  # in a batch: cutting one out costs as much as eight of its steps
@@ -42,7 +43,7 @@ _BUSY = 3e-4  # [m] displacement that makes a frame worth a window
 _IDLE_SHARE = 0.08  # of windows anywhere, so that quiet skin stays quiet
 _RANGE_ROOM = 0.1  # features may leave the range seen in training by this share of it
 # Before windows are this long, nothing is concluded from an error that rises: rollouts are not yet what is learned.
-_SETTLED = 16
+_SETTLED = 32
 _DIVERGED = 3.0  # times the best rollout error at which a training has failed
 _CLIP_NORM = 1.0
 _LONGEST_STEP = 5.0  # [s] a step counts as at most this long: a machine that was asleep did not train
@@ -81,6 +82,8 @@ class Batches:
         for _ in range(count):
             sample, first, chosen, core = self._window(random, window)
             kernels, frames, static = self._near[sample.person].patch(torch.from_numpy(chosen))
+            if random.random() < 0.5:
+                kernels, frames, static = mirrored(kernels, frames, static)
             states = sample.states[first - 2 : first + window][:, chosen]
             fields = sample.fields[first - 1 : first + window][:, chosen]
             touching = sample.touching[first - 1 : first + window][:, chosen]
@@ -122,6 +125,18 @@ class Batches:
         core = np.zeros(len(chosen), bool)
         core[: int(_CORE * len(chosen))] = True
         return sample, first, chosen, core
+
+
+def mirrored(
+    kernels: torch.Tensor, frames: torch.Tensor, static: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A patch as it lies on the mirrored head: told in left-handed frames, everything that happens on it happens
+    mirrored there. Doubles what there is to learn from."""
+    kernels, frames, static = kernels.clone(), frames.clone(), static.clone()
+    kernels[1::3] *= -1  # the moments along x
+    frames[:, 0] *= -1
+    static[:, STATIC.index("bone x")] *= -1
+    return kernels, frames, static
 
 
 def predict(

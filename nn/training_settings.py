@@ -16,6 +16,6 @@ class TrainSettings:
     rate: float = 2e-3
     seed: int = 0
     evaluations: int = 24
-    patience: int = 8
+    patience: int = 10
     device: str = "cpu"
     history: bool = True
