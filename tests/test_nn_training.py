@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from nephim.errors import CacheError, SimulationError
 from nephim.nn.contact_field import LEFT_AREA, LEFT_DEPTH
-from nephim.nn.features import COUNT, DEPTH_UNIT, PRESENT, Features
+from nephim.nn.controls import STATIC
+from nephim.nn.features import COUNT, DEPTH_UNIT, MOMENTS, PRESENT, Features
 from nephim.nn.recurrence import plain_phi, present_only
 from nephim.nn.rollout import roll, rollout_error
 from nephim.nn.runtime import Network
@@ -19,7 +20,7 @@ from small_cast import FINGER, SPACING, TEMPLATE, random_weights, recordings
 torch = pytest.importorskip("torch", reason="training needs torch: pip install nephim[train]")
 
 from nephim.nn.model import Neighbourhoods, Phi, Surroundings  # noqa: E402
-from nephim.nn.training import train  # noqa: E402
+from nephim.nn.training import mirrored, train  # noqa: E402
 
 # Enough to beat "nothing moves"; the limit is time, so that a slow machine does as many looks as a fast one.
 SHORT = TrainSettings(minutes=0.15, hidden=24, patch=48, evaluations=6, patience=99)
@@ -95,6 +96,28 @@ def test_a_wrong_state_changes_the_fields_as_training_assumes(person, samples):
     most = wanted.argmax()
     assert wanted[most] > 3e-4  # deeper, as the skin has moved too little
     assert found[most] == pytest.approx(wanted[most], abs=5e-4)
+
+
+def test_a_mirrored_patch_is_told_with_left_and_right_exchanged(person, samples):
+    """What points along x, and first moments along x, change their sign; nothing else does."""
+    sample, f = samples[0], int(np.abs(samples[0].states).max(axis=(1, 2)).argmax())
+    patch = Neighbourhoods(person.controls, "cpu").patch(torch.arange(len(person.controls)))
+    fields = torch.from_numpy(sample.fields[f - 1 : f + 1].astype(np.float32))[None]
+    state = torch.from_numpy(sample.states[f - 1])[None]
+
+    def features(kernels, frames, static):
+        around = Surroundings(kernels[None], frames[None], static[None], fields, torch.ones(1), state[None])
+        return around.features(0, state, 0.5 * state)[0]
+
+    vector = [-1, 1, 1]
+    gathered = [
+        s * v for m in range(MOMENTS) for s in [-1 if m % 3 == 1 else 1] for v in [1, 1, 1, 1, *vector, *vector]
+    ]
+    static = [-1 if name == "bone x" else 1 for name in STATIC]
+    signs = torch.tensor([1] * 6 + 3 * vector + gathered + static + [1], dtype=torch.float32)
+    given, found = features(*patch), features(*mirrored(*patch))
+    assert torch.allclose(found, signs * given, atol=1e-5)
+    assert given[:, 6].abs().max() > 0.01 and given[:, 9].abs().max() > 0.01
 
 
 def test_rollout_is_what_the_runtime_does(person, samples):
