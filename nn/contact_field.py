@@ -2,10 +2,11 @@
 """The contact field: what the hands do at each control, of the tracked skin and of the skin as it was left by the frame
 before.
 
-Every hand vertex near either skin is put down on the controls around its nearest point of it: how deep it lies, how
-large the hand is there, and how it moves along. Distances are read off the neutral skin, where each hand vertex is
-moved back by what has moved the skin there: expression and jaw, and earlier contact. So a finger that has pushed the
-nose aside is still felt by the side it pushes, though it is past the middle of the tracked nose.
+Of the tracked skin: every hand vertex near it is put down on the controls around its nearest point, how deep it lies
+and how large the hand is there. Of the skin as it was left: how far each control is from the hand, in which direction
+the hand's surface looks there, and how it moves. Distances to the skin are read off the neutral one, where each hand
+vertex is moved back by what has moved the skin there: expression and jaw, and earlier contact. So a finger that has
+pushed the nose aside still finds the side it pushes, though it is past the middle of the tracked nose.
 """
 
 import numpy as np
@@ -17,15 +18,16 @@ from ..sim.template import Template
 from .controls import Controls
 from .distance_grid import CELL, MARGIN, DistanceGrid
 
-# Per control: largest depth, mean depth, covered area in the tracked skin; largest depth and covered area in the skin
-# as it was left, and there the mean motion of the hand since the last frame (x, y, z in the cranium's frame). Depths
-# count from MARGIN outside the skin, so that 0 means that there is no hand.
-DEPTH, MEAN, AREA, LEFT_DEPTH, LEFT_AREA, MOTION = 0, 1, 2, 3, 4, 5
-CHANNELS = 8
+# Per control: largest depth, mean depth, covered area in the tracked skin; of the skin as it was left, depth in the
+# nearest part of the hand, outward normal of that part and how it has moved against the tracked skin since the last
+# frame (x, y, z in the cranium's frame). Depths count from MARGIN outside, so that 0 means that there is no hand.
+DEPTH, MEAN, AREA, NEAR, NORMAL, MOTION = 0, 1, 2, 3, 4, 7
+CHANNELS = 10
 _REACH = 0.013  # [m] along the skin from a hand vertex to the controls that feel it
 _WIDTH = 0.005  # [m] of the Gaussian they feel it with
 _BLEND = 0.004  # [m] of the Gaussian that the skin's displacement at a hand vertex is averaged with
 _ROUNDS = 2  # of looking up displacement and place in turn
+_PLANE = 5e-3  # [m] around a hand vertex in which its tangent plane stands for the hand
 _FOLLOWED = 4e-3  # [m] of displacement from which on skin is looked for beyond the margin
 _UNIT_AREA = 4e-5  # [m²] of hand that counts as fully covering a control
 
@@ -50,19 +52,26 @@ class ContactField:
         self._count = 0
         self.nearest = np.inf  # [m] of a hand vertex to the tracked skin, negative inside, infinite beyond the margin
         self._total = np.zeros((len(controls), 3), np.float32)
-        self._led = np.zeros(len(controls), np.float32)
+        self._triangles = np.ascontiguousarray(triangles, np.int32)
+        self._normals = np.zeros((len(rest), 3), np.float32)
+        self._closest = np.zeros(len(controls), np.float32)
+        self._vertex = np.full(len(controls), -1, np.int32)
 
-    def compute(self, hands: NDArray, before: NDArray, moved: NDArray, state: NDArray) -> NDArray[np.int32]:
+    def compute(
+        self, hands: NDArray, before: NDArray, moved: NDArray, moved_before: NDArray, state: NDArray
+    ) -> NDArray[np.int32]:
         """Fills `values` (k, CHANNELS) and returns the controls that feel a hand.
 
-        hands, before: (n, 3) float32 [m] hand vertices of this and the last frame in the cranium's frame; moved: (k, 3)
-        float32 displacement of the tracked skin at the controls; state: (k, 3) float32 what contact added to it until
-        the last frame.
+        hands, before: (n, 3) float32 [m] hand vertices of this and the last frame in the cranium's frame; moved,
+        moved_before: (k, 3) float32 displacement of the tracked skin at the controls; state: (k, 3) float32 what
+        contact added to it until the last frame.
         """
         np.add(moved, state, out=self._total)
+        _vertex_normals(hands, self._triangles, self._normals)
         self._count, self.nearest = _splat(
-            hands, before, moved, self._total, self._low, self._grid.distance, self._grid.control, self._start,
-            self._index, self._area, self._points, self.values, self._led, self._touched, self._count,
+            hands, before, self._normals, moved, moved_before, self._total, self._low, self._grid.distance,
+            self._grid.control, self._start, self._index, self._area, self._points, self.values, self._closest,
+            self._vertex, self._touched, self._count,
         )  # fmt: skip
         return self._touched[: self._count]
 
@@ -119,12 +128,29 @@ def _displacement(near, foot, total, start, index, points, out):
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
+def _vertex_normals(points, triangles, out):
+    """Area-weighted outward normals (n, 3), not of unit length."""
+    out[:] = 0.0
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
+        vx, vy, vz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        for v in (a, b, c):
+            out[v, 0] += nx
+            out[v, 1] += ny
+            out[v, 2] += nz
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
 def _splat(
-    hands, before, moved, total, low, distance, control, start, index, area, points, values, led, touched, count
-):
-    for c in range(count):
+    hands, before, normals, moved, moved_before, total, low, distance, control, start, index, area, points, values,
+    closest, vertex, touched, count,
+):  # fmt: skip
+    for t in range(count):
+        vertex[touched[t]] = -1
         for d in range(CHANNELS):
-            values[touched[c], d] = 0.0
+            values[touched[t], d] = 0.0
     count = 0
     nearest = np.inf
     q, foot, shift = np.empty(3, np.float32), np.empty(3, np.float32), np.empty(3, np.float32)
@@ -145,8 +171,9 @@ def _splat(
             nearest = min(nearest, value)
             for e in range(start[near], start[near + 1]):
                 c = index[e]
-                w = _weight(points[c], foot)
-                if values[c, AREA] == 0.0 and values[c, LEFT_AREA] == 0.0:
+                r = (points[c, 0] - foot[0]) ** 2 + (points[c, 1] - foot[1]) ** 2 + (points[c, 2] - foot[2]) ** 2
+                w = np.exp(r * np.float32(-0.5 / (_WIDTH * _WIDTH)))
+                if values[c, AREA] == 0.0 and vertex[c] < 0:
                     touched[count] = c
                     count += 1
                 s = w * area[v]
@@ -165,35 +192,37 @@ def _splat(
             near, value = _look_up(q, low, distance, control, foot)
             if near < 0:
                 break
-        depth = MARGIN - value
-        if near < 0 or depth <= 0.0:
+        if near < 0 or value > MARGIN:
             continue
         for e in range(start[near], start[near + 1]):
             c = index[e]
-            w = _weight(points[c], foot)
-            if values[c, AREA] == 0.0 and values[c, LEFT_AREA] == 0.0:
-                touched[count] = c
-                count += 1
-            s = w * area[v]
-            values[c, LEFT_AREA] += s + 1e-12
-            values[c, LEFT_DEPTH] = max(values[c, LEFT_DEPTH], w * depth)
-            deep = s * depth  # deeper parts of the hand lead the skin
-            led[c] += deep
+            r = np.float32(0.0)
             for d in range(3):
-                values[c, MOTION + d] += deep * (hands[v, d] - before[v, d])
+                r += (points[c, d] + total[c, d] - hands[v, d]) ** 2
+            if vertex[c] < 0:
+                if values[c, AREA] == 0.0:
+                    touched[count] = c
+                    count += 1
+            elif r >= closest[c]:
+                continue
+            closest[c], vertex[c] = r, v
     for t in range(count):
         c = touched[t]
-        for d in range(3):
-            values[c, MOTION + d] /= led[c] + 1e-9
-        led[c] = 0.0
         values[c, MEAN] /= values[c, AREA] + 1e-12
         values[c, AREA] = values[c, AREA] / (1.0 + values[c, AREA])
-        values[c, LEFT_AREA] = values[c, LEFT_AREA] / (1.0 + values[c, LEFT_AREA])
+        v = vertex[c]
+        if v < 0:
+            continue
+        length = np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2) + np.float32(1e-20)
+        out = np.float32(0.0)
+        for d in range(3):
+            out += normals[v, d] / length * (points[c, d] + total[c, d] - hands[v, d])
+        aside = np.sqrt(max(closest[c] - out * out, np.float32(0.0)))
+        depth = MARGIN - out - max(aside - np.float32(_PLANE), np.float32(0.0))
+        if depth <= 0.0:
+            continue
+        values[c, NEAR] = depth
+        for d in range(3):
+            values[c, NORMAL + d] = normals[v, d] / length
+            values[c, MOTION + d] = hands[v, d] - before[v, d] - moved[c, d] + moved_before[c, d]
     return count, nearest
-
-
-@njit(cache=True, fastmath=True, error_model="numpy", inline="always")
-def _weight(point, foot):
-    """With which a control feels a hand vertex whose nearest point of the skin is `foot`."""
-    r = (point[0] - foot[0]) ** 2 + (point[1] - foot[1]) ** 2 + (point[2] - foot[2]) ** 2
-    return np.exp(r * np.float32(-0.5 / (_WIDTH * _WIDTH)))

@@ -8,14 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .contact_field import AREA, DEPTH, LEFT_AREA, LEFT_DEPTH, MEAN, MOTION
+from .contact_field import AREA, DEPTH, MEAN, MOTION, NEAR, NORMAL
 from .controls import Controls
+from .distance_grid import MARGIN
 from .features import CHANGE_UNIT, COUNT, DEPTH_UNIT, MOMENTS, MOTION_UNIT, STATE_UNIT
+from .lag import LONGEST, TOUCHING
 
 _MM = 1e-3
-# What the largest depth of a hand at a control grows by where the skin lies further out by 1: measured on recorded
-# strokes. Less than 1, as depths are told less between controls.
-DEPTH_GROWS = 0.57
 
 
 class Phi(nn.Module):
@@ -80,53 +79,78 @@ class Neighbourhoods:
 class Surroundings:
     """What a batch of patches knows in advance of a window: everything but the state. Batch b, time t, controls p.
 
-    The contact fields were measured from the true skin of the frame before. Where a rollout has left the skin ε further
-    out along its normal, a hand lies deeper in it: to first order, that is all that a wrong state changes in them.
+    The contact fields were measured from the true skin of the frame before. Where a rollout has left a control further
+    out of the hand, along the hand's normal there, it is as much less near: to first order that is all that a wrong
+    state changes in them.
     """
 
     def __init__(
-        self, kernels: Tensor, frames: Tensor, static: Tensor, fields: Tensor, duration: Tensor, true: Tensor | None
+        self,
+        kernels: Tensor,
+        frames: Tensor,
+        static: Tensor,
+        fields: Tensor,
+        lag: Tensor,
+        duration: Tensor,
+        true: Tensor | None,
     ):
         """kernels (b, m, p, p); frames (b, p, 3, 3); static (b, p, s); fields (b, t+1, p, CHANNELS) in mm, the first
-        before the window; duration (b,) of a frame in `FRAME_UNIT`; true (b, t, p, 3) the states [m] that the
-        window's fields were measured with, None where fields know of no state."""
+        before the window; lag (b, p, 3) in mm, of that frame; duration (b,) of a frame in
+        `FRAME_UNIT`; true (b, t, p, 3) the states [m] that the window's fields were measured with, None where fields
+        know of no state."""
         b, m, p, _ = kernels.shape
         self.kernels, self.frames = kernels.reshape(b, m * p, p), frames
+        self._units = torch.tensor([[CHANGE_UNIT], [MOTION_UNIT], [STATE_UNIT]]).to(frames)
         depth, mean, area = fields[..., DEPTH], fields[..., MEAN], fields[..., AREA]
-        self._left = fields[:, 1:, :, LEFT_DEPTH] * _MM
-        self._felt = fields[:, 1:, :, LEFT_AREA] > 0
-        area_left, motion = fields[:, 1:, :, LEFT_AREA], fields[:, 1:, :, MOTION:]
+        self._near = fields[:, 1:, :, NEAR] * _MM
+        self._lag, self._touched = lag * _MM, fields[:, 0, :, NEAR, None] * _MM >= float(TOUCHING)
+        self._normal, motion = fields[:, 1:, :, NORMAL : NORMAL + 3], fields[:, 1:, :, MOTION:]
+        self._motion = motion * _MM
         own = [depth[:, 1:] * (_MM / DEPTH_UNIT), mean[:, 1:] * (_MM / DEPTH_UNIT), area[:, 1:],
                (depth[:, 1:] - depth[:, :-1]) * (_MM / CHANGE_UNIT)]  # fmt: skip
         self._own = torch.stack(own, dim=-1)  # (b, t, p, 4)
-        turned = torch.einsum("bpij,btpj->btpi", frames, motion) * (_MM / MOTION_UNIT)
-        self._felt_motion = torch.cat([area_left[..., None], turned], dim=-1)  # (b, t, p, 4)
+        self._turned = torch.einsum("bpij,btpj->btpi", frames, motion) * (_MM / MOTION_UNIT)
         t = motion.shape[1]
-        spread = [depth[:, 1:, :, None], area[:, 1:, :, None], area_left[..., None], motion * area_left[..., None]]
-        gathered = self.kernels @ torch.cat(spread, dim=-1).permute(0, 2, 1, 3).reshape(b, p, t * 6)
-        gathered = gathered.reshape(b, m, p, t, 6).permute(0, 3, 2, 1, 4)  # (b, t, p, m, 6)
-        vectors = torch.einsum("bpij,btpmj->btpmi", frames, gathered[..., 3:]) * (_MM / MOTION_UNIT)
-        self._gathered = torch.cat([gathered[..., :1] * (_MM / DEPTH_UNIT), gathered[..., 1:2]], dim=-1)
-        self._gathered_left = torch.cat([gathered[..., 2:3], vectors], dim=-1)
-        self._normal = frames[:, :, 2]
-        # How far out along the normal the skin was when the fields were measured.
-        self._out = None if true is None else torch.einsum("bpj,btpj->btp", self._normal, true)
+        spread = torch.stack([depth[:, 1:] * (_MM / DEPTH_UNIT), area[:, 1:]], dim=-1)
+        gathered = self.kernels @ spread.permute(0, 2, 1, 3).reshape(b, p, t * 2)
+        self._gathered = gathered.reshape(b, m, p, t, 2).permute(0, 3, 2, 1, 4)  # (b, t, p, m, 2)
+        # How far out along the hand's normal the skin was when the fields were measured.
+        self._out = None if true is None else (self._normal * true).sum(-1)
         self.constant = torch.cat([static, duration[:, None, None].expand(b, p, 1)], dim=-1)
 
-    def features(self, step: int, state: Tensor, change: Tensor) -> Tensor:
-        """(b, p, COUNT) of a step; state, change: (b, p, 3) in the cranium's frame [m]."""
-        b, p, _ = state.shape
-        left = self._left[:, step]
+    def near(self, step: int, state: Tensor) -> Tensor:
+        """NEAR (b, p) [m] of a step, for skin that is where `state` (b, p, 3) has it."""
+        near = self._near[:, step]
         if self._out is not None:
-            deeper = torch.einsum("bpj,bpj->bp", self._normal, state) - self._out[:, step]
-            left = torch.where(self._felt[:, step], torch.relu(left + DEPTH_GROWS * deeper), 0.0)
-        own_state = torch.einsum("bpij,bpj->bpi", self.frames, state) / STATE_UNIT
-        own_change = torch.einsum("bpij,bpj->bpi", self.frames, change) / CHANGE_UNIT
-        around = (self.kernels @ torch.cat([left[..., None], state], dim=-1)).reshape(b, MOMENTS, p, 4)
-        lefts = around[..., :1].transpose(1, 2) / DEPTH_UNIT
-        states = torch.einsum("bpij,bmpj->bpmi", self.frames, around[..., 1:]) / STATE_UNIT
-        gathered = [self._gathered[:, step], lefts, self._gathered_left[:, step], states]
-        parts = [self._own[:, step], left[..., None] / DEPTH_UNIT, self._felt_motion[:, step], own_state, own_change,
+            near = torch.relu(near - (self._normal[:, step] * state).sum(-1) + self._out[:, step])
+        return near
+
+    def first_lag(self, ahead: Tensor) -> Tensor:
+        """The lag (b, p, 3) [m] before the window, of skin that is `ahead` (b, p, 3) [m] of the true one."""
+        return torch.where(self._touched, self._lag - ahead, 0.0)
+
+    def lead(self, step: int, near: Tensor, lag: Tensor) -> Tensor:
+        """As `lag.lead`: the lag (b, p, 3) [m] with the motion of the hand, where it touches."""
+        lag = torch.where(near[..., None] >= float(TOUCHING), lag + self._motion[:, step], 0.0)
+        length = (lag.square().sum(-1, keepdim=True) + 1e-12).sqrt()
+        return lag * (float(LONGEST) / length).clamp(max=1)
+
+    def follow(self, near: Tensor, change: Tensor, lag: Tensor) -> Tensor:
+        """As `lag.follow`: the lag (b, p, 3) [m] after the skin has moved by `change` (b, p, 3) [m]."""
+        return torch.where(near[..., None] >= float(TOUCHING), lag - change, 0.0)
+
+    def features(self, step: int, near: Tensor, lag: Tensor, state: Tensor, change: Tensor) -> Tensor:
+        """(b, p, COUNT) of a step; near: (b, p), lag: (b, p, 3) as `lead` leaves it, state, change: (b, p, 3) in the
+        cranium's frame [m]."""
+        b, p, _ = state.shape
+        inside = torch.relu(near - MARGIN)[..., None] * self._normal[:, step]
+        around = (self.kernels @ torch.cat([near[..., None], inside, lag, state], dim=-1)).reshape(b, MOMENTS, p, 10)
+        vectors = around[..., 1:].reshape(b, MOMENTS, p, 3, 3)
+        vectors = torch.einsum("bpij,bmpvj->bpmvi", self.frames, vectors) / self._units
+        gathered = [self._gathered[:, step], around[..., :1].transpose(1, 2) / DEPTH_UNIT, vectors.flatten(3)]
+        own = torch.einsum("bpij,bpvj->bpvi", self.frames, torch.stack([inside, lag, state, change], dim=2))
+        parts = [self._own[:, step], near[..., None] / DEPTH_UNIT, own[:, :, 0] / CHANGE_UNIT, self._turned[:, step],
+                 own[:, :, 1] / MOTION_UNIT, own[:, :, 2] / STATE_UNIT, own[:, :, 3] / CHANGE_UNIT,
                  torch.cat(gathered, dim=-1).reshape(b, p, -1), self.constant]  # fmt: skip
         return torch.cat(parts, dim=-1)
 

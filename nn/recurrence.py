@@ -13,10 +13,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .contact_field import CHANNELS, DEPTH, LEFT_DEPTH, ContactField
+from .contact_field import CHANNELS, DEPTH, NEAR, ContactField
 from .controls import Controls
 from .distance_grid import MARGIN
 from .features import COUNT, GATHERED, MOMENTS, OWN, PRESENT, STATE_UNIT, Features
+from .lag import follow, lead
 from .weights import Weights
 
 # [m] displacements below this are set to zero, in contact too: they are far below any error that shows.
@@ -50,6 +51,7 @@ class Recurrence:
         k = len(controls)
         self._rows = np.zeros((k, COUNT), np.float32)
         self.z, self._change, self._depth = (np.zeros(s, np.float32) for s in ((k, 3), (k, 3), (k,)))
+        self._lag = np.zeros((k, 3), np.float32)
         self._awake = np.zeros(k, np.bool_)
         # Without a history the field is that of the tracked skin.
         self._known = self.z if history else np.zeros((k, 3), np.float32)
@@ -59,12 +61,13 @@ class Recurrence:
         every = np.arange(k, dtype=np.int32)
         self._at_rest = self._pushed(every, np.zeros((k, CHANNELS), np.float32)).copy()
         self._hands_before: NDArray[np.float32] | None = None
+        self._moved_before = np.zeros((k, 3), np.float32)
         self._clear_frames = 0
         self.seconds = 0.0  # that Φ and what surrounds it took in the last step
 
     def reset(self) -> None:
         """Forgets the history: the next step is a first frame."""
-        self.z[:], self._change[:], self._depth[:] = 0, 0, 0
+        self.z[:], self._change[:], self._depth[:], self._lag[:] = 0, 0, 0, 0
         self._hands_before, self._clear_frames = None, 0
 
     def advance(self, hands: NDArray[np.float32], moved: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -72,26 +75,31 @@ class Recurrence:
 
         Returns z (k, 3) [m], which the next step overwrites.
         """
-        before = hands if self._hands_before is None else self._hands_before
-        felt = self.field.compute(hands, before, moved, self._known)
-        self._hands_before = hands
+        if self._hands_before is None:
+            self._hands_before, self._moved_before[:] = hands, moved
+        felt = self.field.compute(hands, self._hands_before, moved, self._moved_before, self._known)
+        self._hands_before, self._moved_before[:] = hands, moved
         self._clear_frames = self._clear_frames + 1 if self.field.nearest > _CLEAR else 0
         field, z = self.field.values, self.z
         started = time.perf_counter()
+        if self._kept is not None:
+            self._lag[:] = 0
+        lead(field, self._lag)
         active = _active(felt, field, z, self._awake, *self._reach)
         if len(active):
             pushed = self._pushed(active, field) - self._at_rest[active]
             clear = self._clear_frames > _CLEAR_SECONDS * self.frame_rate
-            free = clear or not (np.maximum(field[felt, DEPTH], field[felt, LEFT_DEPTH]) > _FELT).any()
+            free = clear or not (np.maximum(field[felt, DEPTH], field[felt, NEAR]) > _FELT).any()
             decay = _LEAST_DECAY ** (24.0 / self.frame_rate) if free else 0.0
             _update(active, pushed, self.controls.frames, self.weights.alpha, self.weights.beta, decay, z, self._change)
+            follow(field, self._change, self._lag)
         self._depth[:] = field[:, DEPTH]
         self.seconds = time.perf_counter() - started
         return z
 
     def _pushed(self, active: NDArray[np.int32], field: NDArray[np.float32]) -> NDArray[np.float32]:
         """Φ of the features of active controls, (m, 3)."""
-        rows = self._features.rows(active, field, self._depth, self.z, self._change, self._rows)
+        rows = self._features.rows(active, field, self._depth, self._lag, self.z, self._change, self._rows)
         if self._kept is not None:
             rows *= self._kept
         np.clip(rows, self.weights.low, self.weights.high, out=rows)
@@ -130,7 +138,7 @@ def _active(felt, field, z, awake, start, index):
     """Controls near a felt hand or near what is deformed, sorted."""
     awake[:] = False
     for c in felt:
-        if max(field[c, DEPTH], field[c, LEFT_DEPTH]) > _FELT:
+        if max(field[c, DEPTH], field[c, NEAR]) > _FELT:
             for e in range(start[c], start[c + 1]):
                 awake[index[e]] = True
     for c in range(len(z)):

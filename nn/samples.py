@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sim.template import Template
-from .contact_field import AREA, CHANNELS, LEFT_AREA, ContactField
+from .contact_field import AREA, CHANNELS, NORMAL, ContactField
 from .controls import Controls, make_controls
 from .distance_grid import DistanceGrid, make_grid
+from .lag import follow, lead
 from .recording import Recording, metres
 
 _DEFORMED = 5e-4  # [m]
@@ -43,12 +44,14 @@ class Motion:
 class Sample:
     """A sequence of f frames at the k controls of `person`. states: (f, k, 3) float32 displacement [m]; fields:
     (f, k, CHANNELS) float16 of the skin as the physics left it in the frame before, depths in mm and motions in mm;
-    touching: (f, k) controls that touch; motion: where free rollouts are wanted."""
+    lags: (f, k, 3) float16 [mm] of the skin at the end of each frame; touching: (f, k) controls that touch;
+    motion: where free rollouts are wanted."""
 
     person: int
     frame_rate: float
     states: NDArray[np.float32]
     fields: NDArray[np.float16]
+    lags: NDArray[np.float16]
     touching: NDArray[np.bool_]
     motion: Motion | None = None
 
@@ -64,14 +67,19 @@ def make_sample(
     field = field_of(person, recording.hands[0])
     moved, states = metres(recording.tracked[:, chosen]), metres(recording.deformation[:, chosen])
     fields = np.zeros((len(recording), len(chosen), CHANNELS), np.float16)
-    rest = np.zeros_like(states[0])
+    lags = np.zeros(states.shape, np.float16)
+    rest, lag = np.zeros_like(states[0]), np.zeros_like(states[0])
     for k in range(len(recording)):
         before = max(k - 1, 0)
         state = states[before] if history and k else rest
-        field.compute(recording.hands[k], recording.hands[before], moved[k], state)
+        field.compute(recording.hands[k], recording.hands[before], moved[k], moved[before], state)
         fields[k] = in_millimetres(field.values)
+        if history:
+            lead(field.values, lag)
+            follow(field.values, states[k] - states[before], lag)
+            lags[k] = 1e3 * lag
     kept = Motion(recording.hands, moved) if motion else None
-    return Sample(number, recording.frame_rate, states, fields, recording.touching[:, chosen], kept)
+    return Sample(number, recording.frame_rate, states, fields, lags, recording.touching[:, chosen], kept)
 
 
 def field_of(person: Person, hands: NDArray[np.float32]) -> ContactField:
@@ -80,9 +88,10 @@ def field_of(person: Person, hands: NDArray[np.float32]) -> ContactField:
 
 
 def in_millimetres(field: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Lengths of a field (…, CHANNELS) in mm, which half precision can hold; areas are shares."""
+    """Lengths of a field (…, CHANNELS) in mm, which half precision can hold; areas and normals are as they are."""
     scale = np.full(CHANNELS, 1e3, np.float32)
-    scale[[AREA, LEFT_AREA]] = 1.0
+    scale[AREA] = 1.0
+    scale[NORMAL : NORMAL + 3] = 1.0
     return field * scale
 
 

@@ -78,7 +78,7 @@ class Batches:
         (b, window, p), and which controls are in the core (b, p)."""
         settings, random = self._settings, self._random
         count = min(max(2, _POINT_STEPS // (window * settings.patch)), _MOST_PATCHES)
-        parts: list[list] = [[] for _ in range(8)]
+        parts: list[list] = [[] for _ in range(9)]
         for _ in range(count):
             sample, first, chosen, core = self._window(random, window)
             kernels, frames, static = self._near[sample.person].patch(torch.from_numpy(chosen))
@@ -88,18 +88,17 @@ class Batches:
             fields = sample.fields[first - 1 : first + window][:, chosen]
             touching = sample.touching[first - 1 : first + window][:, chosen]
             weight = 1.0 + _CONTACT_WEIGHT * touching[1:] + _ONSET_WEIGHT * (touching[1:] != touching[:-1])
-            values = (kernels, frames, static, torch.from_numpy(states), torch.from_numpy(fields.astype(np.float32)))
-            for part, value in zip(parts, values, strict=False):
+            lag, duration = sample.lags[first - 1][chosen], np.float32(1 / (sample.frame_rate * FRAME_UNIT))
+            arrays = (states, fields, lag, weight, core, duration)
+            values = (kernels, frames, static, *(torch.as_tensor(_single(array)) for array in arrays))
+            for part, value in zip(parts, values, strict=True):
                 part.append(value)
-            parts[5].append(torch.from_numpy(weight.astype(np.float32)))
-            parts[6].append(torch.from_numpy(core))
-            parts[7].append(torch.tensor(1 / (sample.frame_rate * FRAME_UNIT), dtype=torch.float32))
-        kernels, frames, static, states, fields, weight, core, duration = (
+        kernels, frames, static, states, fields, lag, weight, core, duration = (
             torch.stack(part).to(settings.device) for part in parts
         )
         # A field is measured from the skin of the frame before.
         true = states[:, 1:-1] if settings.history else None
-        return Surroundings(kernels, frames, static, fields, duration, true), states, weight, core
+        return Surroundings(kernels, frames, static, fields, lag, duration, true), states, weight, core
 
     def _window(self, random, window: int) -> tuple:
         for _ in range(50):
@@ -127,6 +126,11 @@ class Batches:
         return sample, first, chosen, core
 
 
+def _single(array):
+    """In single precision, unless it is of truth values."""
+    return array if array.dtype == bool else array.astype(np.float32)
+
+
 def mirrored(
     kernels: torch.Tensor, frames: torch.Tensor, static: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -152,9 +156,13 @@ def predict(
     before, state = scale * states[:, 0] + noise, scale * states[:, 1] + noise
     result, inside = [], core[:, :, None]
     kept = torch.from_numpy(present_only()).to(states)
+    lag = around.first_lag(state - states[:, 1])
     for step in range(states.shape[1] - 2):
-        change = state - before
-        features = around.features(step, state, change)
+        if not settings.history:
+            lag = torch.zeros_like(lag)
+        near, change = around.near(step, state), state - before
+        lag = around.lead(step, near, lag)
+        features = around.features(step, near, lag, state, change)
         if not settings.history:
             features = features * kept
         pushed = phi(features) - resting
@@ -163,6 +171,7 @@ def predict(
         new = start + moved
         result.append(new)
         before, state = state, torch.where(inside, new, states[:, step + 2])
+        lag = around.follow(near, state - before, lag)
     return torch.stack(result, dim=1)
 
 
@@ -230,7 +239,10 @@ def train(
             group["lr"] = settings.rate * warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * share)))
         around, states, weight, core = batches.draw(window)
         with torch.no_grad():
-            seen = around.features(0, states[:, 1], states[:, 1] - states[:, 0]).reshape(-1, COUNT)
+            now, change = states[:, 1], states[:, 1] - states[:, 0]
+            near = around.near(0, now)
+            lag = around.lead(0, near, around.first_lag(0 * now))
+            seen = around.features(0, near, lag, now, change).reshape(-1, COUNT)
             low = torch.minimum(low, seen.amin(0).cpu())
             high = torch.maximum(high, seen.amax(0).cpu())
         loss = loss_of(predict(phi, around, states, core, alpha, beta, settings), states, weight, core)

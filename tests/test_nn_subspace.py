@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from nephim.nn.contact_field import AREA, DEPTH, LEFT_DEPTH, MOTION, ContactField
+from nephim.nn.contact_field import AREA, DEPTH, MOTION, NEAR, NORMAL, ContactField
 from nephim.nn.controls import STATIC, make_controls
 from nephim.nn.distance_grid import MARGIN, make_grid
 from nephim.sim.template import Template
@@ -63,14 +63,14 @@ def test_kernels_are_means_with_their_first_moments():
 
 def test_without_a_hand_the_field_is_zero(field):
     far = finger_at(-0.1)
-    assert len(field.compute(far, far, still(), still())) == 0
+    assert len(field.compute(far, far, still(), still(), still())) == 0
     assert not field.values.any()
 
 
 def test_the_field_tells_depth_and_motion_of_the_hand(field):
     for depth in (0.0, 0.004):
         hand, before = finger_at(depth), finger_at(depth - 0.002)
-        felt = field.compute(hand, before, still(), still())
+        felt = field.compute(hand, before, still(), still(), still())
         nearest = int(np.linalg.norm(controls().points - [RADIUS, 0, 0], axis=1).argmin())
         assert nearest in felt
         away = np.linalg.norm(controls().points[nearest] - [RADIUS, 0, 0])
@@ -86,9 +86,9 @@ def test_the_field_follows_the_expression(field):
     """Skin and hand moved alike by an expression: the hand lies on the skin as before."""
     hand = finger_at(0.003)
     shift = np.array([0.004, 0.002, -0.003], np.float32)
-    field.compute(hand, hand, still(), still())
+    field.compute(hand, hand, still(), still(), still())
     before = field.values.copy()
-    field.compute(hand + shift, hand + shift, still() + shift, still())
+    field.compute(hand + shift, hand + shift, still() + shift, still() + shift, still())
     assert np.abs(field.values[:, DEPTH] - before[:, DEPTH]).max() < 5e-4
 
 
@@ -96,21 +96,23 @@ def test_the_field_is_that_of_the_skin_as_contact_left_it(field):
     """A finger that has pushed a whole side of the head before it still touches its skin, and no other."""
     hand = finger_at(0.003)
     pushed = still() + np.array([-0.012, 0, 0], np.float32) * (controls().points[:, :1] > 0)
-    field.compute(hand, hand, still(), still())
-    assert np.array_equal(field.values[:, LEFT_DEPTH], field.values[:, DEPTH])
+    field.compute(hand, hand, still(), still(), still())
     before = field.values.copy()
     further = hand + np.array([-0.012, 0, 0], np.float32)
-    field.compute(further, further, still(), pushed.astype(np.float32))
-    assert np.abs(field.values[:, LEFT_DEPTH] - before[:, LEFT_DEPTH]).max() < 5e-4
+    field.compute(further, further, still(), still(), pushed.astype(np.float32))
+    assert before[:, NEAR].max() > MARGIN + 0.001  # a control lies inside the finger
+    assert np.abs(field.values[:, NEAR] - before[:, NEAR]).max() < 5e-4
+    most = before[:, NEAR].argmax()
+    assert field.values[most, NORMAL : NORMAL + 3] == pytest.approx([-1, 0, 0], abs=0.5)
     assert field.values[:, DEPTH].max() > before[:, DEPTH].max() + 0.008  # in the tracked skin
     assert field.nearest < -0.010
 
 
 def test_the_field_does_not_depend_on_what_was_before(field):
-    field.compute(finger_at(0.006, 1.0), finger_at(0.006, 1.0), still(), still())
-    field.compute(finger_at(0.003), finger_at(0.002), still(), still())
+    field.compute(finger_at(0.006, 1.0), finger_at(0.006, 1.0), still(), still(), still())
+    field.compute(finger_at(0.003), finger_at(0.002), still(), still(), still())
     again = ContactField(TEMPLATE, controls(), make_grid(TEMPLATE, controls()), FINGER.vertices, FINGER.triangles)
-    again.compute(finger_at(0.003), finger_at(0.002), still(), still())
+    again.compute(finger_at(0.003), finger_at(0.002), still(), still(), still())
     assert np.array_equal(field.values, again.values)
 
 
