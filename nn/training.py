@@ -88,8 +88,8 @@ class Batches:
             fields = sample.fields[first - 1 : first + window][:, chosen]
             touching = sample.touching[first - 1 : first + window][:, chosen]
             weight = 1.0 + _CONTACT_WEIGHT * touching[1:] + _ONSET_WEIGHT * (touching[1:] != touching[:-1])
-            lag, duration = sample.lags[first - 1][chosen], np.float32(1 / (sample.frame_rate * FRAME_UNIT))
-            arrays = (states, fields, lag, weight, core, duration)
+            length = np.array(1 / (sample.frame_rate * FRAME_UNIT))
+            arrays = (states, fields, sample.lags[first - 1][chosen], weight, core, length)
             values = (kernels, frames, static, *(torch.as_tensor(_single(array)) for array in arrays))
             for part, value in zip(parts, values, strict=True):
                 part.append(value)
@@ -239,10 +239,10 @@ def train(
             group["lr"] = settings.rate * warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * share)))
         around, states, weight, core = batches.draw(window)
         with torch.no_grad():
-            now, change = states[:, 1], states[:, 1] - states[:, 0]
-            near = around.near(0, now)
-            lag = around.lead(0, near, around.first_lag(0 * now))
-            seen = around.features(0, near, lag, now, change).reshape(-1, COUNT)
+            begin, change = states[:, 1], states[:, 1] - states[:, 0]
+            near = around.near(0, begin)
+            lag = around.lead(0, near, around.first_lag(torch.zeros_like(begin)))
+            seen = around.features(0, near, lag, begin, change).reshape(-1, COUNT)
             low = torch.minimum(low, seen.amin(0).cpu())
             high = torch.maximum(high, seen.amax(0).cpu())
         loss = loss_of(predict(phi, around, states, core, alpha, beta, settings), states, weight, core)
