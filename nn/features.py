@@ -35,6 +35,8 @@ class Features:
             np.ascontiguousarray(controls.frames, np.float32),
         )  # fmt: skip
         duration = np.full((len(controls), 1), 1 / (frame_rate * FRAME_UNIT))
+        self._packed = np.zeros((len(controls), GATHERED), np.float32)
+        self._told = np.zeros(len(controls), np.bool_)
         self._constant = np.concatenate([controls.static, duration], axis=1).astype(np.float32)
 
     def rows(
@@ -53,13 +55,17 @@ class Features:
         (k, 3) as `lag.lead` leaves it [m]; state, change: (k, 3) displacement and its last change in the cranium's
         frame [m].
         """
-        _gather(active, field, depth_before, lag, state, change, self._constant, *self._arguments, out)
+        _pack(field, lag, state, self._packed, self._told)
+        _gather(
+            active, field, depth_before, lag, state, change, self._packed, self._told, self._constant,
+            *self._arguments, out,
+        )  # fmt: skip
         return out[: len(active)]
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
 def _gather(
-    active, field, depth_before, lag, state, change, constant,
+    active, field, depth_before, lag, state, change, packed, told, constant,
     start1, index1, moments1, start2, index2, moments2, frames, out,
 ):  # fmt: skip
     sums = np.empty((MOMENTS, GATHERED), np.float32)
@@ -88,9 +94,11 @@ def _gather(
             x[17 + a] = c / CHANGE_UNIT
         sums[:] = 0.0
         for e in range(start1[i], start1[i + 1]):
-            _add(sums, 0, moments1[e], field[index1[e]], lag[index1[e]], state[index1[e]])
+            if told[index1[e]]:
+                _add(sums, 0, moments1[e], packed[index1[e]])
         for e in range(start2[i], start2[i + 1]):
-            _add(sums, 3, moments2[e], field[index2[e]], lag[index2[e]], state[index2[e]])
+            if told[index2[e]]:
+                _add(sums, 3, moments2[e], packed[index2[e]])
         o = OWN
         for k in range(MOMENTS):
             x[o] = sums[k, 0] / DEPTH_UNIT
@@ -111,20 +119,27 @@ def _gather(
 
 
 @njit(cache=True, fastmath=True, error_model="numpy", inline="always")
-def _add(sums, first, moment, field, lag, state):
-    if field[2] == 0.0 and field[3] == 0.0 and state[0] == 0.0 and state[1] == 0.0 and state[2] == 0.0:
-        return
-    inside = max(field[3] - MARGIN, np.float32(0))
+def _add(sums, first, moment, values):
     for k in range(3):
         w = moment[k]
-        sums[first + k, 0] += w * field[0]
-        sums[first + k, 1] += w * field[2]
-        sums[first + k, 2] += w * field[3]
+        for g in range(GATHERED):  # side by side in memory: one vector instruction takes several
+            sums[first + k, g] += w * values[g]
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def _pack(field, lag, state, packed, told):
+    """What a control tells those around it, (k, GATHERED), and whether it has anything to tell."""
+    for i in range(len(field)):
+        told[i] = field[i, 2] != 0 or field[i, 3] != 0 or state[i, 0] != 0 or state[i, 1] != 0 or state[i, 2] != 0
+        if not told[i]:
+            continue
+        inside = max(field[i, 3] - MARGIN, np.float32(0))
+        packed[i, 0], packed[i, 1], packed[i, 2] = field[i, 0], field[i, 2], field[i, 3]
         for d in range(3):
-            sums[first + k, 3 + d] += w * inside * field[4 + d]
-            sums[first + k, 6 + d] += w * lag[d]
-            sums[first + k, 9 + d] += w * state[d]
+            packed[i, 3 + d] = inside * field[i, 4 + d]
+            packed[i, 6 + d] = lag[i, d]
+            packed[i, 9 + d] = state[i, d]
 
 
-# `_gather` counts on this order.
+# `_gather` and `_pack` count on this order.
 assert (DEPTH, MEAN, AREA, NEAR, NORMAL, MOTION, CHANNELS) == (0, 1, 2, 3, 4, 7, 10)

@@ -55,10 +55,9 @@ class Network:
         self.field = ContactField(template, self.controls, grid, self.hands.vertices, self.hands.triangles)
         self._recurrence = Recurrence(self.controls, self.field, weights, frame_rate, phi)
         self._tracking = HeadTracking(template)
-        self._at_controls = template.refinement[self.controls.vertices].tocsc()
-        self._head_used = np.unique(self._at_controls.tocoo().col)
-        self._at_controls = self._at_controls[:, self._head_used].tocsr().astype(np.float32)
-        self._head_rest = template.head_vertices[self._head_used]
+        at = template.refinement.tocsr()[self.controls.vertices]
+        self._at_controls = (at.indptr, at.indices, at.data.astype(np.float64), at @ template.head_vertices)
+        self._moved = np.zeros((len(self.controls), 3), np.float32)
         refinement, decode = template.refinement.tocsr(), self.controls.decode.tocsc()
         # The character's own vertices come first and are kept as they are.
         self._refine = (np.arange(_unrefined(refinement), template.n_skin), refinement.indptr, refinement.indices,
@@ -82,10 +81,9 @@ class Network:
         hands = self.hands.read(frame)
         cranium = frame.cranium if frame.cranium is not None else self._tracking.pose(frame).cranium
         back = rigid.inverse(cranium)
-        hands = (hands @ back[:3, :3].T + back[:3, 3]).astype(np.float32)
-        head = frame.head[self._head_used].astype(np.float64) @ back[:3, :3].T + back[:3, 3]
-        moved = self._at_controls @ (head - self._head_rest).astype(np.float32)
-        z = self._recurrence.advance(hands, moved)
+        hands = _turned(hands, back)
+        _tracked(*self._at_controls, frame.head, back, self._moved)
+        z = self._recurrence.advance(hands, self._moved)
         encoded = time.perf_counter()
         skin, tracked = _deform(
             *self._refine, *self._decode, np.ascontiguousarray(frame.head, np.float32), z,
@@ -137,6 +135,33 @@ def _unrefined(refinement: csr_matrix) -> int:
     same = np.zeros(len(single), bool)
     same[rows] = (refinement.indices[entries] == rows) & (refinement.data[entries] == 1.0)
     return len(same) if same.all() else int(np.argmin(same))
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def _turned(points, transform):
+    """Points (n, 3) [m] in another frame, in single precision."""
+    result = np.empty((len(points), 3), np.float32)
+    for v in range(len(points)):
+        for d in range(3):
+            result[v, d] = (
+                transform[d, 0] * points[v, 0] + transform[d, 1] * points[v, 1] + transform[d, 2] * points[v, 2]
+            ) + transform[d, 3]
+    return result
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def _tracked(start, index, weight, rest, head, back, moved):
+    """How far the tracked head (n, 3) has moved the skin at the controls, in the cranium's frame, to `moved` (k, 3)."""
+    for c in range(len(moved)):
+        x, y, z, total = 0.0, 0.0, 0.0, 0.0
+        for e in range(start[c], start[c + 1]):
+            w, v = weight[e], index[e]
+            x += w * head[v, 0]
+            y += w * head[v, 1]
+            z += w * head[v, 2]
+            total += w
+        for d in range(3):
+            moved[c, d] = back[d, 0] * x + back[d, 1] * y + back[d, 2] * z + back[d, 3] * total - rest[c, d]
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
