@@ -23,9 +23,9 @@ from .distance_grid import CELL, MARGIN, DistanceGrid
 # frame (x, y, z in the cranium's frame). Depths count from MARGIN outside, so that 0 means that there is no hand.
 DEPTH, MEAN, AREA, NEAR, NORMAL, MOTION = 0, 1, 2, 3, 4, 7
 CHANNELS = 10
-_REACH = 0.013  # [m] along the skin from a hand vertex to the controls that feel it
-_WIDTH = 0.005  # [m] of the Gaussian they feel it with
-_BLEND = 0.004  # [m] of the Gaussian that the skin's displacement at a hand vertex is averaged with
+# Weights fall with distance r as (1 − r²/R²)³, near to a Gaussian of width R/√6 and cheaper.
+_REACH = 0.013  # [m] from a hand vertex to the controls that feel it
+_BLEND = 0.010  # [m] around a hand vertex in which the skin's displacement is averaged for it
 _ROUNDS = 2  # of looking up displacement and place in turn
 _PLANE = 5e-3  # [m] around a hand vertex in which its tangent plane stands for the hand
 _FOLLOWED = 4e-3  # [m] of displacement from which on skin is looked for beyond the margin
@@ -53,7 +53,9 @@ class ContactField:
         self.nearest = np.inf  # [m] of a hand vertex to the tracked skin, negative inside, infinite beyond the margin
         self._total = np.zeros((len(controls), 3), np.float32)
         self._triangles = np.ascontiguousarray(triangles, np.int32)
-        self._normals = np.zeros((len(rest), 3), np.float32)
+        corners = self._triangles.ravel()
+        self._around_start = np.concatenate([[0], np.cumsum(np.bincount(corners, minlength=len(rest)))])
+        self._around = (np.argsort(corners, kind="stable") // 3).astype(np.int32)
         self._closest = np.zeros(len(controls), np.float32)
         self._vertex = np.full(len(controls), -1, np.int32)
 
@@ -67,13 +69,26 @@ class ContactField:
         contact added to it until the last frame.
         """
         np.add(moved, state, out=self._total)
-        _vertex_normals(hands, self._triangles, self._normals)
         self._count, self.nearest = _splat(
-            hands, before, self._normals, moved, moved_before, self._total, self._low, self._grid.distance,
-            self._grid.control, self._start, self._index, self._area, self._points, self.values, self._closest,
-            self._vertex, self._touched, self._count,
+            hands, before, self._triangles, self._around_start, self._around, moved, moved_before, self._total,
+            self._low, self._grid.distance, self._grid.control, self._start, self._index, self._area, self._points,
+            self.values, self._closest, self._vertex, self._touched, self._count,
         )  # fmt: skip
         return self._touched[: self._count]
+
+
+@njit(cache=True, fastmath=True, error_model="numpy", inline="always")
+def _control(q, low, control):
+    """Control nearest to a place (3,) [m], −1 far away."""
+    scale = np.float32(1 / CELL)
+    x, y, z = (q[0] - low[0]) * scale, (q[1] - low[1]) * scale, (q[2] - low[2]) * scale
+    half = np.float32(0.5)
+    if not (x >= 0 and y >= 0 and z >= 0):
+        return np.int16(-1)
+    i, j, k = int(x + half), int(y + half), int(z + half)
+    if i >= control.shape[0] or j >= control.shape[1] or k >= control.shape[2]:
+        return np.int16(-1)
+    return control[i, j, k]
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
@@ -117,9 +132,8 @@ def _displacement(near, foot, total, start, index, points, out):
     for e in range(start[near], start[near + 1]):
         c = index[e]
         r = (points[c, 0] - foot[0]) ** 2 + (points[c, 1] - foot[1]) ** 2 + (points[c, 2] - foot[2]) ** 2
-        if r > np.float32(9 * _BLEND * _BLEND):
-            continue
-        w = np.exp(r * np.float32(-0.5 / (_BLEND * _BLEND)))
+        w = max(np.float32(1) - r * np.float32(1 / (_BLEND * _BLEND)), np.float32(0))
+        w = w * w * w
         weight += w
         for d in range(3):
             out[d] += w * total[c, d]
@@ -127,25 +141,25 @@ def _displacement(near, foot, total, start, index, points, out):
         out[d] /= weight
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
-def _vertex_normals(points, triangles, out):
-    """Area-weighted outward normals (n, 3), not of unit length."""
+@njit(cache=True, fastmath=True, error_model="numpy", inline="always")
+def _normal(v, points, triangles, start, around, out):
+    """Unit outward normal (3,) at a vertex, weighted by the areas of the triangles around it."""
     out[:] = 0.0
-    for t in range(len(triangles)):
+    for e in range(start[v], start[v + 1]):
+        t = around[e]
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
         vx, vy, vz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        for v in (a, b, c):
-            out[v, 0] += nx
-            out[v, 1] += ny
-            out[v, 2] += nz
+        out[0] += uy * vz - uz * vy
+        out[1] += uz * vx - ux * vz
+        out[2] += ux * vy - uy * vx
+    out /= np.sqrt(out[0] ** 2 + out[1] ** 2 + out[2] ** 2) + np.float32(1e-20)
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
 def _splat(
-    hands, before, normals, moved, moved_before, total, low, distance, control, start, index, area, points, values,
-    closest, vertex, touched, count,
+    hands, before, triangles, around_start, around, moved, moved_before, total, low, distance, control, start, index,
+    area, points, values, closest, vertex, touched, count,
 ):  # fmt: skip
     for t in range(count):
         vertex[touched[t]] = -1
@@ -157,7 +171,7 @@ def _splat(
     for v in range(len(hands)):
         for d in range(3):
             q[d] = hands[v, d]
-        near, value = _look_up(q, low, distance, control, foot)
+        near = _control(q, low, control)
         if near < 0:
             continue
         # Where expression and jaw have moved the skin, the hand is looked up where it would be on the neutral skin.
@@ -172,7 +186,10 @@ def _splat(
             for e in range(start[near], start[near + 1]):
                 c = index[e]
                 r = (points[c, 0] - foot[0]) ** 2 + (points[c, 1] - foot[1]) ** 2 + (points[c, 2] - foot[2]) ** 2
-                w = np.exp(r * np.float32(-0.5 / (_WIDTH * _WIDTH)))
+                w = np.float32(1) - r * np.float32(1 / (_REACH * _REACH))
+                if w <= 0.0:
+                    continue
+                w = w * w * w
                 if values[c, AREA] == 0.0 and vertex[c] < 0:
                     touched[count] = c
                     count += 1
@@ -213,16 +230,16 @@ def _splat(
         v = vertex[c]
         if v < 0:
             continue
-        length = np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2) + np.float32(1e-20)
+        _normal(v, hands, triangles, around_start, around, shift)
         out = np.float32(0.0)
         for d in range(3):
-            out += normals[v, d] / length * (points[c, d] + total[c, d] - hands[v, d])
+            out += shift[d] * (points[c, d] + total[c, d] - hands[v, d])
         aside = np.sqrt(max(closest[c] - out * out, np.float32(0.0)))
         depth = MARGIN - out - max(aside - np.float32(_PLANE), np.float32(0.0))
         if depth <= 0.0:
             continue
         values[c, NEAR] = depth
         for d in range(3):
-            values[c, NORMAL + d] = normals[v, d] / length
+            values[c, NORMAL + d] = shift[d]
             values[c, MOTION + d] = hands[v, d] - before[v, d] - moved[c, d] + moved_before[c, d]
     return count, nearest

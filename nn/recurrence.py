@@ -102,7 +102,7 @@ class Recurrence:
         rows = self._features.rows(active, field, self._depth, self._lag, self.z, self._change, self._rows)
         if self._kept is not None:
             rows *= self._kept
-        np.clip(rows, self.weights.low, self.weights.high, out=rows)
+        _clip(rows, self.weights.low, self.weights.high)
         return self._phi(rows)
 
 
@@ -131,6 +131,14 @@ def present_only() -> NDArray[np.float32]:
     for m in range(MOMENTS):
         kept[OWN + m * GATHERED + GATHERED - 3 : OWN + (m + 1) * GATHERED] = 0
     return kept
+
+
+@njit(cache=True, error_model="numpy")
+def _clip(rows, low, high):
+    for row in range(len(rows)):
+        x = rows[row]
+        for d in range(len(low)):
+            x[d] = min(max(x[d], low[d]), high[d])
 
 
 @njit(cache=True)

@@ -9,6 +9,7 @@ import json
 import time
 import zipfile
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ _RANGE_ROOM = 0.1  # features may leave the range seen in training by this share
 _SETTLED = 32
 _DIVERGED = 3.0  # times the best rollout error at which a training has failed
 _CLIP_NORM = 1.0
+_MEMORY = 500  # steps over which the weights are averaged: what is judged and kept is the average
+_WEIGHT_DECAY = 5e-2
 _LONGEST_STEP = 5.0  # [s] a step counts as at most this long: a machine that was asleep did not train
 
 
@@ -204,14 +207,15 @@ def train(
     phi = Phi(settings.hidden, settings.depth).to(settings.device)
     if start is not None:
         phi.read(start.layers, start.skip)
-    optimiser = torch.optim.Adam(phi.parameters(), lr=settings.rate)
+    average = deepcopy(phi)
+    optimiser = torch.optim.AdamW(phi.parameters(), lr=settings.rate, weight_decay=_WEIGHT_DECAY)
     batches = Batches(people, samples, settings)
     low = torch.full((COUNT,), np.inf)
     high = torch.full((COUNT,), -np.inf)
     if start is not None:
         low, high = torch.from_numpy(start.low.copy()), torch.from_numpy(start.high.copy())
     spent, best, curve = 0.0, None, []
-    resumed = _read_checkpoint(checkpoint, settings, phi, optimiser)
+    resumed = _read_checkpoint(checkpoint, settings, phi, average, optimiser)
     if resumed is not None:
         spent, low, high, curve, best = resumed
     none = np.zeros(0, np.float32)
@@ -223,10 +227,10 @@ def train(
             "low": (low - room).numpy().astype(np.float32),
             "high": (high + room).numpy().astype(np.float32),
         }
-        return replace(template, **phi.arrays(), **limits)
+        return replace(template, **average.arrays(), **limits)
 
     lowest = min((row[3] for row in curve), default=np.inf)
-    since, notes, losses, before = 0, [], [], time.monotonic()
+    since, steps, notes, losses, before = 0, _steps(optimiser), [], [], time.monotonic()
     total = 60 * settings.minutes
     longest = min(len(sample) for sample in samples) - 2
     next_look = (len(curve) + 1) * total / settings.evaluations
@@ -251,6 +255,8 @@ def train(
         norm = torch.nn.utils.clip_grad_norm_(phi.parameters(), _CLIP_NORM)
         if torch.isfinite(norm):
             optimiser.step()
+            steps += 1
+            follow(average, phi, 1 / min(steps, _MEMORY))
         losses.append(float(loss.detach()))
         now = time.monotonic()
         spent, before = spent + min(now - before, _LONGEST_STEP), now
@@ -266,7 +272,7 @@ def train(
                 best, lowest, since = weights, error, 0
             elif window >= _SETTLED:
                 since += 1
-            _write_checkpoint(checkpoint, settings, phi, optimiser, spent, low, high, curve, best)
+            _write_checkpoint(checkpoint, settings, phi, average, optimiser, spent, low, high, curve, best)
             if not np.isfinite(error) or (error > _DIVERGED * lowest and window >= _SETTLED):
                 notes.append(f"The training diverged after {spent / 60:.1f} minutes; the best state before is kept.")
                 break
@@ -279,10 +285,23 @@ def train(
     return Trained(best, curve, tuple(notes))
 
 
-def _write_checkpoint(path, settings, phi, optimiser, spent, low, high, curve, best) -> None:
+def follow(average: Phi, phi: Phi, share: float) -> None:
+    """Moves the averaged weights by `share` of the way to the present ones."""
+    with torch.no_grad():
+        for old, new in zip(average.parameters(), phi.parameters(), strict=True):
+            old.lerp_(new, share)
+
+
+def _steps(optimiser: torch.optim.Optimizer) -> int:
+    """How many steps it has made."""
+    return max((int(state["step"]) for state in optimiser.state.values()), default=0)
+
+
+def _write_checkpoint(path, settings, phi, average, optimiser, spent, low, high, curve, best) -> None:
     if path is None:
         return
     arrays = {f"phi.{k}": v.detach().cpu().numpy() for k, v in phi.state_dict().items()}
+    arrays |= {f"average.{k}": v.detach().cpu().numpy() for k, v in average.state_dict().items()}
     for k, p in enumerate(phi.parameters()):
         state = optimiser.state[p]
         for name in ("exp_avg", "exp_avg_sq", "step"):
@@ -295,7 +314,7 @@ def _write_checkpoint(path, settings, phi, optimiser, spent, low, high, curve, b
         np.savez(stream, note=text, low=low.numpy(), high=high.numpy(), **arrays)
 
 
-def _read_checkpoint(path, settings, phi, optimiser):
+def _read_checkpoint(path, settings, phi, average, optimiser):
     """Spent seconds, ranges, curve and best weights of an interrupted training with the same settings, or None."""
     if path is None or not path.is_file():
         return None
@@ -304,7 +323,9 @@ def _read_checkpoint(path, settings, phi, optimiser):
             note = json.loads(stored["note"].tobytes().decode())
             if note["settings"] != asdict(settings):
                 return None
-            phi.load_state_dict({k[4:]: torch.from_numpy(stored[k]) for k in stored.files if k.startswith("phi.")})
+            for name, module in (("phi.", phi), ("average.", average)):
+                mine = [k for k in stored.files if k.startswith(name)]
+                module.load_state_dict({k[len(name) :]: torch.from_numpy(stored[k]) for k in mine})
             for k, p in enumerate(phi.parameters()):
                 optimiser.state[p] = {
                     name: torch.from_numpy(stored[f"adam.{k}.{name}"]) for name in ("exp_avg", "exp_avg_sq", "step")

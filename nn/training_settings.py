@@ -10,7 +10,7 @@ class TrainSettings:
     one before it stops; history=False leaves out the state (for comparison)."""
 
     minutes: float = 20.0
-    hidden: int = 96
+    hidden: int = 64
     depth: int = 2
     patch: int = 128
     rate: float = 2e-3

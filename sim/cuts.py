@@ -5,6 +5,7 @@ A hand that jumps was not moved there, so it swept nothing on its way; a hand sh
 """
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from . import rigid
@@ -23,10 +24,16 @@ def shrunk(hand: NDArray, head: NDArray) -> bool:
     return bool(_size(hand) < _LEAST_SIZE * _size(head))
 
 
-def _size(points: NDArray) -> float:
-    """Diagonal of the bounding box [m]; transposed, because numpy reduces long rows fast and short ones slowly."""
-    some = points[:: max(1, len(points) // _ENOUGH)]
-    return float(np.linalg.norm(np.ptp(np.ascontiguousarray(some.T), axis=1)))
+@njit(cache=True, error_model="numpy")
+def _size(points):
+    """Diagonal of the bounding box of some of the points (n, 3) [m]."""
+    square = 0.0
+    for d in range(3):
+        low, high = points[0, d], points[0, d]
+        for v in range(0, len(points), max(1, len(points) // _ENOUGH)):
+            low, high = min(low, points[v, d]), max(high, points[v, d])
+        square += (high - low) ** 2
+    return np.sqrt(square)
 
 
 def jumped_hands(before: TrackedFrame | None, after: TrackedFrame, duration: float) -> NDArray[np.bool_]:
