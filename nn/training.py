@@ -9,13 +9,13 @@ import json
 import time
 import zipfile
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from ..errors import CacheError, SimulationError
 from ..files import atomic_write
@@ -207,7 +207,7 @@ def train(
     phi = Phi(settings.hidden, settings.depth).to(settings.device)
     if start is not None:
         phi.read(start.layers, start.skip)
-    average = deepcopy(phi)
+    average = AveragedModel(phi, avg_fn=lambda old, new, count: old + (new - old) / min(int(count) + 1, _MEMORY))
     optimiser = torch.optim.AdamW(phi.parameters(), lr=settings.rate, weight_decay=_WEIGHT_DECAY)
     batches = Batches(people, samples, settings)
     low = torch.full((COUNT,), np.inf)
@@ -227,10 +227,10 @@ def train(
             "low": (low - room).numpy().astype(np.float32),
             "high": (high + room).numpy().astype(np.float32),
         }
-        return replace(template, **average.arrays(), **limits)
+        return replace(template, **cast(Phi, average.module).arrays(), **limits)
 
     lowest = min((row[3] for row in curve), default=np.inf)
-    since, steps, notes, losses, before = 0, _steps(optimiser), [], [], time.monotonic()
+    since, notes, losses, before = 0, [], [], time.monotonic()
     total = 60 * settings.minutes
     longest = min(len(sample) for sample in samples) - 2
     next_look = (len(curve) + 1) * total / settings.evaluations
@@ -255,8 +255,7 @@ def train(
         norm = torch.nn.utils.clip_grad_norm_(phi.parameters(), _CLIP_NORM)
         if torch.isfinite(norm):
             optimiser.step()
-            steps += 1
-            follow(average, phi, 1 / min(steps, _MEMORY))
+            average.update_parameters(phi)
         losses.append(float(loss.detach()))
         now = time.monotonic()
         spent, before = spent + min(now - before, _LONGEST_STEP), now
@@ -283,18 +282,6 @@ def train(
         raise SimulationError("The training never found a usable network.", advice="Train longer or record more.")
     yield Progress("training", 1.0, f"rollout {lowest:.2f} mm")
     return Trained(best, curve, tuple(notes))
-
-
-def follow(average: Phi, phi: Phi, share: float) -> None:
-    """Moves the averaged weights by `share` of the way to the present ones."""
-    with torch.no_grad():
-        for old, new in zip(average.parameters(), phi.parameters(), strict=True):
-            old.lerp_(new, share)
-
-
-def _steps(optimiser: torch.optim.Optimizer) -> int:
-    """How many steps it has made."""
-    return max((int(state["step"]) for state in optimiser.state.values()), default=0)
 
 
 def _write_checkpoint(path, settings, phi, average, optimiser, spent, low, high, curve, best) -> None:
