@@ -12,8 +12,8 @@ OTHER = "other"
 # Files of sim/ by stage; what is not named here is "other": tracking, the undisturbed volume, the step itself.
 _STAGES = {
     "contact": ("clearance", "complementarity", "contact", "distance", "facing", "hands", "pinch", "pseudonormals"),
-    "local": ("anderson", "elasticity", "local_step", "membrane", "sparse", "tet_blocks", "untangle"),
-    "solve": ("system",),
+    "local": ("anderson", "awake", "elasticity", "local_step", "membrane", "sparse", "tet_blocks", "untangle"),
+    "solve": ("dissection", "multifrontal", "system"),
 }
 _STAGE_OF = {f"{name}.py": stage for stage, names in _STAGES.items() for name in names}
 
@@ -23,8 +23,8 @@ Function = tuple[str, int, str]  # file, line, name
 def files(profile: cProfile.Profile) -> dict[str, float]:
     """Time [s] spent in each file of sim/, and in "other".
 
-    Compiled functions count where they are written. Code from elsewhere (numpy, scipy, cholespy) counts where it was
-    called from, however deep; several callers share it as they share its time.
+    Compiled functions count where they are written. Code from elsewhere (numpy, scipy) counts where it was called
+    from, however deep; several callers share it as they share its time.
     """
     # function -> (primitive calls, calls, own time, cumulative time, callers -> the same four numbers)
     stats: dict[Function, tuple] = pstats.Stats(profile).stats  # type: ignore[attr-defined]

@@ -9,13 +9,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from .awake import Awake
 from .elasticity import LEAST_DETERMINANT
 from .membrane import triangle_forces
 from .settings import PhysicsSettings
 from .system import ElasticSystem
 from .tet_blocks import (
+    LANES,
     add_parts,
-    find_displaced,
     make_blocks,
     pose,
     restart,
@@ -39,7 +40,7 @@ class LocalStep:
         self._volume = np.full((n, 3), np.nan)
         self._tracked: tuple[NDArray, NDArray] | None = None  # F_tra and det F_tra, once asked for
         self.ratios = np.ones(t, np.float32)  # det F / det F_tra as `untangle` left it
-        self._displaced, self._skin_displaced = np.zeros(n, np.bool_), np.zeros(n_skin, np.bool_)
+        self._awake, self._skin_awake = Awake(self._tets, n, LANES), Awake(self._triangles, n_skin)
         self._parts = numba.get_num_threads()
         self._sums, self._skin_sums = np.zeros((self._parts, n, 3)), np.zeros((self._parts, n_skin, 3))
         self._skin_sum = np.zeros((n_skin, 3))
@@ -61,14 +62,11 @@ class LocalStep:
         tracked: (n_skin, 3) undisturbed skin, skin_u: (n_skin, 3) its displacement [m].
         """
         system = self.system
-        find_displaced(u, self._displaced)
         tolerance = np.float32(self.settings.volume_tolerance)
-        tet_forces(u, self._displaced, self._tets, self._blocks, tolerance, self._sums)
-        find_displaced(skin_u, self._skin_displaced)
-        triangle_forces(
-            tracked, skin_u, self._skin_displaced, self._triangles, system.skin_gradients, system.w_skin,
-            self._skin_sums,
-        )  # fmt: skip
+        awake = self._awake.find(u)
+        tet_forces(u, self._awake.displaced, awake, self._tets, self._blocks, tolerance, self._sums)
+        awake = self._skin_awake.find(skin_u)
+        triangle_forces(tracked, skin_u, awake, self._triangles, system.skin_gradients, system.w_skin, self._skin_sums)
         add_parts(self._sums, system.free, out)
         np.sum(self._skin_sums, axis=0, out=self._skin_sum)
         system.from_skin.add(self._skin_sum, out)
@@ -92,8 +90,8 @@ class LocalStep:
         return True
 
     def _find_ratios(self, u: NDArray) -> None:
-        find_displaced(u, self._displaced)
-        volume_ratios(u, self._displaced, self._tets, self._blocks, self._parts, self.ratios)
+        awake = self._awake.find(u)
+        volume_ratios(u, self._awake.displaced, awake, self._tets, self._blocks, self._parts, self.ratios)
 
     def flattened(self) -> int:
         """How many tetrahedra the tracked motion itself flattened."""

@@ -55,22 +55,21 @@ def _limited(stretch):
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def triangle_forces(p, u, displaced, triangles, gradients, weights, out):
+def triangle_forces(p, u, awake, triangles, gradients, weights, out):
     """Right-hand side of the global step: what triangles ask of their corners, as parts of a sum, out (q, n, 3) [N].
 
-    Parts as in `elasticity.tet_forces`.
+    Parts as in `tet_blocks.tet_forces`.
 
-    p: (n, 3) tracked positions, u: (n, 3) displacement [m], displaced: (n,) where it is not at rest; gradients of the
-    rest skin; weights = w_skin area (m,) [N m]. The projection is measured against the tracked triangle, whose own
-    deformation G_tra is undone first.
+    p: (n, 3) tracked positions, u: (n, 3) displacement [m], awake: rows of the triangles with a displaced corner;
+    gradients of the rest skin; weights = w_skin area (m,) [N m]. The projection is measured against the tracked
+    triangle, whose own deformation G_tra is undone first.
     """
     parts = out.shape[0]
     for part in prange(parts):
         for v in range(out.shape[1]):
             out[part, v, 0] = out[part, v, 1] = out[part, v, 2] = 0.0
-        for t in range(part, triangles.shape[0], parts):
-            if not (displaced[triangles[t, 0]] or displaced[triangles[t, 1]] or displaced[triangles[t, 2]]):
-                continue
+        for k in range(part, awake.shape[0], parts):
+            t = awake[k]
             x, y = _in_plane(p, triangles, gradients, t)
             dx, dy = _in_plane(u, triangles, gradients, t)
             # Relative deformation seen in the tracked plane: T upper triangular with G_tra = Q T (Gram-Schmidt).

@@ -30,6 +30,7 @@ _FADING = 5e-4  # [m] without contact, what is left of a deformation below this 
 # [m] largest change of an iteration at which a substep is done, with contacts and without: what relaxes freely moves
 # slowly.
 _CONVERGED, _CONVERGED_FREE = 3e-5, 2e-6
+_STILL = 5e-7  # [m] tissue without load whose surroundings move less is left where it was
 _MAX_TARGET_STEP = 0.003  # [m] a contact moves the skin at most so far in one substep, so that nothing ever pops
 _MAX_CHANGE = 0.006  # [m] largest change of a displacement in a substep
 # Skin that a hand holds or pushes moves at most so many times as far as the hand in a frame, and this [m] more: where a
@@ -232,7 +233,7 @@ class Physics:
             self._b *= 1 - theta
             if problem is not None:
                 self._b += problem.load()
-            system.factor.solve(self._b, self._x)
+            system.factor.solve(self._b, self._x, _STILL)
             self._x += theta * before
             if problem is not None:
                 self._x += problem.correct(self._x)

@@ -2,7 +2,6 @@
 """The constant matrix of the global step: assembled and factored once per volume and settings."""
 
 import numpy as np
-from cholespy import CholeskySolverD, MatrixType
 from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
@@ -11,12 +10,12 @@ from ..errors import VolumeError
 from .distance import curve_order
 from .elasticity import corner_lists, shape_gradients
 from .membrane import triangle_frames
+from .multifrontal import Factor
 from .settings import PhysicsSettings
 from .sparse import PointMap
 from .surface import triangle_normals
 from .template import TISSUE, Template
 
-_BATCH = 32  # right-hand sides solved at once
 _LITTLE = 0.02  # of its largest value: below that a response is little
 _SOFTEST = 0.1  # this quantile of the tissue counts as its softest part
 
@@ -35,21 +34,6 @@ def vertex_areas(vertices: NDArray, triangles: NDArray) -> NDArray[np.float64]:
     """A third of the adjacent triangles' areas per vertex, (n,) [m²]."""
     areas = np.linalg.norm(triangle_normals(vertices, triangles), axis=1) / 2
     return np.bincount(triangles.ravel(), weights=np.repeat(areas / 3, 3), minlength=len(vertices)).astype(np.float64)
-
-
-class Factor:
-    """Sparse Cholesky factor of a symmetric positive definite matrix (n, n)."""
-
-    def __init__(self, matrix: csr_matrix):
-        coo = matrix.tocoo()
-        self.n = matrix.shape[0]
-        self._solver = CholeskySolverD(
-            self.n, coo.row.astype(np.int32), coo.col.astype(np.int32), coo.data.astype(np.float64), MatrixType.COO
-        )
-
-    def solve(self, b: NDArray[np.float64], x: NDArray[np.float64]) -> None:
-        """Solves for the columns of b (n, k), C-contiguous float64, into x."""
-        self._solver.solve(b, x)
 
 
 class ElasticSystem:
@@ -93,7 +77,7 @@ class ElasticSystem:
         loose[self.tets] = True  # vertices of bone alone never enter the tissue
         self.free = np.flatnonzero(loose & ~held).astype(np.int64)
         self.matrix = matrix[self.free][:, self.free].tocsr()
-        self.factor = Factor(self.matrix)
+        self.factor = Factor(self.matrix, template.vertices[self.free])
         strain = stiffness(self.tets, self.gradients, self.v_str, n).diagonal()[self.free]
         # Part of A that resists a shear, where the tissue is softest; the rest of A only answers to volume and stretch.
         self.strain_share = float(np.quantile(strain / self.matrix.diagonal(), _SOFTEST))
@@ -120,12 +104,13 @@ class ElasticSystem:
                 grown = np.zeros((size, self._responses.shape[1]), np.float32)
                 grown[:known] = self._responses[:known]
                 self._responses = grown
-            for first in range(0, len(missing), _BATCH):
-                batch = missing[first : first + _BATCH]
-                b = np.ascontiguousarray(self.free_embedding[batch].T.toarray())
-                x = np.empty_like(b)
+            b, x = np.zeros((self.factor.n, 3)), np.empty((self.factor.n, 3))
+            for first in range(0, len(missing), 3):
+                batch = missing[first : first + 3]
+                b[:, : len(batch)] = self.free_embedding[batch].T.toarray()
+                b[:, len(batch) :] = 0.0
                 self.factor.solve(b, x)
-                self._responses[known + first : known + first + len(batch)] = x.T
+                self._responses[known + first : known + first + len(batch)] = x.T[: len(batch)]
             self._slot[missing] = np.arange(known, known + len(missing))
             self._known = known + len(missing)
             self._keep_near(self._responses[known : self._known])

@@ -8,15 +8,15 @@ contributes exactly zero. Energies per tetrahedron of volume V (rest), with F = 
     E_vol = 1/2 V w_vol |F - D|²             D nearest to F with det D within ± tolerance of det F_tra
 
 Tetrahedra are stored in blocks of sixteen in single precision, number by number, so that the compiler turns the loops
-over a block into vector instructions; blocks in which nothing is displaced are passed over. A block is a run of rows of
-sixteen numbers; nine rows hold a 3 x 3 matrix, row by row.
+over a block into vector instructions; only blocks with a displaced corner (`awake.py`) are worked on. A block is a run
+of rows of sixteen numbers; nine rows hold a 3 x 3 matrix, row by row.
 """
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from .elasticity import LEAST_DETERMINANT, REST
+from .elasticity import LEAST_DETERMINANT
 from .matrix3 import cofactor, combine, determinant, inner, product, product_transposed, rotation
 
 LANES = 16
@@ -210,24 +210,15 @@ def _at_rest(tets, t, displaced):
 
 
 @njit(cache=True)
-def _block_at_rest(tets, first, count, displaced):
-    resting = True
-    for t in range(first, first + count):
-        resting = resting and _at_rest(tets, t, displaced)
-    return resting
-
-
-@njit(cache=True)
-def _part_of_forces(part, u, displaced, tets, blocks, tolerance, out):
+def _part_of_forces(part, u, displaced, awake, tets, blocks, tolerance, out):
     parts, n, t = out.shape[0], out.shape[1], tets.shape[0]
     for v in range(n):
         out[part, v, 0] = out[part, v, 1] = out[part, v, 2] = 0.0
     s = np.zeros(_WORKING_ROWS * LANES, np.float32)
-    for block in range(part, blocks.shape[0], parts):
+    for k in range(part, awake.shape[0], parts):
+        block = awake[k]
         first = block * LANES
         count = min(LANES, t - first)
-        if _block_at_rest(tets, first, count, displaced):
-            continue
         for i in range(ROWS * LANES):
             s[i] = blocks[block, i]
         _take_edges(u, tets, first, count, s)
@@ -251,16 +242,16 @@ def _part_of_forces(part, u, displaced, tets, blocks, tolerance, out):
 
 
 @njit(cache=True, parallel=True)
-def tet_forces(u, displaced, tets, blocks, tolerance, out):
+def tet_forces(u, displaced, awake, tets, blocks, tolerance, out):
     """Right-hand side of the global step: what tetrahedra ask of their corners, as parts of a sum, out (p, n, 3) [N].
 
-    Each part, worked by a thread of its own, takes every p-th block, so that the few that are displaced are shared
-    evenly, and the sums do not depend on which thread comes first.
-    u: (n, 3) displacement [m]; displaced: (n,) where it is not at rest; tets: (t, 4); blocks: from `make_blocks` and
-    `pose`, their warm start is updated; tolerance: float32.
+    Each part, worked by a thread of its own, takes every p-th of the awake blocks, so that they are shared evenly, and
+    the sums do not depend on which thread comes first.
+    u: (n, 3) displacement [m]; displaced: (n,) where it is not at rest; awake: rows of the blocks with a displaced
+    corner; tets: (t, 4); blocks: from `make_blocks` and `pose`, their warm start is updated; tolerance: float32.
     """
     for part in prange(out.shape[0]):
-        _part_of_forces(part, u, displaced, tets, blocks, tolerance, out)
+        _part_of_forces(part, u, displaced, awake, tets, blocks, tolerance, out)
 
 
 def make_blocks(gradients: NDArray, v_str: NDArray, v_vol: NDArray) -> NDArray[np.float32]:
@@ -336,15 +327,12 @@ def _values(s):
 
 
 @njit(cache=True)
-def _part_of_ratios(part, parts, u, displaced, tets, blocks, out):
+def _part_of_ratios(part, parts, u, displaced, awake, tets, blocks, out):
     s = np.zeros(_WORKING_ROWS * LANES, np.float32)
-    for block in range(part, blocks.shape[0], parts):
+    for k in range(part, awake.shape[0], parts):
+        block = awake[k]
         first = block * LANES
         count = min(LANES, tets.shape[0] - first)
-        for t in range(first, first + count):
-            out[t] = 1.0
-        if _block_at_rest(tets, first, count, displaced):
-            continue
         for i in range((_SHAPE + 9) * LANES):
             s[i] = blocks[block, i]
         _take_edges(u, tets, first, count, s)
@@ -356,18 +344,12 @@ def _part_of_ratios(part, parts, u, displaced, tets, blocks, out):
 
 
 @njit(cache=True, parallel=True)
-def volume_ratios(u, displaced, tets, blocks, parts, out):
+def volume_ratios(u, displaced, awake, tets, blocks, parts, out):
     """det(F_tra + grad u) / det F_tra per tetrahedron, written to out (t,); 1 where nothing is displaced (n,), and
-    where the tracked motion itself flattened a tetrahedron."""
+    where the tracked motion itself flattened a tetrahedron. Displaced and awake as in `tet_forces`."""
+    out[:] = 1.0
     for part in prange(parts):
-        _part_of_ratios(part, parts, u, displaced, tets, blocks, out)
-
-
-@njit(cache=True, parallel=True)
-def find_displaced(u, displaced):
-    """Sets displaced (n,) to where u (n, 3) [m] is not at rest."""
-    for v in prange(u.shape[0]):
-        displaced[v] = max(abs(u[v, 0]), abs(u[v, 1]), abs(u[v, 2])) >= REST
+        _part_of_ratios(part, parts, u, displaced, awake, tets, blocks, out)
 
 
 @njit(cache=True, parallel=True)

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .elasticity import corner_lists, deformation_gradients, shape_gradients
-from .system import Factor, stiffness
+from .multifrontal import Factor
+from .system import stiffness
 from .template import CRANIUM, JAW, TISSUE, Template
 from .untangle import LEAST_RATIO, untangle
 
@@ -47,7 +48,7 @@ class UndisturbedVolume:
         self.known = np.flatnonzero(known)
         rows = matrix[self.free]
         self._coupling: csr_matrix = rows[:, self.known].tocsr()
-        self._factor = Factor(rows[:, self.free].tocsr())
+        self._factor = Factor(rows[:, self.free].tocsr(), template.vertices[self.free])
 
     def displacement(self, skin: NDArray[np.float64], jaw: NDArray[np.float64]) -> NDArray[np.float64]:
         """Displacement (n, 3) [m] of the volume from rest in the cranium's frame.

@@ -79,7 +79,7 @@ if [ ! -e "$wheels/.ready" ] || [ pyproject.toml -nt "$wheels/.ready" ]; then
     # Listed one by one without dependencies: numpy is Blender's own and must not be shadowed by another.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --target "$wheels" --no-deps \
         --only-binary=:all: --python-version "$version" --implementation cp --abi "cp${version/./}" --abi abi3 --abi none \
-        "${options[@]}" scipy numba llvmlite cholespy tetgen threadpoolctl pillow hypothesis sortedcontainers pytest pluggy iniconfig \
+        "${options[@]}" scipy numba llvmlite tetgen threadpoolctl pillow hypothesis sortedcontainers pytest pluggy iniconfig \
         packaging pygments
     # The extension's wheels as well, which the tests cannot fetch from within a system of Blender's own.
     .venv/bin/python -m tools.extension --platform this --python "$version" --out build/dist >/dev/null || true

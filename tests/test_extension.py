@@ -39,7 +39,7 @@ def test_every_blender_has_one_zip_and_every_wheel_a_version():
     assert ("3.11", "macos-x64") in targets and ("3.13", "macos-x64") not in targets
     for python in extension.PYTHONS:
         names = {pin.split("==")[0] for pin in python.pins}
-        assert names == {"scipy", "numba", "llvmlite", "cholespy", "tetgen", "threadpoolctl"}
+        assert names == {"scipy", "numba", "llvmlite", "tetgen", "threadpoolctl"}
         assert all(re.fullmatch(r"\w+==[\d.]+", pin) for pin in python.pins)
 
 

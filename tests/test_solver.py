@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from nephim.sim import rigid
 from nephim.sim.anderson import Anderson
+from nephim.sim.awake import Awake
 from nephim.sim.complementarity import solve_contacts
 from nephim.sim.elasticity import corner_lists, deformation_gradients, shape_gradients
 from nephim.sim.membrane import triangle_forces, triangle_frames
 from nephim.sim.settings import PhysicsSettings
 from nephim.sim.system import ElasticSystem
-from nephim.sim.tet_blocks import add_parts, find_displaced, make_blocks, pose, tet_forces, volume_ratios
+from nephim.sim.tet_blocks import LANES, add_parts, make_blocks, pose, tet_forces, volume_ratios
 from nephim.sim.undisturbed import UndisturbedVolume
 from nephim.sim.untangle import LEAST_RATIO, untangle
 from scipy.optimize import minimize
@@ -33,7 +34,7 @@ def local_step(f: np.ndarray, f_tra: np.ndarray | None = None, tolerance: float 
     pose(TETRAHEDRON @ (f_tra - np.eye(3)).T, tets, blocks, 1)
     u, out = TETRAHEDRON @ (f - f_tra).T, np.zeros((1, 4, 3))
     for _ in range(30):
-        tet_forces(u, np.ones(4, bool), tets, blocks, np.float32(tolerance), out)
+        tet_forces(u, np.ones(4, bool), np.zeros(1, np.int32), tets, blocks, np.float32(tolerance), out)
     return np.linalg.lstsq(gradients[0], out[0], rcond=None)[0].T
 
 
@@ -92,13 +93,13 @@ def test_forces_are_the_same_in_one_part_and_in_three_and_leave_the_undisplaced_
     gradients, volumes = shape_gradients(TEMPLATE.vertices, tets)
     u = np.zeros((n, 3))
     u[rng.integers(0, n, 60)] = rng.normal(scale=5e-4, size=(60, 3))
-    displaced = np.zeros(n, bool)
-    find_displaced(u, displaced)
+    finder = Awake(tets, n, LANES)
+    awake, displaced = finder.find(u), finder.displaced
     assert np.array_equal(displaced, u.any(axis=1))
     sums = []
     for parts in (1, 3):
         blocks, out = make_blocks(gradients, 1e4 * volumes, 3e4 * volumes), np.ones((parts, n, 3))
-        tet_forces(u, displaced, tets, blocks, np.float32(0.05), out)
+        tet_forces(u, displaced, awake, tets, blocks, np.float32(0.05), out)
         sums.append(np.zeros((n, 3)))
         add_parts(out, np.arange(n), sums[-1])
     assert np.abs(sums[0]).max() > 0
@@ -111,10 +112,10 @@ def test_forces_are_the_same_in_one_part_and_in_three_and_leave_the_undisplaced_
 def test_a_membrane_within_its_free_stretch_carries_nothing():
     vertices, triangles = TEMPLATE.skin_vertices, TEMPLATE.skin_triangles
     gradients, areas = triangle_frames(vertices, triangles)
-    out, moved = np.zeros((2, len(vertices), 3)), np.ones(len(vertices), bool)
+    out, awake = np.zeros((2, len(vertices), 3)), np.arange(len(triangles))
     for scale, carries in ((1.02, False), (1.2, True)):
         u = vertices * (scale - 1)  # a growing sphere
-        triangle_forces(vertices, u, moved, triangles, gradients, areas, out)
+        triangle_forces(vertices, u, awake, triangles, gradients, areas, out)
         # The projection equals the present shape exactly where nothing is carried: then the force is G^T (F - F_tra).
         present = np.einsum("mki,mkj->mij", u[triangles], gradients) * areas[:, None, None]
         free = np.zeros_like(vertices)
@@ -141,7 +142,8 @@ def test_elastic_system_is_symmetric_and_positive():
         b[:, 0] = system.free_embedding[skin[k]].toarray()
         system.factor.solve(b, x)
         solution[k] = x[:, 0]
-    assert system.matrix @ solution.T == pytest.approx(system.free_embedding[skin].T.toarray(), abs=1e-9)
+    single = 1e-6  # of the load, 1: the precision of the factor
+    assert system.matrix @ solution.T == pytest.approx(system.free_embedding[skin].T.toarray(), abs=single)
     left_out = np.abs(solution - responses).max(axis=1) / solution.max(axis=1)
     assert left_out.max() < 0.021
     assert system.compliance(skin) == pytest.approx(solution @ system.free_embedding[skin].T, rel=1e-5)
@@ -208,11 +210,12 @@ def test_untangling_opens_what_was_turned_inside_out():
     u[inner[10]] = [0.006, 0.004, 0.0]  # one vertex thrown beyond its neighbours
     f, one, det = np.broadcast_to(np.eye(3), (len(tets), 3, 3)).copy(), np.ones(len(tets)), np.ones(len(tets))
     blocks, moved = make_blocks(gradients, one, one), np.ones(len(u), bool)
-    volume_ratios(u, moved, tets, blocks, 2, det)
+    awake = np.arange(len(blocks))
+    volume_ratios(u, moved, awake, tets, blocks, 2, det)
     assert det.min() < 0
     mobility = np.where(TEMPLATE.vertex_region == 0, 1.0, 0.0)
     assert untangle(u, tets, gradients, f, one, det, mobility, start, corners) == 0
-    volume_ratios(u, moved, tets, blocks, 2, det)
+    volume_ratios(u, moved, awake, tets, blocks, 2, det)
     assert det.min() >= LEAST_RATIO - 1e-5
     assert np.abs(u[TEMPLATE.vertex_region != 0]).max() == 0.0
 

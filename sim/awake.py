@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which elements have a displaced corner: the few that a touch sets to work, found from the vertices and not by asking
+every element."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .elasticity import REST
+
+
+class Awake:
+    """Elements (e, k) over n vertices, or runs of `run` elements that are worked together."""
+
+    def __init__(self, elements: NDArray, n: int, run: int = 1):
+        groups = np.repeat(np.arange(len(elements)) // run, elements.shape[1])
+        count = -(-len(elements) // run)
+        pairs = np.unique(elements.ravel().astype(np.int64) * count + groups)
+        self._start = np.searchsorted(pairs, np.arange(n + 1) * count)
+        self._groups = (pairs % count).astype(np.int32)
+        self._flags, self._found = np.zeros(count, np.bool_), np.zeros(count, np.int32)
+        self.displaced = np.zeros(n, np.bool_)
+
+    def find(self, u: NDArray[np.float64]) -> NDArray[np.int32]:
+        """The awake elements or runs, ascending, for the displacements u (n, 3) [m]; sets `displaced`. The array is
+        reused by the next call."""
+        count = _find(u, REST, self._start, self._groups, self.displaced, self._flags, self._found)
+        return self._found[:count]
+
+
+@njit(cache=True)
+def _find(u, rest, start, groups, displaced, flags, found):
+    flags[:] = False
+    for v in range(len(u)):
+        displaced[v] = max(abs(u[v, 0]), abs(u[v, 1]), abs(u[v, 2])) >= rest
+        if displaced[v]:
+            for e in range(start[v], start[v + 1]):
+                flags[groups[e]] = True
+    count = 0
+    for g in range(len(flags)):
+        if flags[g]:
+            found[count] = g
+            count += 1
+    return count
