@@ -37,7 +37,7 @@ _MAX_CHANGE = 0.006  # [m] largest change of a displacement in a substep
 # contact would have it jump, it gets there over some frames.
 _FOLLOW, _SETTLE = 2.5, 9e-4
 # How far skin and skin in contact move against 1 inside the volume when tetrahedra are opened.
-_SKIN_MOBILITY, _CONTACT_MOBILITY = 0.3, 0.1
+_SKIN_MOBILITY, _CONTACT_MOBILITY = 0.5, 0.1
 _NEAR_BONE = 0.5  # a skin vertex with less than this share of its yield left is kept off the bone explicitly
 _TOWARDS_BONE = 0.2  # cos between push and bone direction below which bone does not stop the push
 _DEEP = 0.05  # [m] how deep a hand may be in the head to be noticed
@@ -250,8 +250,7 @@ class Physics:
         step = self._x - before
         step *= np.minimum(1.0, most / np.maximum(np.sqrt((step**2).sum(axis=1, keepdims=True)), 1e-12))
         self._scatter(before + step)
-        if last:
-            self._untangle(contacts)
+        self._untangle(contacts)
         self._change = change
         friction = settings.friction if problem is None else problem.friction[: len(contacts)]
         carried = np.linalg.norm(self._carried(contacts), axis=1)
