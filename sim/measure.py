@@ -27,6 +27,7 @@ REST_SECONDS = 0.5
 DEFORMED = 0.5e-3
 # A pop is a step of the skin larger than POP_RATIO × the hand's step + POP_MARGIN.
 POP_RATIO, POP_MARGIN = 3.0, 1e-3
+STANDING = 5e-5  # [m] a hand that moves less between two frames stands still
 
 
 @dataclass(frozen=True)
@@ -266,6 +267,18 @@ def pops(displacement: NDArray, hand_step: NDArray) -> NDArray[np.intp]:
         return np.zeros(0, np.intp)
     step = np.sqrt((np.diff(np.asarray(displacement, np.float64), axis=0) ** 2).sum(axis=2)).max(axis=1, initial=0.0)
     return np.flatnonzero(step > POP_RATIO * np.asarray(hand_step) + POP_MARGIN) + 1
+
+
+def flicker(displacement: NDArray, hand_step: NDArray) -> float:
+    """How far skin goes to and fro under hands that stand still [m]: the largest second difference of ΔH over three
+    frames between which no hand vertex moves by more than 0.05 mm; 0 where hands never stand.
+
+    displacement: (f, n, 3) in the cranium's frame [m]; hand_step: (f - 1,) as in `pops`.
+    """
+    still = np.asarray(hand_step) < STANDING
+    middle = np.flatnonzero(still[:-1] & still[1:]) + 1
+    bend = displacement[middle - 1] - 2.0 * displacement[middle] + displacement[middle + 1]
+    return float(np.sqrt((np.asarray(bend, np.float64) ** 2).sum(axis=2)).max(initial=0.0))
 
 
 def roughness(displacement: NDArray, hand: NDArray, frame_rate: float) -> dict[str, float]:

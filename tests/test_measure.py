@@ -220,6 +220,15 @@ def test_pops():
     assert measure.pops(displacement, np.array([0.0, 0.002, 0.0])).tolist() == []
 
 
+def test_flicker_is_skin_that_goes_to_and_fro_under_a_standing_hand():
+    displacement = np.zeros((5, 3, 3))
+    displacement[:, 1, 2] = [0.0, 0.001, 0.0, 0.001, 0.0]
+    displacement[:, 2, 0] = [0.0, 0.003, 0.006, 0.009, 0.012]  # a steady creep is none
+    assert measure.flicker(displacement, np.zeros(4)) == pytest.approx(0.002)
+    assert measure.flicker(displacement, np.array([0.0, 0.001, 0.0, 0.001])) == 0.0
+    assert measure.flicker(displacement[:1], np.zeros(0)) == 0.0
+
+
 def test_roughness_of_a_parabola():
     """ΔH = ½ a t², hand = ½ b t²: the accelerations are a and b, the jerk nothing."""
     rate, t = 24.0, np.arange(12) / 24.0

@@ -10,6 +10,7 @@ from nephim.errors import SimulationError, SurfaceError
 from nephim.sim import rigid
 from nephim.sim.distance import TriangleTree
 from nephim.sim.frame import TrackedFrame
+from nephim.sim.measure import flicker
 from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
 from volumes import RADIUS, finger, round_head
@@ -79,6 +80,14 @@ def test_pressing_leaves_no_penetration_and_no_inversion():
     assert max(after) < 1e-4
     assert result.statistics["inverted_tets"] == 0
     assert np.linalg.norm(result.skin, axis=1).min() > 0.072  # the skull is never entered
+
+
+def test_skin_keeps_still_under_a_standing_hand():
+    simulation = physics()
+    for depth in np.arange(-0.002, 0.0101, 0.002):
+        simulation.step(tracked(at(depth)))
+    skins = [simulation.step(tracked(at(0.010))).skin.astype(np.float64) for _ in range(6)]
+    assert flicker(np.stack(skins), np.zeros(5)) < 5e-5
 
 
 def test_a_symmetric_push_dents_symmetrically():
