@@ -135,15 +135,11 @@ class ContactTracker:
         unit_normals(tracked, self.skin_triangles, self.skin_normals)
         unit_normals(hands, self.hand_triangles, self.hand_normals)
         self._hand_tree.refit(hands)
-        kept = self.contacts = self._without_pulling(self.contacts)
+        outward = interpolate(self.skin_normals, self.contacts.skin, self.contacts.skin_weights)
+        pulls = np.einsum("ij,ij->i", self.normals(), outward) >= _OUTWARD
+        kept = self.contacts = self.contacts.select(self.contacts.held | ~pulls)
         new = self._skin_on_hand(skin, np.setdiff1d(near_skin, kept.key, assume_unique=True))
         self.contacts = kept.join(new).join(self._hand_on_skin(skin, hands, near_hand, kept))
-
-    def _without_pulling(self, contacts: Contacts) -> Contacts:
-        """Those contacts that do not push the skin out of the head, and all that are held."""
-        outward = interpolate(self.skin_normals, contacts.skin, contacts.skin_weights)
-        pulls = np.einsum("ij,ij->i", self.normals(contacts), outward) >= _OUTWARD
-        return contacts.select(contacts.held | ~pulls)
 
     def _skin_on_hand(self, skin: NDArray, candidates: NDArray) -> Contacts:
         distance, _, _, sign = self._hand_tree.closest(skin[candidates], _SEARCH)
@@ -194,10 +190,9 @@ class ContactTracker:
         against = facing < -_FACING
         return candidates[against], ids[against], weights[against]
 
-    def normals(self, contacts: Contacts | None = None) -> NDArray[np.float64]:
+    def normals(self) -> NDArray[np.float64]:
         """Unit normals of the hands at the anchors, (m, 3): the direction in which the skin is pushed."""
-        contacts = self.contacts if contacts is None else contacts
-        normals = interpolate(self.hand_normals, contacts.hand, contacts.hand_weights)
+        normals = interpolate(self.hand_normals, self.contacts.hand, self.contacts.hand_weights)
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
     def settle(self, skin: NDArray, hands: NDArray, friction: NDArray | float, ploughed: NDArray[np.bool_]) -> None:
@@ -222,14 +217,9 @@ class ContactTracker:
 
     def _slide_on_hand(self, skin: NDArray, facing: NDArray, least_cosine: float, which: NDArray) -> None:
         contacts = self.contacts
+        sliding = skin[contacts.key[which]]
         distance, triangle, weights = closest_facing(
-            self._hand_tree,
-            self.hand_normals,
-            skin[contacts.key[which]],
-            facing[which],
-            least_cosine,
-            _SEARCH,
-            -_OUTWARD,
+            self._hand_tree, self.hand_normals, sliding, facing[which], least_cosine, _SEARCH, -_OUTWARD
         )
         found = np.isfinite(distance)
         contacts.hand[which[found]] = self.hand_triangles[triangle[found]]

@@ -66,9 +66,8 @@ def _closest_facing(
                 if along <= least_cosine * np.sqrt(nx * nx + ny * ny + nz * nz):
                     continue
                 wa, wb, wc, squared = to_triangle(p, vertices, triangles, t)
-                if squared > best or (squared == best and found >= 0):
-                    continue
-                if _faces(normals, triangles, t, wa, wb, wc, direction, least_smooth):
+                closer = squared < best or (squared == best and found < 0)
+                if closer and _faces(normals, triangles, t, wa, wb, wc, direction, least_smooth):
                     best, found = squared, t
                     u, v, w = wa, wb, wc
         if found >= 0:

@@ -271,14 +271,13 @@ def pops(displacement: NDArray, hand_step: NDArray) -> NDArray[np.intp]:
 
 def flicker(displacement: NDArray, hand_step: NDArray) -> float:
     """How far skin goes to and fro under hands that stand still [m]: the largest second difference of ΔH over three
-    frames between which no hand vertex moves by more than 0.05 mm; 0 where hands never stand.
+    frames between which no hand vertex moves as far as STANDING; 0 where hands never stand.
 
     displacement: (f, n, 3) in the cranium's frame [m]; hand_step: (f - 1,) as in `pops`.
     """
     still = np.asarray(hand_step) < STANDING
-    middle = np.flatnonzero(still[:-1] & still[1:]) + 1
-    bend = displacement[middle - 1] - 2.0 * displacement[middle] + displacement[middle + 1]
-    return float(np.sqrt((np.asarray(bend, np.float64) ** 2).sum(axis=2)).max(initial=0.0))
+    change = np.diff(np.asarray(displacement, np.float64), 2, axis=0)[still[:-1] & still[1:]]
+    return float(np.linalg.norm(change, axis=2).max(initial=0.0))
 
 
 def roughness(displacement: NDArray, hand: NDArray, frame_rate: float) -> dict[str, float]:
