@@ -171,7 +171,11 @@ class Window:
 
     def press(self, command: str) -> None:
         """Clicks the button of an operator in the sidebar."""
-        self.click(*self.find(command))
+        place = self.find(command)
+        # A button pressed before takes another press only after the mouse has been elsewhere (seen in Blender 4.3).
+        self.move(*_ASIDE)
+        time.sleep(_DRAWN)
+        self.click(*place)
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")[-4000:]
