@@ -95,7 +95,7 @@ class Recorder:
             clip = piece or generate(self.puppet, self._skin, seed, self.plan.frames)
             triangles = {side: hand.triangles for side, hand in self.puppet.hands.items()}
             recording, seconds = record(self.template, self._settings, seed, clip, triangles)
-            recording = recording.since(piece.lead if piece else 0)
+            recording = recording.part(piece.lead if piece else 0)
             recording.save(path)
         return {
             "seed": seed,

@@ -35,12 +35,14 @@ _MAX_UNSEEN = 6
 # [m] skin that the physics moved further than any gesture pulls was hooked and torn along, as by a finger between the
 # lips: nothing to learn from.
 _WILD = 0.020
+_CALM = 3e-4  # [m] below which skin rests between two gestures
+_SHORTEST = 66  # frames of what is left between wild gestures: the longest window of the training and what precedes it
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was recorded of one or more characters. minutes: of the recording; frames: of all sequences; left_out:
-    sequences in which the physics moved skin by more than 20 mm."""
+    """What was recorded of one or more characters. minutes: of the recording; frames: of all that is used; left_out:
+    gestures that were cut out, as the physics moved skin by more than 20 mm."""
 
     people: list[Person]
     seen: list[Sample]
@@ -94,24 +96,41 @@ def read_job(
             if person is None:
                 person = Person.make(template, joined(triangles, recording.left), SPACING)
                 people.append(person)
-            if wild(recording):
-                left_out += 1
-                continue
-            samples.append((seed, make_sample(recording, person, number, history=history)))
-            count += len(recording)
-        kept = unseen_seeds([seed for seed, _ in samples])
+            parts, cut = tame(recording)
+            left_out += cut
+            samples += [(seed, make_sample(part, person, number, history=history)) for part in parts]
+            count += sum(map(len, parts))
+        kept = unseen_seeds(sorted({seed for seed, _ in samples}))
         seen += [sample for seed, sample in samples if seed not in kept]
         # Hands take room: they are kept only for sequences that are judged in free rollout.
         for seed in kept:
             assert person is not None
-            recording = Recording.load(sequence_path(folder, seed))
-            unseen.append(make_sample(recording, person, number, motion=True, history=history))
+            parts, _ = tame(Recording.load(sequence_path(folder, seed)))
+            unseen += [make_sample(part, person, number, motion=True, history=history) for part in parts]
     return Recorded(people, seen, unseen, minutes, count, left_out)
 
 
 def wild(recording: Recording) -> bool:
     """Whether the physics itself lost hold of the skin."""
     return bool(np.abs(metres(recording.deformation)).max() > _WILD)
+
+
+def tame(recording: Recording) -> tuple[list[Recording], int]:
+    """What lies between the gestures in which the physics lost hold of the skin, and how many of these were cut out. A
+    gesture is from rest to rest."""
+    size = np.abs(metres(recording.deformation)).max(axis=(1, 2))
+    starts, ends = _runs(size > _CALM)
+    lost = [(a, b) for a, b in zip(starts, ends, strict=True) if size[a:b].max() > _WILD]
+    first = [0, *(b for _, b in lost)]
+    last = [*(a for a, _ in lost), len(recording)]
+    kept = [(a, b) for a, b in zip(first, last, strict=True) if b - a >= min(_SHORTEST, len(recording))]
+    return [recording.part(a, b) for a, b in kept], len(lost)
+
+
+def _runs(true: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where runs of true values begin, and where they have ended."""
+    steps = np.diff(true.astype(np.int8), prepend=0, append=0)
+    return np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
 
 
 def unseen_seeds(there: Sequence[int]) -> list[int]:

@@ -67,10 +67,10 @@ class Recording:
             values[name] = kind(values[name])
         return cls(**values)
 
-    def since(self, first: int) -> "Recording":
-        """The sequence from frame `first` on."""
+    def part(self, first: int, end: int | None = None) -> "Recording":
+        """Frames `first` to `end`, which is no longer in it; None: to the last."""
         columns = ("hands", "tracked", "deformation", "touching", "cranium", "jaw", "ms")
-        return replace(self, **{name: getattr(self, name)[first:] for name in columns})
+        return replace(self, **{name: getattr(self, name)[first:end] for name in columns})
 
     def frame(self, template: Template, k: int) -> TrackedFrame:
         """Frame k as the simulation takes it; the head's own vertices are the template's first."""

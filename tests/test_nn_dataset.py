@@ -4,19 +4,20 @@
 import importlib
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from nephim.errors import CacheError, SimulationError
 from nephim.nn import dataset, record_child
 from nephim.nn.dataset import MANIFEST, Recorder, finished, make_plan, record_dataset, sequence_path
-from nephim.nn.pipeline import recorded_seeds, unseen_seeds
+from nephim.nn.pipeline import recorded_seeds, tame, unseen_seeds
 from nephim.nn.recording import Recording
 from nephim.presets.motions.cast import load_cast
 from nephim.presets.motions.generator import generate
 from nephim.presets.motions.skin_map import SkinMap
 from nephim.progress import drive
-from small_cast import cast_folder
+from small_cast import cast_folder, recordings
 
 FRAMES = 70  # one gesture fits
 
@@ -115,6 +116,25 @@ def test_the_last_sequences_are_kept_for_judging(tmp_path):
         unseen_seeds([0])
     with pytest.raises(CacheError, match="no dataset"):
         recorded_seeds(tmp_path)
+
+
+def test_only_gestures_in_which_the_skin_was_lost_are_cut_out():
+    recording = recordings()[0]
+    units = np.zeros((300, *recording.deformation.shape[1:]), np.int16)
+    many = {
+        name: np.resize(value, (300, *value.shape[1:])) for name, value in vars(recording).items() if np.ndim(value)
+    }
+    whole = replace(recording, **many | {"deformation": units})
+    assert [len(part) for part in tame(whole)[0]] == [300]
+    units[20:60, 5] = 4000  # 8 mm
+    units[100:130, 7, 1] = -4000
+    units[110, 7, 1] = -11000  # 22 mm
+    units[180:200, 5] = 4000
+    units[250:255, 5] = 10500  # what is left behind it is too short
+    parts, cut = tame(whole)
+    assert cut == 2 and [len(part) for part in parts] == [100, 120]
+    assert np.array_equal(parts[1].deformation, units[130:250]) and np.array_equal(parts[1].hands, whole.hands[130:250])
+    assert len(tame(recording)[0][0]) == len(recording)  # however short, as long as nothing is cut out of it
 
 
 def test_recording_processes_know_the_package_by_the_name_it_has_here(tmp_path, monkeypatch):
