@@ -17,7 +17,7 @@ import numpy as np
 from nephim.bridge.manifest import write_json
 from nephim.nn.dataset import make_plan, record_dataset, sequence_path
 from nephim.nn.evaluation import evaluate, pca_floor, subspace_floor
-from nephim.nn.pipeline import hand_surfaces, read_job, recorded_seeds, wild
+from nephim.nn.pipeline import hand_surfaces, read_job, recorded_seeds, tame
 from nephim.nn.recording import Recording, metres
 from nephim.nn.rollout import rollout_error
 from nephim.nn.runtime import Network
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seeds = range(FIRST_SEED, FIRST_SEED + given.sequences)
     drive(record_dataset(given.test, seeds))
     recordings = [Recording.load(sequence_path(given.test, seed)) for seed in seeds]
-    lost = [wild(recording) for recording in recordings]
+    lost = [tame(recording)[1] > 0 for recording in recordings]
     surfaces = hand_surfaces(puppet, recordings[0])
     result = drive(evaluate(template, surfaces, weights, recordings))
     hands = {"left": surfaces.get("L"), "right": surfaces.get("R")}

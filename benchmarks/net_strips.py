@@ -16,6 +16,7 @@ from nephim.presets.demo.assets import fetch_character_data
 from nephim.presets.demo.character import load_character
 from nephim.presets.motions.cast import load_cast
 from nephim.progress import drive
+from nephim.sim.runs import runs
 
 from .strips import Studio
 from .train_demo import OUT
@@ -26,9 +27,8 @@ _AROUND = 6  # frames before and after a contact that belong to it
 def contacts(recording: Recording) -> list[tuple[int, int]]:
     """First and last frame of every contact, with what is around it."""
     busy = recording.deformation.any(axis=(1, 2))
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], busy, [False]]).astype(int)))
     last = len(recording) - 1
-    return [(max(a - _AROUND, 0), min(b + _AROUND, last)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return [(max(a - _AROUND, 0), min(b + _AROUND, last)) for a, b in runs(busy)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..sim.runs import runs
+
 # Displacement [m] from which a frame belongs to a contact episode.
 _EPISODE = 0.5e-3
 # Touches weaker than this share of the strongest are not worth a picture while there are others.
@@ -17,7 +19,7 @@ _DIP = 0.35
 def episodes(displacement: NDArray) -> list[tuple[int, int]]:
     """Runs of frames (first, last + 1) whose largest displacement (f,) [m] exceeds 0.5 mm, parted at deep dips."""
     found: list[tuple[int, int]] = []
-    pending = _runs(np.asarray(displacement) > _EPISODE)
+    pending = runs(np.asarray(displacement) > _EPISODE)
     while pending:
         first, end = pending.pop()
         cut = _deepest_dip(displacement[first:end])
@@ -26,11 +28,6 @@ def episodes(displacement: NDArray) -> list[tuple[int, int]]:
         else:
             pending += [(first, first + cut), (first + cut, end)]
     return sorted(found)
-
-
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]])))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _deepest_dip(values: NDArray) -> int | None:

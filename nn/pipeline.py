@@ -16,12 +16,13 @@ from ..files import atomic_write
 from ..presets.motions.cast import load_cast
 from ..presets.motions.puppet import Puppet
 from ..progress import Job, Progress
+from ..sim.runs import runs
 from ..sim.surface import Surface
 from .controls import SPACING
 from .dataset import finished, load_plan, make_plan, record_dataset, sequence_path
 from .recording import Recording, metres
 from .samples import Person, Sample, make_sample
-from .shot import FIRST_SEED
+from .shot import FIRST_SEED, LEAST
 from .weights import Weights
 
 if TYPE_CHECKING:  # torch is only needed for training
@@ -36,7 +37,6 @@ _MAX_UNSEEN = 6
 # lips: nothing to learn from.
 _WILD = 0.020
 _CALM = 3e-4  # [m] below which skin rests between two gestures
-_SHORTEST = 66  # frames of what is left between wild gestures: the longest window of the training and what precedes it
 
 
 @dataclass(frozen=True)
@@ -105,32 +105,18 @@ def read_job(
         # Hands take room: they are kept only for sequences that are judged in free rollout.
         for seed in kept:
             assert person is not None
-            parts, _ = tame(Recording.load(sequence_path(folder, seed)))
-            unseen += [make_sample(part, person, number, motion=True, history=history) for part in parts]
+            unseen += [make_sample(part, person, number, motion=True, history=history) for part in _parts(folder, seed)]
     return Recorded(people, seen, unseen, minutes, count, left_out)
-
-
-def wild(recording: Recording) -> bool:
-    """Whether the physics itself lost hold of the skin."""
-    return bool(np.abs(metres(recording.deformation)).max() > _WILD)
 
 
 def tame(recording: Recording) -> tuple[list[Recording], int]:
     """What lies between the gestures in which the physics lost hold of the skin, and how many of these were cut out. A
     gesture is from rest to rest."""
     size = np.abs(metres(recording.deformation)).max(axis=(1, 2))
-    starts, ends = _runs(size > _CALM)
-    lost = [(a, b) for a, b in zip(starts, ends, strict=True) if size[a:b].max() > _WILD]
-    first = [0, *(b for _, b in lost)]
-    last = [*(a for a, _ in lost), len(recording)]
-    kept = [(a, b) for a, b in zip(first, last, strict=True) if b - a >= min(_SHORTEST, len(recording))]
+    lost = [(a, b) for a, b in runs(size > _CALM) if size[a:b].max() > _WILD]
+    bounds = [0, *(frame for run in lost for frame in run), len(recording)]
+    kept = [(a, b) for a, b in zip(bounds[::2], bounds[1::2], strict=True) if b - a >= min(LEAST, len(recording))]
     return [recording.part(a, b) for a, b in kept], len(lost)
-
-
-def _runs(true: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where runs of true values begin, and where they have ended."""
-    steps = np.diff(true.astype(np.int8), prepend=0, append=0)
-    return np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
 
 
 def unseen_seeds(there: Sequence[int]) -> list[int]:
@@ -149,9 +135,13 @@ def recorded_seeds(folder: Path) -> list[int]:
 
 
 def unseen_recordings(folder: Path) -> list[Recording]:
-    """The recorded sequences that training does not use."""
-    usable = [s for s in recorded_seeds(folder) if not wild(Recording.load(sequence_path(folder, s)))]
-    return [Recording.load(sequence_path(folder, seed)) for seed in unseen_seeds(usable)]
+    """What training does not use of the recorded sequences, without the gestures in which the physics lost the skin."""
+    usable = [seed for seed in recorded_seeds(folder) if _parts(folder, seed)]
+    return [part for seed in unseen_seeds(usable) for part in _parts(folder, seed)]
+
+
+def _parts(folder: Path, seed: int) -> list[Recording]:
+    return tame(Recording.load(sequence_path(folder, seed)))[0]
 
 
 def hand_surfaces(puppet: Puppet, recording: Recording) -> dict[str, Surface]:

@@ -11,7 +11,7 @@ import pytest
 from nephim.errors import CacheError, SimulationError
 from nephim.nn import dataset, record_child
 from nephim.nn.dataset import MANIFEST, Recorder, finished, make_plan, record_dataset, sequence_path
-from nephim.nn.pipeline import recorded_seeds, tame, unseen_seeds
+from nephim.nn.pipeline import read_job, recorded_seeds, tame, unseen_recordings, unseen_seeds
 from nephim.nn.recording import Recording
 from nephim.presets.motions.cast import load_cast
 from nephim.presets.motions.generator import generate
@@ -135,6 +135,22 @@ def test_only_gestures_in_which_the_skin_was_lost_are_cut_out():
     assert cut == 2 and [len(part) for part in parts] == [100, 120]
     assert np.array_equal(parts[1].deformation, units[130:250]) and np.array_equal(parts[1].hands, whole.hands[130:250])
     assert len(tame(recording)[0][0]) == len(recording)  # however short, as long as nothing is cut out of it
+
+
+def test_what_is_evaluated_was_not_trained_on_where_the_physics_lost_the_skin(tmp_path):
+    """Also when the last sequences, which are kept for judging, are in part cut out."""
+    folder = cast_folder(tmp_path)
+    make_plan(folder, 240)
+    recording = recordings()[0]
+    for seed in range(16):
+        columns = {name: value for name, value in vars(recording).items() if np.ndim(value)}
+        longer = {name: np.resize(value, (240, *value.shape[1:])) for name, value in columns.items()}
+        longer["deformation"] = np.zeros((240, *recording.deformation.shape[1:]), np.int16)
+        longer["deformation"][10 + seed : 12 + seed] = 11000 if seed == 15 else 400  # 22 mm, 0.8 mm
+        replace(recording, seed=seed, **longer).save(sequence_path(folder, seed))
+    recorded = drive(read_job([folder], range(16)))
+    assert [len(sample) for sample in recorded.unseen] == [len(part) for part in unseen_recordings(folder)]
+    assert {part.seed for part in unseen_recordings(folder)} == set(unseen_seeds(range(16)))
 
 
 def test_recording_processes_know_the_package_by_the_name_it_has_here(tmp_path, monkeypatch):
