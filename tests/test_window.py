@@ -233,6 +233,8 @@ def test_playback_scrubbing_and_a_render_of_ten_frames(small, tmp_path):
     )
     assert small.value(f"{SETTINGS}.bake_keys") > 0
     small.run(
+        # A window of the render's own would lie over the panel in the tests that follow.
+        "bpy.context.preferences.view.render_display_type = 'NONE';"
         "scene = bpy.context.scene; scene.render.engine = 'BLENDER_WORKBENCH'; scene.render.resolution_x = 320;"
         "scene.render.resolution_y = 240; bpy.data.objects['Left'].hide_render = True;"
         "camera = bpy.data.objects.new('C', bpy.data.cameras.new('C'));"
@@ -262,6 +264,7 @@ def test_playback_scrubbing_and_a_render_of_ten_frames(small, tmp_path):
 
 def test_loading_goes_on_where_it_was(small, tmp_path):
     small.press("bpy.ops.nephim.preview(mode='surface'")
+    small.wait(f"{SETTINGS}.preview_object", timeout=120)
     settle(small)
     stop(small)
     small.run("bpy.ops.wm.save_mainfile()")

@@ -73,7 +73,10 @@ class Window:
         """Waits until an expression is true inside Blender; returns the seconds it took."""
         started = time.monotonic()
         while not self.value(f"bool({expression})"):
-            assert time.monotonic() - started < timeout, f"{expression} is not true after {timeout} s\n{self.log()}"
+            if time.monotonic() - started > timeout:
+                raise AssertionError(
+                    f"{expression} is not true after {timeout} s, see {self.picture('waited-in-vain')}\n{self.log()}"
+                )
             time.sleep(0.05)
         return time.monotonic() - started
 
@@ -176,6 +179,9 @@ class Window:
         self.move(*_ASIDE)
         time.sleep(_DRAWN)
         self.click(*place)
+        # Where drawing is slow, Blender may answer before it has taken up press, release and what they start.
+        for _ in range(3):
+            self.run("redraw()")
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")[-4000:]
