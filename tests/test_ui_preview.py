@@ -11,6 +11,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
+from nephim import cli  # noqa: E402
 from nephim.bridge.point_cache import PointCache  # noqa: E402
 from nephim.operators import preview, simulate, volume  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
@@ -93,22 +94,41 @@ def is_off(scene, head_name="Head"):
     return True
 
 
-def test_physics_in_preview_and_bake_give_the_same_vertices(scene):
+def test_preview_bakes_and_command_line_give_the_same_vertices(scene, tmp_path):
     scene.nephim.target_edge_mm = 12.0  # the volume is built in a second or two
     scene.frame_end = 6
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "farm.blend"), copy=True)
     drive(volume.volume_job(scene), io.StringIO())
-    drive(simulate.simulate_job(scene), io.StringIO())
     assert bpy.ops.nephim.preview(mode="physics") == {"FINISHED"}
-    cache = PointCache(simulate.cache_path())
-    for frame in cache.frames:
+    seen = []
+    for frame in range(1, 7):
         scene.frame_set(frame)
-        assert np.abs(shown(scene) - cache.read(frame)).max() < 1e-6  # 0.001 mm
+        seen.append(shown(scene))
         assert not preview.message(scene)
-    moved = np.abs(shown(scene) - evaluated(scene.nephim.head)).max()
-    assert moved > 0.002  # the hand has been pressed in
     assert [line for line in preview.figures(scene) if "physics" in line]
-    bpy.ops.nephim.preview(mode="off")
+    head = scene.nephim.head
+    assert max(np.abs(skin - evaluated(head)).max() for skin in seen) > 0.002
+
+    def same(read):
+        for frame, skin in enumerate(seen, 1):
+            assert np.abs(read(frame) - skin).max() < 1e-6  # 0.001 mm
+
+    def played(frame):
+        scene.frame_set(frame)
+        return evaluated(head)
+
+    assert bpy.ops.nephim.preview(mode="off") == {"FINISHED"}
     assert is_off(scene)
+    assert bpy.ops.nephim.simulate() == {"FINISHED"}
+    assert bpy.ops.nephim.bake(to="point-cache") == {"FINISHED"}
+    same(played)
+    assert bpy.ops.nephim.bake(to="shape-keys", tolerance=0.001, per_frame=True) == {"FINISHED"}
+    same(played)
+
+    for verb in ("volume", "simulate"):
+        assert cli.command([verb, str(tmp_path / "farm.blend")]) == cli.EXIT_OK
+    assert bpy.data.filepath.endswith("farm.blend")
+    same(PointCache(simulate.cache_path()).read)
 
 
 def evaluated(obj):
