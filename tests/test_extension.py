@@ -79,13 +79,21 @@ def profile(blender_program, tmp_path_factory):
     if not BUILDER.is_file():
         pytest.skip("there is no .venv to build the extension with")
     made = Profile(blender_program, tmp_path_factory.mktemp("profile"))
-    said = made.run("--factory-startup", "--python-expr", "import sys; print('python', *sys.version_info[:2])")
+    said = made.run(
+        "--factory-startup", "--python-expr",
+        "import bpy, sys; print('python', *sys.version_info[:2]); print('program', *bpy.app.version)",
+    )  # fmt: skip
     version = ".".join(re.search(r"python (\d+) (\d+)", said).groups())
-    if version not in [p.version for p in extension.PYTHONS]:
+    python = next((p for p in extension.PYTHONS if p.version == version), None)
+    if python is None:
         pytest.skip(f"there is no zip for Python {version}")
+    program = re.search(r"program (\d+) (\d+) (\d+)", said).groups()
+    # A distribution's Blender may have another Python than that version of it has elsewhere.
+    own = tuple(map(int, program)) < tuple(map(int, python.first.split(".")))
     out = tmp_path_factory.mktemp("dist")
     run = subprocess.run(
-        [BUILDER, "-m", "tools.extension", "--platform", "this", "--python", version, "--out", out],
+        [BUILDER, "-m", "tools.extension", "--platform", "this", "--python", version, "--out", out,
+         *(["--blender", ".".join(program)] if own else [])],
         cwd=ROOT, env=made.environment, capture_output=True, text=True,
     )  # fmt: skip
     if "cannot be had" in run.stderr:

@@ -8,12 +8,13 @@ is Blender's own; torch is too large, and only training needs it. Blender's own 
 import argparse
 import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "extension", help="keeps wheels")
     parser.add_argument("--platform", choices=(*PLATFORMS, "this", "all"), default="all")
     parser.add_argument("--python", choices=[p.version for p in PYTHONS], help="default: all")
+    parser.add_argument(
+        "--blender", type=_version, metavar="VERSION", help="an older Blender that was built with --python"
+    )
     chosen = parser.parse_args(arguments)
 
     character = drive(fetch_character_data(chosen.assets))
@@ -87,6 +91,8 @@ def main(arguments: list[str]) -> int:
         for python in PYTHONS:
             if not exists(python, target) or chosen.python not in (None, python.version):
                 continue
+            if chosen.blender:
+                python = replace(python, first=chosen.blender, beyond=None)
             name = f"{target}-python{python.version}"
             wheels, refused = fetch_wheels(work / "wheels" / name, python, target)
             if refused:
@@ -99,6 +105,12 @@ def main(arguments: list[str]) -> int:
         print(f"Not built, a wheel cannot be had – {line}", file=sys.stderr)
     # A platform without wheels today is no fault of this one; without any zip there is nothing to install.
     return 0 if built else 1
+
+
+def _version(text: str) -> str:
+    if not re.fullmatch(r"\d+\.\d+\.\d+", text):
+        raise argparse.ArgumentTypeError(f"{text} is no version as 4.3.0")
+    return text
 
 
 def fetch_wheels(folder: Path, python: Python, target: str) -> tuple[list[Path], str]:
