@@ -4,8 +4,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..sim import rigid
 
 
 def mesh_positions(mesh: Any) -> NDArray[np.float32]:
@@ -44,14 +45,5 @@ def matrix_array(matrix: Any) -> NDArray[np.float64]:
 def to_world(positions: NDArray, matrix: NDArray[np.float64], dtype: Any = np.float64) -> NDArray[Any]:
     """Positions (n, 3) moved by an affine matrix (4, 4), computed in double precision; as `dtype`."""
     world = np.empty(positions.shape, dtype)
-    _affine(positions, matrix, world)
+    rigid.apply_into(matrix, positions, world)
     return world
-
-
-@njit(cache=True)
-def _affine(positions, matrix, out):
-    for v in range(len(positions)):
-        for d in range(3):
-            out[v, d] = (
-                matrix[d, 0] * positions[v, 0] + matrix[d, 1] * positions[v, 1] + matrix[d, 2] * positions[v, 2]
-            ) + matrix[d, 3]

@@ -81,9 +81,10 @@ class Network:
         hands = self.hands.read(frame)
         cranium = frame.cranium if frame.cranium is not None else self._tracking.pose(frame).cranium
         back = rigid.inverse(cranium)
-        hands = _turned(hands, back)
+        still = np.empty(hands.shape, np.float32)
+        rigid.apply_into(back, hands, still)
         _tracked(*self._at_controls, frame.head, back, self._moved)
-        z = self._recurrence.advance(hands, self._moved)
+        z = self._recurrence.advance(still, self._moved)
         encoded = time.perf_counter()
         skin, tracked = _deform(
             *self._refine, *self._decode, np.ascontiguousarray(frame.head, np.float32), z,
@@ -135,18 +136,6 @@ def _unrefined(refinement: csr_matrix) -> int:
     same = np.zeros(len(single), bool)
     same[rows] = (refinement.indices[entries] == rows) & (refinement.data[entries] == 1.0)
     return len(same) if same.all() else int(np.argmin(same))
-
-
-@njit(cache=True, fastmath=True, error_model="numpy")
-def _turned(points, transform):
-    """Points (n, 3) [m] in another frame, in single precision."""
-    result = np.empty((len(points), 3), np.float32)
-    for v in range(len(points)):
-        for d in range(3):
-            result[v, d] = (
-                transform[d, 0] * points[v, 0] + transform[d, 1] * points[v, 1] + transform[d, 2] * points[v, 2]
-            ) + transform[d, 3]
-    return result
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")

@@ -50,6 +50,13 @@ def test_every_library_of_the_project_is_in_the_zip_or_in_blender():
         assert needed - {pin.split("==")[0] for pin in python.pins} == {"numpy"}
 
 
+@pytest.mark.parametrize("options", [["--blender", "4.3.0"], ["--python", "3.13", "--blender", "4.3"]])
+def test_a_zip_for_another_blender_needs_its_version_and_its_python(options, capsys):
+    with pytest.raises(SystemExit) as refused:
+        extension.main(options)
+    assert refused.value.code == 2 and "--blender" in capsys.readouterr().err
+
+
 class Profile:
     """An empty profile of Blender, with nothing of this checkout in sight."""
 

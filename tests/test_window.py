@@ -264,7 +264,7 @@ def test_playback_scrubbing_and_a_render_of_ten_frames(small, tmp_path):
 
 def test_loading_goes_on_where_it_was(small, tmp_path):
     small.press("bpy.ops.nephim.preview(mode='surface'")
-    small.wait(f"{SETTINGS}.preview_object", timeout=120)
+    small.wait(f"{SETTINGS}.preview_object")
     settle(small)
     stop(small)
     small.run("bpy.ops.wm.save_mainfile()")

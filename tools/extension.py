@@ -77,6 +77,8 @@ def main(arguments: list[str]) -> int:
         "--blender", type=_version, metavar="VERSION", help="an older Blender that was built with --python"
     )
     chosen = parser.parse_args(arguments)
+    if chosen.blender and not chosen.python:
+        parser.error("--blender needs --python, the one that this Blender was built with")
 
     character = drive(fetch_character_data(chosen.assets))
     work, out = chosen.work.absolute(), chosen.out.absolute()
