@@ -39,8 +39,8 @@ class Recorder(Physics):
         self.recorded = None
         return super().step(frame)
 
-    def _contact_problem(self, tracked: NDArray, hands: NDArray):
-        self._problem = super()._contact_problem(tracked, hands)
+    def _contact_problem(self, *situation: NDArray):
+        self._problem = super()._contact_problem(*situation)
         return self._problem
 
     def _substep(self, skin: NDArray, volume: NDArray, hands: NDArray, theta: float, *, last: bool) -> int:

@@ -23,7 +23,6 @@ _SEARCH = 0.02  # [m] how far from the skin the anchored side of a hand is looke
 _FACING = 0.1  # least -cos between skin normal and the normal of a hand triangle that may push it
 _CLEAR = 0.002  # [m] a hand further outside the tracked skin than this lets go
 _OUTWARD = 0.2  # cos between push and skin normal above which a contact lets go
-_UNDER = 0.7  # least -cos between skin normal and the side of a hand under which ploughed skin slips
 _SAME_SIDE = 0.2  # least cos between the old and the new hand normal of a sliding anchor
 
 
@@ -50,6 +49,10 @@ def unit_normals(vertices, triangles, out):
 def interpolate(values: NDArray, ids: NDArray, weights: NDArray) -> NDArray[np.float64]:
     """Σ_k weights[:, k] values[ids[:, k]], (m, 3)."""
     return np.einsum("mk,mkd->md", weights, values[ids])
+
+
+def _unit(vectors: NDArray) -> NDArray[np.float64]:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 @dataclass
@@ -98,7 +101,8 @@ class ContactTracker:
         self._outer_triangles = np.ascontiguousarray(self.skin_triangles[outer[skin_triangles].all(axis=1)])
         self.hand_triangles = np.ascontiguousarray(hand_triangles, np.int32)
         self.contacts = Contacts.none()
-        self.skin_normals = np.zeros((self.n_skin, 3))
+        self.tracked_normals = np.zeros((self.n_skin, 3))
+        self.skin_normals = np.zeros((self.n_skin, 3))  # halfway between tracked and deformed
         self.hand_normals = np.zeros((len(hands), 3))
         self._hand_tree = TriangleTree(hands, self.hand_triangles)
         self._skin_tree = TriangleTree(rest, self._outer_triangles) if len(self._outer_triangles) else None
@@ -121,8 +125,9 @@ class ContactTracker:
     def update(self, tracked: NDArray, skin: NDArray, hands: NDArray) -> None:
         """Finds new contacts of the skin (n_skin, 3) with hands (n_hand, 3); those that pushed until now stay.
 
-        Which side of a hand may push is told by the normals of the tracked skin (n_skin, 3): those of the deformed
-        skin turn over in folds. A contact that would pull the skin out of the head is none.
+        Which side of a hand may push is told by normals halfway between those of the tracked skin (n_skin, 3) and of
+        the deformed: the former do not know the sides of a fold, the latter turn over in it. A contact that would pull
+        the skin out of the head is none.
         """
         low, high = bounds(hands)
         near_skin = inside_box(skin, low - _NEAR, high + _NEAR)
@@ -132,11 +137,13 @@ class ContactTracker:
             return
         low, high = bounds(skin[near_skin])
         near_hand = inside_box(hands, low - _SEARCH, high + _SEARCH)
-        unit_normals(tracked, self.skin_triangles, self.skin_normals)
+        unit_normals(tracked, self.skin_triangles, self.tracked_normals)
+        unit_normals(skin, self.skin_triangles, self.skin_normals)
+        self.skin_normals += self.tracked_normals
+        self.skin_normals /= np.maximum(np.linalg.norm(self.skin_normals, axis=1, keepdims=True), 1e-12)
         unit_normals(hands, self.hand_triangles, self.hand_normals)
         self._hand_tree.refit(hands)
-        outward = interpolate(self.skin_normals, self.contacts.skin, self.contacts.skin_weights)
-        pulls = np.einsum("ij,ij->i", self.normals(), outward) >= _OUTWARD
+        pulls = np.einsum("ij,ij->i", self.normals(), self._outward()) >= _OUTWARD
         kept = self.contacts = self.contacts.select(self.contacts.held | ~pulls)
         new = self._skin_on_hand(skin, np.setdiff1d(near_skin, kept.key, assume_unique=True))
         self.contacts = kept.join(new).join(self._hand_on_skin(skin, hands, near_hand, kept))
@@ -191,42 +198,54 @@ class ContactTracker:
         return candidates[against], ids[against], weights[against]
 
     def normals(self) -> NDArray[np.float64]:
-        """Unit normals of the hands at the anchors, (m, 3): the direction in which the skin is pushed."""
-        normals = interpolate(self.hand_normals, self.contacts.hand, self.contacts.hand_weights)
-        return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+        """Unit normals of the hands at the anchors, (m, 3)."""
+        return _unit(interpolate(self.hand_normals, self.contacts.hand, self.contacts.hand_weights))
 
-    def settle(self, skin: NDArray, hands: NDArray, friction: NDArray | float, ploughed: NDArray[np.bool_]) -> None:
+    def _outward(self) -> NDArray[np.float64]:
+        """Unit normals of the tracked skin at the contacts, (m, 3)."""
+        return _unit(interpolate(self.tracked_normals, self.contacts.skin, self.contacts.skin_weights))
+
+    def directions(self, carried: NDArray, free: float, limit: float) -> NDArray[np.float64]:
+        """Unit directions in which the skin is pushed, (m, 3).
+
+        Skin that was carried (m, 3) [m] along the face by no more than `free` [m] is pushed along the hand's normal,
+        skin carried as far as `limit` straight into the head, so that it slips under the hand instead of piling up in
+        front of it. What is held is pushed along the normal wherever it is.
+        """
+        normals, outward = self.normals(), self._outward()
+        lateral = carried - np.einsum("ij,ij->i", carried, outward)[:, None] * outward
+        share = np.clip((np.linalg.norm(lateral, axis=1) - free) / max(limit - free, 1e-12), 0.0, 1.0)
+        share[self.contacts.held] = 0.0
+        return _unit(normals - share[:, None] * (normals + outward))
+
+    def settle(self, skin: NDArray, directions: NDArray, friction: NDArray) -> None:
         """After a solve: drops contacts that no longer push, and moves the anchors of those that slid.
 
-        ploughed: (m,) skin that was carried as far as it goes; it slips under the hand that pushes it along.
+        skin: (n_skin, 3) [m]; directions: (m, 3) in which they pushed; friction: (m,).
         """
         contacts = self.contacts
-        normals = self.normals()
-        along = np.einsum("ij,ij->i", contacts.force, normals)
-        pushing = contacts.held | (along > 0)
-        self.contacts = contacts = contacts.select(pushing)
-        friction = np.broadcast_to(friction, len(pushing))[pushing]
-        normals, along, ploughed = normals[pushing], along[pushing], ploughed[pushing] & ~contacts.held
-        tangential = np.linalg.norm(contacts.force - along[:, None] * normals, axis=1)
+        along = np.einsum("ij,ij->i", contacts.force, directions)
+        tangential = np.linalg.norm(contacts.force - along[:, None] * directions, axis=1)
         slid = ~contacts.held & (tangential > 0.999 * friction * along)
-        on_hand = contacts.key < self.n_skin
-        self._slide_on_hand(skin, normals, _SAME_SIDE, np.flatnonzero(slid & ~ploughed & on_hand))
-        under = np.flatnonzero(ploughed & on_hand)
-        self._slide_on_hand(skin, -self.skin_normals[np.minimum(contacts.key, self.n_skin - 1)], _UNDER, under)
-        self._slide_on_skin(skin, hands, np.flatnonzero(slid & (contacts.key >= self.n_skin)))
+        pushing = contacts.held | (along > 0)
+        self.contacts = contacts.select(pushing)
+        slid = np.flatnonzero(slid[pushing])
+        on_hand = self.contacts.key[slid] < self.n_skin
+        self._slide_on_hand(skin, directions[pushing], slid[on_hand])
+        self._slide_on_skin(skin, slid[~on_hand])
 
-    def _slide_on_hand(self, skin: NDArray, facing: NDArray, least_cosine: float, which: NDArray) -> None:
+    def _slide_on_hand(self, skin: NDArray, facing: NDArray, which: NDArray) -> None:
         contacts = self.contacts
         sliding = skin[contacts.key[which]]
         distance, triangle, weights = closest_facing(
-            self._hand_tree, self.hand_normals, sliding, facing[which], least_cosine, _SEARCH, -_OUTWARD
+            self._hand_tree, self.hand_normals, sliding, facing[which], _SAME_SIDE, _SEARCH, -_OUTWARD
         )
         found = np.isfinite(distance)
         contacts.hand[which[found]] = self.hand_triangles[triangle[found]]
         contacts.hand_weights[which[found]] = weights[found]
 
-    def _slide_on_skin(self, skin: NDArray, hands: NDArray, which: NDArray) -> None:
+    def _slide_on_skin(self, skin: NDArray, which: NDArray) -> None:
         contacts = self.contacts
-        found, ids, weights = self._closest_skin(skin, hands, contacts.key[which] - self.n_skin)
+        found, ids, weights = self._closest_skin(skin, self._hand_tree.vertices, contacts.key[which] - self.n_skin)
         which = which[np.isin(contacts.key[which] - self.n_skin, found)]
         contacts.skin[which], contacts.skin_weights[which] = ids, weights

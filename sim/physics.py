@@ -34,8 +34,11 @@ _STILL = 5e-7  # [m] tissue without load whose surroundings move less is left wh
 _MAX_TARGET_STEP = 0.003  # [m] a contact moves the skin at most so far in one substep, so that nothing ever pops
 _MAX_CHANGE = 0.006  # [m] largest change of a displacement in a substep
 # Skin that a hand holds or pushes moves at most so many times as far as the hand in a frame, and this [m] more: where a
-# contact would have it jump, it gets there over some frames.
-_FOLLOW, _SETTLE = 2.5, 9e-4
+# contact would have it jump, it gets there over some frames. Under hands (and a face) that move by less than _SLOW [m]
+# in a frame this fades to the hand's own motion and a creep [m/s]: skin under a hand that stands stands too.
+_FOLLOW, _SETTLE, _SLOW, _CREEP = 2.5, 9e-4, 3e-4, 1e-4
+# Share of the drag limit to which skin is pushed along the hand's normal, and at which straight into the head.
+_PUSHED_ALONG, _PUSHED_UNDER = 0.5, 1.5
 # How far skin and skin in contact move against 1 inside the volume when tetrahedra are opened.
 _SKIN_MOBILITY, _CONTACT_MOBILITY = 0.5, 0.1
 _NEAR_BONE = 0.5  # a skin vertex with less than this share of its yield left is kept off the bone explicitly
@@ -136,8 +139,7 @@ class Physics:
         elif substeps or self._u.any():
             substeps = max(substeps, 1)
             theta = self._persistence(1.0 / (self.frame_rate * substeps))
-            moved = np.sqrt(((hands - previous[2]) ** 2).sum(axis=1).max())
-            self._fastest = _MAX_CHANGE if begins.any() else (_FOLLOW * moved + _SETTLE) / substeps
+            self._fastest = _MAX_CHANGE if begins.any() else self._reach(previous, now) / substeps
             for s in range(1, substeps + 1):
                 a = s / substeps
                 skin, inside, hand = (
@@ -164,6 +166,12 @@ class Physics:
         statistics |= {f"cut_{side}": 1.0 for side, cut in zip(self.hands.sides, jumped, strict=True) if cut}
         statistics["ms"] = 1000 * (time.perf_counter() - started)
         return SimulatedFrame(skin.astype(np.float32), tracked.astype(np.float32), contacts, statistics)
+
+    def _reach(self, previous: tuple[NDArray, NDArray, NDArray], now: tuple[NDArray, NDArray, NDArray]) -> float:
+        """How far [m] skin in contact may move in this frame: see `_FOLLOW`."""
+        moved = max(float(np.sqrt(((now[k] - previous[k]) ** 2).sum(axis=1).max())) for k in (0, 2))
+        lively = min(1.0, moved / _SLOW) ** 2
+        return moved * (1.0 + (_FOLLOW - 1.0) * lively) + _SETTLE * lively + _CREEP / self.frame_rate
 
     def _keeps_still(self, pose: Pose) -> bool:
         """Whether neither skin nor jaw moved in the cranium's frame since the last pose that was taken over."""
@@ -224,7 +232,10 @@ class Physics:
         before = self._u[system.free]
         iterate = before.copy()
         self._anderson.restart()
-        problem = self._contact_problem(tracked, hands) if len(contacts) else None
+        carried = self._carried(contacts)
+        limit = settings.drag_limit
+        directions = self.contact.directions(carried, _PUSHED_ALONG * limit, _PUSHED_UNDER * limit)
+        problem = self._contact_problem(tracked, hands, directions, carried) if len(contacts) else None
 
         enough = _CONVERGED_FREE if problem is None else _CONVERGED
         count = settings.final_iterations if last else settings.iterations
@@ -252,9 +263,8 @@ class Physics:
         self._scatter(before + step)
         self._untangle(contacts)
         self._change = change
-        friction = settings.friction if problem is None else problem.friction[: len(contacts)]
-        carried = np.linalg.norm(self._carried(contacts), axis=1)
-        self.contact.settle(tracked + self._skin_u, hands, friction, carried > 2 * settings.drag_limit)
+        if problem is not None:
+            self.contact.settle(tracked + self._skin_u, directions, problem.friction[: len(contacts)])
         return iteration
 
     def _lift_off_bone(self, tracked: NDArray, hands: NDArray) -> NDArray[np.float64]:
@@ -300,11 +310,10 @@ class Physics:
         """How far the skin at the contacts is from where it was tracked, (m, 3)."""
         return interpolate(self._skin_u, contacts.skin, contacts.skin_weights)
 
-    def _contact_problem(self, tracked: NDArray, hands: NDArray) -> ContactProblem:
-        """The present contacts, each wanting its skin point a gap off its anchor, and the bone under the skin near
-        them."""
+    def _contact_problem(self, tracked: NDArray, hands: NDArray, normals: NDArray, carried: NDArray) -> ContactProblem:
+        """The present contacts, each wanting its skin point a gap off its anchor along `normals` (m, 3), and the bone
+        under the skin near them. carried: (m, 3) how far that skin is from where it was tracked [m]."""
         contacts, settings, template = self.contact.contacts, self.settings, self.template
-        normals = self.contact.normals()
         targets = interpolate(hands, contacts.hand, contacts.hand_weights) + settings.gap * normals
         present = interpolate(tracked + self._skin_u, contacts.skin, contacts.skin_weights)
         step = targets - present
@@ -321,9 +330,8 @@ class Physics:
         targets -= np.maximum(asked - np.maximum(reach, 0.0), 0.0)[:, None] * normals
 
         # Skin that was carried far slips.
-        carried = self._carried(contacts)
-        carried -= np.einsum("ij,ij->i", carried, normals)[:, None] * normals
-        hold = np.clip(2.0 - np.linalg.norm(carried, axis=1) / settings.drag_limit, 0.0, 1.0)
+        along = carried - np.einsum("ij,ij->i", carried, normals)[:, None] * normals
+        hold = np.clip(2.0 - np.linalg.norm(along, axis=1) / settings.drag_limit, 0.0, 1.0)
 
         deep = np.flatnonzero(self._yielding & (room < _NEAR_BONE * limit))
         away = -self._bone_direction[deep]

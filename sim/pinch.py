@@ -77,6 +77,7 @@ class PinchTracker:
             if self.holding[hand] and len(own) and carried[own][contacts.held[own]].max(initial=0.0) > limit:
                 self._let_go(hand)
             contacts.held[own] = (contacts.held[own] | opposed) if self.holding[hand] else False
+        _hold_once(contacts)
 
     def _closing(self, contacts: Contacts, pairs: NDArray[np.int64], gap: float) -> bool:
         """Whether the sides of the pairs (p, 2) of contacts were further apart not long ago than their present gap
@@ -110,6 +111,14 @@ class PinchTracker:
         self._spent[hand] = True
         self._lasting[hand] = 0.0
         self._narrowest[hand] = np.inf
+
+
+def _hold_once(contacts: Contacts) -> None:
+    """Where a skin vertex is held itself, hand vertices on its triangles only push: skin held twice would be torn
+    between the two, as it was not grabbed at one time."""
+    of_vertex = contacts.skin_weights[:, 0] == 1.0
+    doubled = np.isin(contacts.skin, contacts.skin[of_vertex & contacts.held, 0]).any(axis=1) & ~of_vertex
+    contacts.held &= ~doubled
 
 
 def _opposed(anchors: NDArray, normals: NDArray) -> tuple[NDArray[np.int64], float]:
