@@ -63,7 +63,6 @@ class Anderson:
         self._differences, self._images = np.zeros((window, n), np.float32), np.zeros((window, n), np.float32)
         self._gram, self._projected = np.zeros((window, window)), np.zeros(window)
         self._residual, self._image = np.zeros(n), np.zeros(n)
-        self.next = np.zeros(n)
         self.restart()
 
     def restart(self) -> None:
@@ -71,9 +70,8 @@ class Anderson:
         self._at = 0
         self._norm = np.inf
 
-    def mix(self, u: NDArray, image: NDArray) -> NDArray[np.float64]:
-        """The next iterate after u (n,) was mapped to image = G(u) (n,); the returned array is reused by the next
-        call."""
+    def mix(self, u: NDArray, image: NDArray) -> None:
+        """Puts the next iterate in the place of u (n,), which was mapped to image = G(u) (n,)."""
         slot = self._at % self.window
         known = np.isfinite(self._norm)  # is there a last residual?
         norm = _renew(u, image, self._residual, self._image, self._differences[slot], self._images[slot])
@@ -86,12 +84,11 @@ class Anderson:
             self._gram[slot, : self._count] = self._gram[: self._count, slot] = self._projected[: self._count]
         self._norm = norm
         if self._count == 0:
-            self.next[:] = image
-            return self.next
+            u[:] = image
+            return
         count = self._count
         _dots(self._differences, count, self._residual, self._projected)
         gram = self._gram[:count, :count]
         gram = gram + np.eye(count) * (_REGULARISATION * np.trace(gram) + 1e-300)
         gamma = np.linalg.solve(gram, self._projected[:count])
-        _combine(image, self._images, count, gamma, self.next)
-        return self.next
+        _combine(image, self._images, count, gamma, u)

@@ -100,14 +100,12 @@ class ContactProblem:
         """The present forces on the free vertices, (n_free, 3) [N]."""
         return self._transposed @ self.force
 
-    def correct(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Renews the forces for the free displacement x (n_free, 3) found with the present ones; returns what x
+    def correct(self, x: NDArray[np.float64]) -> None:
+        """Renews the forces for the free displacement x (n_free, 3) found with the present ones, and adds to x what it
         changes by, where that is not little."""
         gap = self._offset + self._points @ x
         before = self.force.copy()
         solve_contacts(
             self._compliance, gap, self.normals, self.friction, self.give, self.held, self.force, _SWEEPS, _SETTLED
         )
-        result = np.zeros_like(x)
-        self._system.add_responses(self._slots, self._rows.T @ (self.force - before), result)
-        return result
+        self._system.add_responses(self._slots, self._rows.T @ (self.force - before), x)

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .clearance import Clearance
 from .distance import TriangleTree, bounds, inside_box
 from .facing import closest_facing
 
@@ -100,7 +101,10 @@ class ContactTracker:
         self.skin_triangles = np.ascontiguousarray(skin_triangles, np.int32)
         self._outer_triangles = np.ascontiguousarray(self.skin_triangles[outer[skin_triangles].all(axis=1)])
         self.hand_triangles = np.ascontiguousarray(hand_triangles, np.int32)
+        self._outer_vertices = np.flatnonzero(outer)
+        self._clearance = Clearance(len(self._outer_vertices), _SEARCH)
         self.contacts = Contacts.none()
+        self._tracked: NDArray | None = None
         self.tracked_normals = np.zeros((self.n_skin, 3))
         self.skin_normals = np.zeros((self.n_skin, 3))  # halfway between tracked and deformed
         self.hand_normals = np.zeros((len(hands), 3))
@@ -109,6 +113,7 @@ class ContactTracker:
 
     def reset(self) -> None:
         self.contacts = Contacts.none()
+        self._clearance.forget()
 
     def forget(self, vertices: NDArray[np.bool_]) -> None:
         """Drops the contacts of some of the hands' vertices (n_hand,)."""
@@ -137,7 +142,9 @@ class ContactTracker:
             return
         low, high = bounds(skin[near_skin])
         near_hand = inside_box(hands, low - _SEARCH, high + _SEARCH)
-        unit_normals(tracked, self.skin_triangles, self.tracked_normals)
+        if tracked is not self._tracked:  # a face that keeps still keeps its normals
+            self._tracked = tracked
+            unit_normals(tracked, self.skin_triangles, self.tracked_normals)
         unit_normals(skin, self.skin_triangles, self.skin_normals)
         self.skin_normals += self.tracked_normals
         self.skin_normals /= np.maximum(np.linalg.norm(self.skin_normals, axis=1, keepdims=True), 1e-12)
@@ -145,13 +152,12 @@ class ContactTracker:
         self._hand_tree.refit(hands)
         pulls = np.einsum("ij,ij->i", self.normals(), self._outward()) >= _OUTWARD
         kept = self.contacts = self.contacts.select(self.contacts.held | ~pulls)
-        new = self._skin_on_hand(skin, np.setdiff1d(near_skin, kept.key, assume_unique=True))
+        new = self._skin_on_hand(skin, kept)
         self.contacts = kept.join(new).join(self._hand_on_skin(skin, hands, near_hand, kept))
 
-    def _skin_on_hand(self, skin: NDArray, candidates: NDArray) -> Contacts:
-        distance, _, _, sign = self._hand_tree.closest(skin[candidates], _SEARCH)
-        inside = np.isfinite(distance) & (sign < 0)
-        chosen = candidates[inside | (distance < _NEAR)]
+    def _skin_on_hand(self, skin: NDArray, kept: Contacts) -> Contacts:
+        near = self._outer_vertices[self._clearance.near(self._hand_tree, skin[self._outer_vertices], _NEAR)[0]]
+        chosen = np.setdiff1d(near, kept.key, assume_unique=True)
         distance, triangle, weights = closest_facing(
             self._hand_tree, self.hand_normals, skin[chosen], -self.skin_normals[chosen], _FACING, _SEARCH, -_OUTWARD
         )

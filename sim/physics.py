@@ -17,6 +17,7 @@ from .frame import SimulatedFrame, TrackedFrame
 from .hands import Hands
 from .local_step import LocalStep
 from .pinch import PinchTracker
+from .points import add_scaled, largest_difference
 from .settings import PhysicsSettings
 from .sparse import put
 from .surface import Surface
@@ -27,9 +28,10 @@ from .undisturbed import UndisturbedVolume
 
 _AT_REST = 1e-6  # [m] without contact, what is left of a deformation below this is set to zero
 _FADING = 5e-4  # [m] without contact, what is left of a deformation below this just decays
+_SLOWEST = 0.5  # without contact all decays by this share of the relaxation's rate: thin parts hardly strain as they turn
 # [m] largest change of an iteration at which a substep is done, with contacts and without: what relaxes freely moves
 # slowly.
-_CONVERGED, _CONVERGED_FREE = 3e-5, 2e-6
+_CONVERGED, _CONVERGED_FREE = 5e-5, 2e-6
 _STILL = 5e-7  # [m] tissue without load whose surroundings move less is left where it was
 _MAX_TARGET_STEP = 0.003  # [m] a contact moves the skin at most so far in one substep, so that nothing ever pops
 _MAX_CHANGE = 0.006  # [m] largest change of a displacement in a substep
@@ -138,13 +140,17 @@ class Physics:
             self._skin_u *= decay
         elif substeps or self._u.any():
             substeps = max(substeps, 1)
-            theta = self._persistence(1.0 / (self.frame_rate * substeps))
+            duration = 1.0 / (self.frame_rate * substeps)
+            theta, fade = self._persistence(duration), self._decay(_SLOWEST * duration)
             self._fastest = _MAX_CHANGE if begins.any() else self._reach(previous, now) / substeps
             for s in range(1, substeps + 1):
                 a = s / substeps
                 skin, inside, hand = (
                     new if old is new else (1 - a) * old + a * new for old, new in zip(previous, now, strict=True)
                 )
+                if len(self.contact.contacts) == 0:
+                    self._u *= fade
+                    self._skin_u *= fade
                 iterations += self._substep(skin, inside, hand, theta, last=s == substeps)
         if substeps:
             live = self.contact.contacts
@@ -245,13 +251,13 @@ class Physics:
             if problem is not None:
                 self._b += problem.load()
             system.factor.solve(self._b, self._x, _STILL)
-            self._x += theta * before
+            add_scaled(theta, before, self._x)
             if problem is not None:
-                self._x += problem.correct(self._x)
-            change = np.abs(self._x - iterate).max()
+                problem.correct(self._x)
+            change = largest_difference(self._x, iterate)
             if change < enough or iteration == count:
                 break
-            iterate[:] = self._anderson.mix(iterate.ravel(), self._x.ravel()).reshape(-1, 3)
+            self._anderson.mix(iterate.ravel(), self._x.ravel())
             self._scatter(iterate)
         if problem is not None:
             contacts.force[:] = problem.force[: len(contacts)]

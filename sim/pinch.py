@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from .contact import Contacts, interpolate
 
-_OPPOSED = -0.6  # cos between the normals of two sides of a pinch, at most
-_ACROSS = 0.5  # cos between a side's normal and the way to the other side, at least
+_OPPOSED = -0.7  # cos between the normals of two sides of a pinch, at most
+_ACROSS = 0.7  # cos between a side's normal and the way to the other side, at least
 _WIDEST = 0.016  # [m] gap between the sides that still holds a fold of skin
 _GRAB_TIME = 0.08  # [s] a pinch must last before it holds
 _CLOSED = 0.0015  # [m] by which the gap must have become narrower …
