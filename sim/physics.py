@@ -28,7 +28,7 @@ from .undisturbed import UndisturbedVolume
 
 _AT_REST = 1e-6  # [m] without contact, what is left of a deformation below this is set to zero
 _FADING = 5e-4  # [m] without contact, what is left of a deformation below this just decays
-_SLOWEST = 0.5  # without contact all decays by this share of the relaxation's rate: thin parts hardly strain as they turn
+_SLOWEST = 0.5  # without contact all decays by this share of the relaxation's rate: thin parts that turn hardly strain
 # [m] largest change of an iteration at which a substep is done, with contacts and without: what relaxes freely moves
 # slowly.
 _CONVERGED, _CONVERGED_FREE = 5e-5, 2e-6

@@ -16,5 +16,40 @@ def test_creases_of_a_crumpled_hand_do_not_push_skin_out_of_the_head(seed):
     tracker.update(head.skin_vertices, head.skin_vertices, crumpled)
     contacts = tracker.contacts
     assert len(contacts) > 5
-    outward = interpolate(tracker.skin_normals, contacts.skin, contacts.skin_weights)
+    outward = interpolate(tracker.tracked_normals, contacts.skin, contacts.skin_weights)
     assert np.einsum("ij,ij->i", tracker.normals(), outward).max() < 0.2
+
+
+def test_skin_carried_far_is_pushed_into_the_head_and_no_further_along():
+    head, hand = round_head(), finger()
+    pushing = hand.vertices + [RADIUS - 0.004, 0, 0]
+    tracker = ContactTracker(head.outer, head.skin_vertices, head.skin_triangles, pushing, hand.triangles)
+    tracker.update(head.skin_vertices, head.skin_vertices, pushing)
+    contacts = tracker.contacts
+    outward = interpolate(tracker.tracked_normals, contacts.skin, contacts.skin_weights)
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    along = np.cross(outward, [0.0, 0, 1])
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    normals = tracker.normals()
+    assert np.allclose(tracker.directions(0.003 * along - 0.009 * outward, 0.003, 0.01), normals)
+    assert np.allclose(tracker.directions(0.01 * along, 0.003, 0.01), -outward)
+    between = tracker.directions(0.006 * along, 0.003, 0.01)
+    assert np.allclose(np.linalg.norm(between, axis=1), 1)
+    steeper = np.einsum("ij,ij->i", between, -outward) - np.einsum("ij,ij->i", normals, -outward)
+    assert steeper.min() > -1e-9 and steeper.max() > 1e-3
+    contacts.held[:] = True
+    assert np.allclose(tracker.directions(0.01 * along, 0.003, 0.01), normals)
+
+
+def test_the_sides_of_a_fold_are_seen_by_hands_that_face_them():
+    """A ridge drawn out of the skin: a finger beside it faces its flank, not the skin the ridge was drawn from."""
+    head, hand = round_head(6), finger(0.004, 0.02)
+    x, y, z = head.skin_vertices.T
+    skin = head.skin_vertices.copy()
+    skin[:, 0] += np.where(x > 0, 0.02 * np.exp(-((y / 0.004) ** 2) - (z / 0.02) ** 2), 0.0)
+    # The finger lies along z, half a millimetre into the flank at half the ridge's height.
+    lying = hand.vertices[:, [1, 2, 0]] + [RADIUS + 0.01, 0.0033 + 0.004 - 0.0005, -0.014]
+    tracker = ContactTracker(head.outer, head.skin_vertices, head.skin_triangles, lying, hand.triangles)
+    tracker.update(head.skin_vertices, skin, lying)
+    flank = tracker.normals()[:, 1] < -0.8
+    assert flank.sum() > 2

@@ -85,6 +85,23 @@ def test_only_sides_that_have_closed_on_the_skin_hold_it(first_gap, holds):
     assert bool(tracker.holding[0]) == contacts.held.all() == holds
 
 
+def test_a_triangle_of_held_vertices_is_not_held_a_second_time():
+    """The first side holds a skin vertex and, by a hand vertex, a triangle of it; the other side another vertex."""
+    tracker = PinchTracker(np.zeros(3, np.int64))
+    skin = np.array([[0, 0, 0], [1, 1, 1], [0, 2, 3]])
+    weights = np.array([[1.0, 0, 0], [1.0, 0, 0], [0.4, 0.3, 0.3]])
+    ids = np.arange(3)[:, None].repeat(3, axis=1)
+    whole = np.tile([1.0, 0, 0], (3, 1))
+    contacts = Contacts(np.array([0, 1, 12]), skin, weights, ids, whole, np.zeros((3, 3)), np.zeros(3, bool))
+    normals = np.array([[1.0, 0, 0], [-1.0, 0, 0], [1.0, 0, 0]])
+    for frame in range(20):
+        gap = max(0.004, 0.012 - 0.001 * frame)
+        hands = np.array([[-gap / 2, 0, 0], [gap / 2, 0, 0], [-gap / 2, 0.001, 0]])
+        tracker.watch(hands, 1 / RATE)
+        tracker.update(contacts, hands, normals, np.zeros(3), 0.03, 1 / RATE)
+    assert contacts.held.tolist() == [True, True, False]
+
+
 def test_skin_pulled_too_far_slips_away():
     limit = PhysicsSettings.load("default").pull_limit
     for frame, result, _ in play([*APPROACH, (50, 0.004, -0.06), (60, 0.004, -0.08)]):
