@@ -48,10 +48,7 @@ class Recorder(Physics):
         iterations = super()._substep(skin, volume, hands, theta, last=last)
         held = np.zeros(0, np.int64)
         if self._problem is not None:
-            # Rows of the problem are contacts and bone, each on up to three free vertices.
-            pushing = self._problem.force.any(axis=1)
-            points = self._problem._points[np.flatnonzero(pushing)].tocoo()
-            held = self.system.free[np.unique(points.col[points.data > 0])]
+            held = self.system.free[self._problem.pushed()]
         self.recorded = Substep(volume.copy(), skin.copy(), before, self._u.copy(), theta, held)
         return iterations
 

@@ -4,7 +4,6 @@
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from .system import ElasticSystem
 
@@ -62,6 +61,15 @@ def solve_contacts(compliance, gap, normals, friction, give, held, force, sweeps
             break
 
 
+def _mean(values: NDArray, rows: NDArray[np.int64], weights: NDArray) -> NDArray[np.float64]:
+    """Σ_j weights[:, j] values[rows[:, j]] for values (k, l), rows and weights (m, 3), (m, l)."""
+    result = weights[:, :1] * values[rows[:, 0]]
+    for j in (1, 2):
+        some = np.flatnonzero(weights[:, j])  # most contacts are of one vertex
+        result[some] += weights[some, j, None] * values[rows[some, j]]
+    return result
+
+
 class ContactProblem:
     """The contacts of one substep, condensed to the compliance between them.
 
@@ -83,27 +91,33 @@ class ContactProblem:
         held: NDArray,
         force: NDArray,
     ):
-        m = len(skin)
         self.normals, self.friction, self.give, self.held = normals, friction, give, held
         self.force = np.ascontiguousarray(force)
         self._system = system
-        points = csr_matrix((weights.ravel(), (np.repeat(np.arange(m), 3), skin.ravel())), shape=(m, len(tracked)))
-        used = np.unique(skin)
-        self._rows = points[:, used].tocsr()
+        used, place = np.unique(skin, return_inverse=True)
+        place = place.reshape(skin.shape)
+        rows = _mean(np.eye(len(used)), place, weights)
+        self._rows = rows
         self._slots = system.respond(used)
-        self._points = (points @ system.free_embedding).tocsr()
-        self._transposed = self._points.T.tocsr()
-        self._compliance = np.ascontiguousarray(self._rows @ (self._rows @ system.compliance(used)).T)
-        self._offset = points @ tracked - targets
+        # Contacts and the free vertices they lie on, as the few columns of a matrix that are not zero.
+        embedding = system.free_embedding[used]
+        self._free = np.unique(embedding.indices)
+        self._points = _mean(embedding[:, self._free].toarray(), place, weights)
+        self._compliance = np.ascontiguousarray(_mean(_mean(system.compliance(used), place, weights).T, place, weights))
+        self._offset = np.einsum("mk,mkd->md", weights, tracked[skin]) - targets
 
-    def load(self) -> NDArray[np.float64]:
-        """The present forces on the free vertices, (n_free, 3) [N]."""
-        return self._transposed @ self.force
+    def load(self, out: NDArray[np.float64]) -> None:
+        """Adds the present forces to the free vertices, out (n_free, 3) [N]."""
+        out[self._free] += self._points.T @ self.force
+
+    def pushed(self) -> NDArray[np.int64]:
+        """Free vertices on which contacts push, (k,)."""
+        return self._free[(self._points[self.force.any(axis=1)] > 0).any(axis=0)]
 
     def correct(self, x: NDArray[np.float64]) -> None:
         """Renews the forces for the free displacement x (n_free, 3) found with the present ones, and adds to x what it
         changes by, where that is not little."""
-        gap = self._offset + self._points @ x
+        gap = self._offset + self._points @ x[self._free]
         before = self.force.copy()
         solve_contacts(
             self._compliance, gap, self.normals, self.friction, self.give, self.held, self.force, _SWEEPS, _SETTLED

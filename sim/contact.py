@@ -47,6 +47,36 @@ def unit_normals(vertices, triangles, out):
             out[v] /= length
 
 
+@njit(cache=True)
+def halfway_normals(vertices, triangles, wanted, normals, out):
+    """Unit normals halfway between `normals` (n, 3) and those of the surface, written to out (n, 3) at the wanted (n,)
+    vertices."""
+    for v in range(out.shape[0]):
+        if wanted[v]:
+            out[v] = 0.0
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        if not (wanted[a] or wanted[b] or wanted[c]):
+            continue
+        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
+        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        for k in range(3):
+            v = triangles[t, k]
+            if wanted[v]:
+                out[v, 0] += nx
+                out[v, 1] += ny
+                out[v, 2] += nz
+    for v in range(out.shape[0]):
+        if wanted[v]:
+            length = max(np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2), 1e-30)
+            for i in range(3):
+                out[v, i] = out[v, i] / length + normals[v, i]
+            length = max(np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2), 1e-12)
+            for i in range(3):
+                out[v, i] /= length
+
+
 def interpolate(values: NDArray, ids: NDArray, weights: NDArray) -> NDArray[np.float64]:
     """Σ_k weights[:, k] values[ids[:, k]], (m, 3)."""
     return np.einsum("mk,mkd->md", weights, values[ids])
@@ -106,7 +136,8 @@ class ContactTracker:
         self.contacts = Contacts.none()
         self._tracked: NDArray | None = None
         self.tracked_normals = np.zeros((self.n_skin, 3))
-        self.skin_normals = np.zeros((self.n_skin, 3))  # halfway between tracked and deformed
+        self.skin_normals = np.zeros((self.n_skin, 3))  # near hands, halfway between tracked and deformed
+        self._near = np.zeros(self.n_skin, np.bool_)
         self.hand_normals = np.zeros((len(hands), 3))
         self._hand_tree = TriangleTree(hands, self.hand_triangles)
         self._skin_tree = TriangleTree(rest, self._outer_triangles) if len(self._outer_triangles) else None
@@ -145,9 +176,10 @@ class ContactTracker:
         if tracked is not self._tracked:  # a face that keeps still keeps its normals
             self._tracked = tracked
             unit_normals(tracked, self.skin_triangles, self.tracked_normals)
-        unit_normals(skin, self.skin_triangles, self.skin_normals)
-        self.skin_normals += self.tracked_normals
-        self.skin_normals /= np.maximum(np.linalg.norm(self.skin_normals, axis=1, keepdims=True), 1e-12)
+        self._near[:] = False
+        self._near[near_skin] = True
+        self._near[self.contacts.skin] = True
+        halfway_normals(skin, self.skin_triangles, self._near, self.tracked_normals, self.skin_normals)
         unit_normals(hands, self.hand_triangles, self.hand_normals)
         self._hand_tree.refit(hands)
         pulls = np.einsum("ij,ij->i", self.normals(), self._outward()) >= _OUTWARD

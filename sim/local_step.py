@@ -39,6 +39,7 @@ class LocalStep:
         self._blocks = make_blocks(system.gradients, system.v_str, system.v_vol)
         self._volume = np.full((n, 3), np.nan)
         self._tracked: tuple[NDArray, NDArray] | None = None  # F_tra and det F_tra, once asked for
+        self._flattened: int | None = None  # how many det F_tra are none, once asked for
         self.ratios = np.ones(t, np.float32)  # det F / det F_tra as `untangle` left it
         self._awake, self._skin_awake = Awake(self._tets, n, LANES), Awake(self._triangles, n_skin)
         self._parts = numba.get_num_threads()
@@ -54,7 +55,7 @@ class LocalStep:
         if not np.array_equal(volume, self._volume):
             self._volume[:] = volume
             pose(volume, self._tets, self._blocks, self._parts)
-            self._tracked = None
+            self._tracked = self._flattened = None
 
     def right_hand_side(self, u: NDArray, tracked: NDArray, skin_u: NDArray, out: NDArray) -> None:
         """Sums what all elements ask for at the displacement u (n, 3) into the free vertices, out (n_free, 3) [N].
@@ -95,4 +96,6 @@ class LocalStep:
 
     def flattened(self) -> int:
         """How many tetrahedra the tracked motion itself flattened."""
-        return int((tracked_determinants(self._blocks) <= LEAST_DETERMINANT).sum())
+        if self._flattened is None:
+            self._flattened = int((tracked_determinants(self._blocks) <= LEAST_DETERMINANT).sum())
+        return self._flattened

@@ -249,7 +249,7 @@ class Physics:
             self._local.right_hand_side(self._u, tracked, self._skin_u, self._b)
             self._b *= 1 - theta
             if problem is not None:
-                self._b += problem.load()
+                problem.load(self._b)
             system.factor.solve(self._b, self._x, _STILL)
             add_scaled(theta, before, self._x)
             if problem is not None:
