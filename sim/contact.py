@@ -133,6 +133,7 @@ class ContactTracker:
         self.hand_triangles = np.ascontiguousarray(hand_triangles, np.int32)
         self._outer_vertices = np.flatnonzero(outer)
         self._clearance = Clearance(len(self._outer_vertices), _SEARCH)
+        self._hand_clearance = Clearance(len(hands), _SEARCH)
         self.contacts = Contacts.none()
         self._tracked: NDArray | None = None
         self.tracked_normals = np.zeros((self.n_skin, 3))
@@ -145,6 +146,7 @@ class ContactTracker:
     def reset(self) -> None:
         self.contacts = Contacts.none()
         self._clearance.forget()
+        self._hand_clearance.forget()
 
     def forget(self, vertices: NDArray[np.bool_]) -> None:
         """Drops the contacts of some of the hands' vertices (n_hand,)."""
@@ -171,8 +173,6 @@ class ContactTracker:
         if len(near_skin) == 0:
             self.contacts = Contacts.none()
             return
-        low, high = bounds(skin[near_skin])
-        near_hand = inside_box(hands, low - _SEARCH, high + _SEARCH)
         if tracked is not self._tracked:  # a face that keeps still keeps its normals
             self._tracked = tracked
             unit_normals(tracked, self.skin_triangles, self.tracked_normals)
@@ -185,7 +185,7 @@ class ContactTracker:
         pulls = np.einsum("ij,ij->i", self.normals(), self._outward()) >= _OUTWARD
         kept = self.contacts = self.contacts.select(self.contacts.held | ~pulls)
         new = self._skin_on_hand(skin, kept)
-        self.contacts = kept.join(new).join(self._hand_on_skin(skin, hands, near_hand, kept))
+        self.contacts = kept.join(new).join(self._hand_on_skin(skin, hands, kept))
 
     def _skin_on_hand(self, skin: NDArray, kept: Contacts) -> Contacts:
         near = self._outer_vertices[self._clearance.near(self._hand_tree, skin[self._outer_vertices], _NEAR)[0]]
@@ -206,34 +206,29 @@ class ContactTracker:
             np.zeros(m, bool),
         )
 
-    def _hand_on_skin(self, skin: NDArray, hands: NDArray, candidates: NDArray, kept: Contacts) -> Contacts:
-        chosen, ids, weights = self._closest_skin(skin, hands, np.setdiff1d(candidates, kept.key - self.n_skin))
-        m = len(chosen)
+    def _hand_on_skin(self, skin: NDArray, hands: NDArray, kept: Contacts) -> Contacts:
+        if self._skin_tree is None:
+            return Contacts.none()
+        self._skin_tree.refit(skin)
+        near, distance, triangle, weights, _ = self._hand_clearance.near(self._skin_tree, hands, _NEAR)
+        new = (distance < _DEEPEST) & ~np.isin(near, kept.key - self.n_skin)
+        new[new] = self._faces(near[new], triangle[new], weights[new])
+        m = int(new.sum())
         return Contacts(
-            chosen.astype(np.int64) + self.n_skin,
-            ids,
-            weights,
-            np.column_stack([chosen] * 3).astype(np.int64),
+            near[new] + self.n_skin,
+            self._skin_tree.triangles[triangle[new]].astype(np.int64),
+            weights[new],
+            np.column_stack([near[new]] * 3).astype(np.int64),
             np.tile([1.0, 0.0, 0.0], (m, 1)),
             np.zeros((m, 3)),
             np.zeros(m, bool),
         )
 
-    def _closest_skin(self, skin: NDArray, hands: NDArray, candidates: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-        """Those hand vertices that touch or pierce the outer skin facing them, with skin triangle (k, 3) and weights
-        (k, 3)."""
-        nothing = np.zeros(0, np.int64), np.zeros((0, 3), np.int64), np.zeros((0, 3))
-        if len(candidates) == 0 or self._skin_tree is None:
-            return nothing
-        tree = self._skin_tree
-        tree.refit(skin)
-        distance, triangle, weights, sign = tree.closest(hands[candidates], _DEEPEST)
-        touching = np.isfinite(distance) & ((sign < 0) | (distance < _NEAR))
-        candidates, weights = candidates[touching], weights[touching]
-        ids = tree.triangles[triangle[touching]].astype(np.int64)
-        facing = np.einsum("ij,ij->i", self.hand_normals[candidates], interpolate(self.skin_normals, ids, weights))
-        against = facing < -_FACING
-        return candidates[against], ids[against], weights[against]
+    def _faces(self, hand: NDArray, triangle: NDArray, weights: NDArray) -> NDArray[np.bool_]:
+        """Whether hand vertices (k,) face the skin at points on triangles (k,) of its outer part, (k,)."""
+        assert self._skin_tree is not None
+        normals = interpolate(self.skin_normals, self._skin_tree.triangles[triangle], weights)
+        return np.einsum("ij,ij->i", self.hand_normals[hand], normals) < -_FACING
 
     def normals(self) -> NDArray[np.float64]:
         """Unit normals of the hands at the anchors, (m, 3)."""
@@ -283,7 +278,13 @@ class ContactTracker:
         contacts.hand_weights[which[found]] = weights[found]
 
     def _slide_on_skin(self, skin: NDArray, which: NDArray) -> None:
-        contacts = self.contacts
-        found, ids, weights = self._closest_skin(skin, self._hand_tree.vertices, contacts.key[which] - self.n_skin)
-        which = which[np.isin(contacts.key[which] - self.n_skin, found)]
-        contacts.skin[which], contacts.skin_weights[which] = ids, weights
+        if self._skin_tree is None or len(which) == 0:
+            return
+        contacts, tree = self.contacts, self._skin_tree
+        tree.refit(skin)
+        hand = contacts.hand[which, 0]
+        distance, triangle, weights, sign = tree.closest(self._hand_tree.vertices[hand], _DEEPEST)
+        touching = np.isfinite(distance) & ((sign < 0) | (distance < _NEAR))
+        touching &= self._faces(hand, triangle, weights)
+        contacts.skin[which[touching]] = tree.triangles[triangle[touching]]
+        contacts.skin_weights[which[touching]] = weights[touching]
