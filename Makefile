@@ -31,8 +31,9 @@ export BLENDER_USER_RESOURCES := $(CURDIR)/build/resources
 demo: setup
 	@$(RUN) -m nephim demo --out build/demo --assets build/assets
 
+# The first part is without the real Blender, which gets the libraries it lacks in the second.
 test: lint
-	@$(RUN) -m pytest
+	@env -u NEPHIM_BLENDER $(RUN) -m pytest
 	@tests/real_blender.sh
 
 bench-interactions: setup
