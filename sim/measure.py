@@ -129,13 +129,15 @@ def bone_limited(
     tracked, skin: (n, 3) undisturbed and simulated [m]; direction: (n, 3) unit, towards bone, in this frame's
     orientation; depth: (n,) tissue depth [m]. True where the skin has used 95 % of the allowed compression
     limit × depth, or where even the place at full compression lies inside the hand: then no inward yielding helps.
+    That place is below where the skin is now, wherever along the face it was dragged to.
     """
     allowed = limit * np.asarray(depth, np.float64)
     used = np.einsum("ij,ij->i", np.asarray(skin, np.float64) - tracked, direction)
     stopped = used >= _COMPRESSION_USED * allowed
     if meter is not None and hand is not None:
         near = np.flatnonzero(meter.outer & ~stopped & (allowed < _size(hand)))
-        stopped[near] = meter.contains(tracked[near] + allowed[near, None] * direction[near], hand)
+        left = (allowed - used)[near, None] * direction[near]
+        stopped[near] = meter.contains(skin[near] + left, hand)
     return stopped
 
 

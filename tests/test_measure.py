@@ -188,6 +188,8 @@ def test_bone_limit_by_compression_and_by_the_hand_in_the_bone():
     hand, ht = icosphere(0.01, centre=(0.2, 0, 0))
     meter = measure.PenetrationMeter(np.array([[0, 1, 2]], np.int32), np.ones(3, bool), ht)
     assert measure.bone_limited(tracked, skin, direction, depth, meter, hand).tolist() == [True, False, True]
+    dragged = skin + [[0, 0, 0], [0.1, 0, 0], [0.1, 0, 0]]  # onto the hand, and off it
+    assert measure.bone_limited(tracked, dragged, direction, depth, meter, hand).tolist() == [True, True, False]
 
 
 def test_rotation_is_recovered():
