@@ -20,7 +20,7 @@ from .facing import closest_facing
 _NEAR = 0.001  # [m] skin so close to a hand becomes a candidate; the forces decide
 _DEEPEST = 0.01  # [m] a hand vertex deeper in the skin than this is not found by looking from the hand
 _DEEP = 0.05  # [m] an anchor further inside the tracked skin than this lets go, as no skin yields so far
-_SEARCH = 0.02  # [m] how far from the skin the anchored side of a hand is looked for
+_SEARCH = 0.02  # [m] how far from the skin the anchored side of a hand is looked for, and from hands the skin
 _FACING = 0.1  # least -cos between skin normal and the normal of a hand triangle that may push it
 _CLEAR = 0.002  # [m] a hand further outside the tracked skin than this lets go
 _OUTWARD = 0.2  # cos between push and skin normal above which a contact lets go
@@ -168,9 +168,8 @@ class ContactTracker:
         the skin out of the head is none.
         """
         low, high = bounds(hands)
-        near_skin = inside_box(skin, low - _NEAR, high + _NEAR)
-        near_skin = near_skin[self.outer[near_skin]]
-        if len(near_skin) == 0:
+        near_skin = inside_box(skin, low - _SEARCH, high + _SEARCH)  # with all corners of a triangle that is touched
+        if not self.outer[near_skin].any():
             self.contacts = Contacts.none()
             return
         if tracked is not self._tracked:  # a face that keeps still keeps its normals

@@ -53,3 +53,20 @@ def test_the_sides_of_a_fold_are_seen_by_hands_that_face_them():
     tracker.update(head.skin_vertices, skin, lying)
     flank = tracker.normals()[:, 1] < -0.8
     assert flank.sum() > 2
+
+
+def test_a_finger_within_one_triangle_of_the_skin_touches_it():
+    """No vertex of a coarse skin is near a fingertip, nor in its bounding box."""
+    head, tip = round_head(2), finger(0.003, 0.005)
+    triangle = head.skin_vertices[head.skin_triangles[head.outer[head.skin_triangles].all(axis=1)][0]]
+    centre, outward = triangle.mean(axis=0), np.cross(triangle[1] - triangle[0], triangle[2] - triangle[0])
+    outward /= np.linalg.norm(outward)
+    aside = np.cross(outward, [0.3, 0.5, 0.8])
+    aside /= np.linalg.norm(aside)
+    frame = np.array([outward, aside, np.cross(outward, aside)])
+    pushing = centre - 0.001 * outward + tip.vertices @ frame
+    assert np.linalg.norm(triangle - centre, axis=1).min() > 0.005
+    tracker = ContactTracker(head.outer, head.skin_vertices, head.skin_triangles, pushing, tip.triangles)
+    tracker.update(head.skin_vertices, head.skin_vertices, pushing)
+    assert len(tracker.contacts) > 0
+    assert (tracker.contacts.key >= head.n_skin).all()
