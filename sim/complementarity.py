@@ -5,6 +5,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .contact import interpolate
 from .system import ElasticSystem
 
 # Give of a hand's contact as a share of the skin's own: contacts that bone contradicts then end at a finite force, and
@@ -96,15 +97,14 @@ class ContactProblem:
         self._system = system
         used, place = np.unique(skin, return_inverse=True)
         place = place.reshape(skin.shape)
-        rows = _mean(np.eye(len(used)), place, weights)
-        self._rows = rows
+        self._rows = _mean(np.eye(len(used)), place, weights)
         self._slots = system.respond(used)
         # Contacts and the free vertices they lie on, as the few columns of a matrix that are not zero.
         embedding = system.free_embedding[used]
         self._free = np.unique(embedding.indices)
         self._points = _mean(embedding[:, self._free].toarray(), place, weights)
         self._compliance = np.ascontiguousarray(_mean(_mean(system.compliance(used), place, weights).T, place, weights))
-        self._offset = np.einsum("mk,mkd->md", weights, tracked[skin]) - targets
+        self._offset = interpolate(tracked, skin, weights) - targets
 
     def load(self, out: NDArray[np.float64]) -> None:
         """Adds the present forces to the free vertices, out (n_free, 3) [N]."""

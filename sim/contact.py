@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .clearance import Clearance
 from .distance import TriangleTree, bounds, inside_box
 from .facing import closest_facing
+from .pseudonormals import face_direction
 
 _NEAR = 0.001  # [m] skin so close to a hand becomes a candidate; the forces decide
 _DEEPEST = 0.01  # [m] a hand vertex deeper in the skin than this is not found by looking from the hand
@@ -32,10 +33,7 @@ def unit_normals(vertices, triangles, out):
     """Unit vertex normals, area weighted, written to out (n, 3)."""
     out[:] = 0.0
     for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
-        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        nx, ny, nz = face_direction(vertices, triangles, t)
         for k in range(3):
             v = triangles[t, k]
             out[v, 0] += nx
@@ -58,9 +56,7 @@ def halfway_normals(vertices, triangles, wanted, normals, out):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         if not (wanted[a] or wanted[b] or wanted[c]):
             continue
-        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
-        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        nx, ny, nz = face_direction(vertices, triangles, t)
         for k in range(3):
             v = triangles[t, k]
             if wanted[v]:
