@@ -88,7 +88,8 @@ class Anderson:
             return
         count = self._count
         _dots(self._differences, count, self._residual, self._projected)
-        gram = self._gram[:count, :count]
-        gram = gram + np.eye(count) * (_REGULARISATION * np.trace(gram) + 1e-300)
+        gram = self._gram[:count, :count].copy()
+        diagonal = np.einsum("ii->i", gram)  # a view
+        diagonal += _REGULARISATION * diagonal.sum() + 1e-300
         gamma = np.linalg.solve(gram, self._projected[:count])
         _combine(image, self._images, count, gamma, u)

@@ -32,7 +32,8 @@ class Awake:
 def _find(u, rest, start, groups, displaced, flags, found):
     flags[:] = False
     for v in range(len(u)):
-        displaced[v] = max(abs(u[v, 0]), abs(u[v, 1]), abs(u[v, 2])) >= rest
+        displaced[v] = (abs(u[v, 0]) >= rest) | (abs(u[v, 1]) >= rest) | (abs(u[v, 2]) >= rest)
+    for v in range(len(u)):
         if displaced[v]:
             for e in range(start[v], start[v + 1]):
                 flags[groups[e]] = True

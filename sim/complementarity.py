@@ -27,14 +27,15 @@ def solve_contacts(compliance, gap, normals, friction, give, held, force, sweeps
     the proximal form, e.g. Jean, "The non-smooth contact dynamics method", 1999).
     """
     m = force.shape[0]
+    open_x, open_y, open_z = gap[:, 0].copy(), gap[:, 1].copy(), gap[:, 2].copy()  # apart, for vector instructions
     for _ in range(sweeps):
         largest = 0.0
         for a in range(m):
             soft = give[a] * compliance[a, a]
             scale = 1.0 / (compliance[a, a] + soft)
-            rx = force[a, 0] - (gap[a, 0] + soft * force[a, 0]) * scale
-            ry = force[a, 1] - (gap[a, 1] + soft * force[a, 1]) * scale
-            rz = force[a, 2] - (gap[a, 2] + soft * force[a, 2]) * scale
+            rx = force[a, 0] - (open_x[a] + soft * force[a, 0]) * scale
+            ry = force[a, 1] - (open_y[a] + soft * force[a, 1]) * scale
+            rz = force[a, 2] - (open_z[a] + soft * force[a, 2]) * scale
             nx, ny, nz = normals[a, 0], normals[a, 1], normals[a, 2]
             rn = rx * nx + ry * ny + rz * nz
             if not held[a] and rn <= 0.0:
@@ -55,20 +56,35 @@ def solve_contacts(compliance, gap, normals, friction, give, held, force, sweeps
             force[a, 0], force[a, 1], force[a, 2] = rx, ry, rz
             for b in range(m):
                 c = compliance[a, b]
-                gap[b, 0] += c * dx
-                gap[b, 1] += c * dy
-                gap[b, 2] += c * dz
+                open_x[b] += c * dx
+                open_y[b] += c * dy
+                open_z[b] += c * dz
         if largest < tolerance:
             break
+    gap[:, 0], gap[:, 1], gap[:, 2] = open_x, open_y, open_z
 
 
-def _mean(values: NDArray, rows: NDArray[np.int64], weights: NDArray) -> NDArray[np.float64]:
+@njit(cache=True)
+def _mean(values, rows, weights):
     """Σ_j weights[:, j] values[rows[:, j]] for values (k, l), rows and weights (m, 3), (m, l)."""
-    result = weights[:, :1] * values[rows[:, 0]]
-    for j in (1, 2):
-        some = np.flatnonzero(weights[:, j])  # most contacts are of one vertex
-        result[some] += weights[some, j, None] * values[rows[some, j]]
+    result = np.zeros((len(rows), values.shape[1]))
+    for a in range(len(rows)):
+        for j in range(3):
+            weight, row = weights[a, j], rows[a, j]
+            if weight != 0.0:  # most contacts are of one vertex
+                for c in range(values.shape[1]):
+                    result[a, c] += weight * values[row, c]
     return result
+
+
+@njit(cache=True)
+def _share(values, rows, weights, out):
+    """Shares values (m, 3) out to rows (m, 3) of out (k, 3) by weights (m, 3)."""
+    out[:] = 0.0
+    for a in range(len(rows)):
+        for j in range(3):
+            for i in range(3):
+                out[rows[a, j], i] += weights[a, j] * values[a, i]
 
 
 class ContactProblem:
@@ -97,29 +113,32 @@ class ContactProblem:
         self._system = system
         used, place = np.unique(skin, return_inverse=True)
         place = place.reshape(skin.shape)
-        self._rows = _mean(np.eye(len(used)), place, weights)
+        self._used, self._place, self._weights = used, place, np.ascontiguousarray(weights)
         self._slots = system.respond(used)
-        # Contacts and the free vertices they lie on, as the few columns of a matrix that are not zero.
-        embedding = system.free_embedding[used]
-        self._free = np.unique(embedding.indices)
-        self._points = _mean(embedding[:, self._free].toarray(), place, weights)
-        self._compliance = np.ascontiguousarray(_mean(_mean(system.compliance(used), place, weights).T, place, weights))
+        self._skin = np.zeros((len(used), 3))  # of the skin vertices used
+        half = np.ascontiguousarray(_mean(system.compliance(used), place, weights).T)
+        self._compliance = _mean(half, place, weights)
         self._offset = interpolate(tracked, skin, weights) - targets
 
     def load(self, out: NDArray[np.float64]) -> None:
         """Adds the present forces to the free vertices, out (n_free, 3) [N]."""
-        out[self._free] += self._points.T @ self.force
+        _share(self.force, self._place, self._weights, self._skin)
+        self._system.skin_rows.add_back(self._used, self._skin, out)
 
     def pushed(self) -> NDArray[np.int64]:
         """Free vertices on which contacts push, (k,)."""
-        return self._free[(self._points[self.force.any(axis=1)] > 0).any(axis=0)]
+        pushing = self.force.any(axis=1)
+        skin = np.unique(self._place[pushing][self._weights[pushing] > 0])
+        return np.unique(self._system.free_embedding[self._used[skin]].indices)
 
     def correct(self, x: NDArray[np.float64]) -> None:
         """Renews the forces for the free displacement x (n_free, 3) found with the present ones, and adds to x what it
         changes by, where that is not little."""
-        gap = self._offset + self._points @ x[self._free]
+        self._system.skin_rows.map_rows(self._used, x, self._skin)
+        gap = self._offset + _mean(self._skin, self._place, self._weights)
         before = self.force.copy()
         solve_contacts(
             self._compliance, gap, self.normals, self.friction, self.give, self.held, self.force, _SWEEPS, _SETTLED
         )
-        self._system.add_responses(self._slots, self._rows.T @ (self.force - before), x)
+        _share(self.force - before, self._place, self._weights, self._skin)
+        self._system.add_responses(self._slots, self._skin, x)

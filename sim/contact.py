@@ -127,14 +127,14 @@ class ContactTracker:
         self.skin_triangles = np.ascontiguousarray(skin_triangles, np.int32)
         self._outer_triangles = np.ascontiguousarray(self.skin_triangles[outer[skin_triangles].all(axis=1)])
         self.hand_triangles = np.ascontiguousarray(hand_triangles, np.int32)
-        self._outer_vertices = np.flatnonzero(outer)
-        self._clearance = Clearance(len(self._outer_vertices), _SEARCH)
+        self._clearance = Clearance(self.n_skin, _SEARCH)
         self._hand_clearance = Clearance(len(hands), _SEARCH)
         self.contacts = Contacts.none()
         self._tracked: NDArray | None = None
         self.tracked_normals = np.zeros((self.n_skin, 3))
         self.skin_normals = np.zeros((self.n_skin, 3))  # near hands, halfway between tracked and deformed
         self._near = np.zeros(self.n_skin, np.bool_)
+        self._kept = np.zeros(self.n_skin + len(hands), np.bool_)  # keys of contacts that stay
         self.hand_normals = np.zeros((len(hands), 3))
         self._hand_tree = TriangleTree(hands, self.hand_triangles)
         self._skin_tree = TriangleTree(rest, self._outer_triangles) if len(self._outer_triangles) else None
@@ -179,12 +179,13 @@ class ContactTracker:
         self._hand_tree.refit(hands)
         pulls = np.einsum("ij,ij->i", self.normals(), self._outward()) >= _OUTWARD
         kept = self.contacts = self.contacts.select(self.contacts.held | ~pulls)
-        new = self._skin_on_hand(skin, kept)
-        self.contacts = kept.join(new).join(self._hand_on_skin(skin, hands, kept))
+        self._kept[:] = False
+        self._kept[kept.key] = True
+        self.contacts = kept.join(self._skin_on_hand(skin)).join(self._hand_on_skin(skin, hands))
 
-    def _skin_on_hand(self, skin: NDArray, kept: Contacts) -> Contacts:
-        near = self._outer_vertices[self._clearance.near(self._hand_tree, skin[self._outer_vertices], _NEAR)[0]]
-        chosen = np.setdiff1d(near, kept.key, assume_unique=True)
+    def _skin_on_hand(self, skin: NDArray) -> Contacts:
+        near = self._clearance.near(self._hand_tree, skin, _NEAR)[0]
+        chosen = near[self.outer[near] & ~self._kept[near]]
         distance, triangle, weights = closest_facing(
             self._hand_tree, self.hand_normals, skin[chosen], -self.skin_normals[chosen], _FACING, _SEARCH, -_OUTWARD
         )
@@ -201,12 +202,12 @@ class ContactTracker:
             np.zeros(m, bool),
         )
 
-    def _hand_on_skin(self, skin: NDArray, hands: NDArray, kept: Contacts) -> Contacts:
+    def _hand_on_skin(self, skin: NDArray, hands: NDArray) -> Contacts:
         if self._skin_tree is None:
             return Contacts.none()
         self._skin_tree.refit(skin)
         near, distance, triangle, weights, _ = self._hand_clearance.near(self._skin_tree, hands, _NEAR)
-        new = (distance < _DEEPEST) & ~np.isin(near, kept.key - self.n_skin)
+        new = (distance < _DEEPEST) & ~self._kept[near + self.n_skin]
         new[new] = self._faces(near[new], triangle[new], weights[new])
         m = int(new.sum())
         return Contacts(

@@ -47,7 +47,9 @@ def jumped_hands(before: TrackedFrame | None, after: TrackedFrame, duration: flo
     jumped = np.zeros(sum(now is not None for _, now in hands), np.bool_)
     if before is None:
         return jumped
-    carried = rigid.fit_rigid(before.head.astype(np.float64), after.head.astype(np.float64))
+    carried = np.eye(4)
+    if not np.array_equal(before.head, after.head):
+        carried = rigid.fit_rigid(before.head.astype(np.float64), after.head.astype(np.float64))
     farthest = FASTEST_HAND * duration
     for k, (old, now) in enumerate(pair for pair in hands if pair[1] is not None):
         if old is not None:

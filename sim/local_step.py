@@ -44,7 +44,7 @@ class LocalStep:
         self._awake, self._skin_awake = Awake(self._tets, n, LANES), Awake(self._triangles, n_skin)
         self._parts = numba.get_num_threads()
         self._sums, self._skin_sums = np.zeros((self._parts, n, 3)), np.zeros((self._parts, n_skin, 3))
-        self._skin_sum = np.zeros((n_skin, 3))
+        self._skin, self._skin_sum = np.arange(n_skin), np.zeros((n_skin, 3))
 
     def restart(self) -> None:
         """Forgets the rotations and volumes found so far."""
@@ -69,7 +69,7 @@ class LocalStep:
         awake = self._skin_awake.find(skin_u)
         triangle_forces(tracked, skin_u, awake, self._triangles, system.skin_gradients, system.w_skin, self._skin_sums)
         add_parts(self._sums, system.free, out)
-        np.sum(self._skin_sums, axis=0, out=self._skin_sum)
+        add_parts(self._skin_sums, self._skin, self._skin_sum)
         system.from_skin.add(self._skin_sum, out)
 
     def untangle(self, u: NDArray, mobility: NDArray) -> bool:

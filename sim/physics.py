@@ -15,11 +15,12 @@ from .cuts import jumped_hands
 from .distance import TriangleTree
 from .frame import SimulatedFrame, TrackedFrame
 from .hands import Hands
+from .histogram import percentiles
 from .local_step import LocalStep
 from .pinch import PinchTracker
-from .points import add_scaled, largest_difference
+from .points import add_scaled, farthest_move, largest_difference, shorten_moves
 from .settings import PhysicsSettings
-from .sparse import put
+from .sparse import put, take
 from .surface import Surface
 from .system import ElasticSystem
 from .template import Template
@@ -47,6 +48,7 @@ _NEAR_BONE = 0.5  # a skin vertex with less than this share of its yield left is
 _TOWARDS_BONE = 0.2  # cos between push and bone direction below which bone does not stop the push
 _DEEP = 0.05  # [m] how deep a hand may be in the head to be noticed
 _FIRST_SUBSTEPS = 24  # of a first frame with a hand on the skin, which is pushed out a little in each
+_PERCENTILES = np.array([0.01, 0.5, 0.99])  # of the volume ratios that are told
 _REACH = 0.005  # [m] hand vertices further than this plus their own motion from the skin need no substeps
 
 
@@ -83,7 +85,8 @@ class Physics:
         self._local = LocalStep(self.system, settings)
         self._u = np.zeros((n, 3))
         self._skin_u = np.zeros((template.n_skin, 3))
-        self._b, self._x = np.zeros((len(self.system.free), 3)), np.zeros((len(self.system.free), 3))
+        # Of the free vertices: right-hand side, solution, iterate, and the displacement a substep began with.
+        self._b, self._x, self._iterate, self._began = np.zeros((4, len(self.system.free), 3))
         outer = template.outer[template.skin_triangles].all(axis=1)
         self._skin_tree = TriangleTree(template.skin_vertices, template.skin_triangles[outer])
         self._clearance = Clearance(len(self.hands.vertices), _DEEP)
@@ -164,26 +167,26 @@ class Physics:
             self._skin_u[:] = 0
             self._local.restart()
 
-        tracked = self.template.refinement @ frame.head.astype(np.float64)
-        skin = tracked + self._skin_u @ pose.cranium[:3, :3].T
+        skin = pose.tracked + self._skin_u @ pose.cranium[:3, :3].T
         statistics = self._statistics(substeps, iterations, limited)
         contacts = np.unique(self.contact.contacts.skin[self.contact.contacts.skin_weights > 0]).astype(np.int32)
         statistics["started_inside_mm"] = 1000 * started_inside
         statistics |= {f"cut_{side}": 1.0 for side, cut in zip(self.hands.sides, jumped, strict=True) if cut}
         statistics["ms"] = 1000 * (time.perf_counter() - started)
-        return SimulatedFrame(skin.astype(np.float32), tracked.astype(np.float32), contacts, statistics)
+        return SimulatedFrame(skin.astype(np.float32), pose.tracked.astype(np.float32), contacts, statistics)
 
     def _reach(self, previous: tuple[NDArray, NDArray, NDArray], now: tuple[NDArray, NDArray, NDArray]) -> float:
         """How far [m] skin in contact may move in this frame: see `_FOLLOW`."""
-        moved = max(float(np.sqrt(((now[k] - previous[k]) ** 2).sum(axis=1).max())) for k in (0, 2))
+        moved = max(farthest_move(previous[k], now[k]) for k in (0, 2))
         lively = min(1.0, moved / _SLOW) ** 2
         return moved * (1.0 + (_FOLLOW - 1.0) * lively) + _SETTLE * lively + _CREEP / self.frame_rate
 
     def _keeps_still(self, pose: Pose) -> bool:
         """Whether neither skin nor jaw moved in the cranium's frame since the last pose that was taken over."""
         assert self._previous is not None
-        moved = max(np.abs(pose.skin - self._previous[0]).max(), np.abs(pose.jaw - self._jaw).max())
-        return bool(moved < _AT_REST)
+        skin = self._previous[0]
+        moved = 0.0 if pose.skin is skin else largest_difference(pose.skin, skin)
+        return max(moved, float(np.abs(pose.jaw - self._jaw).max())) < _AT_REST
 
     def _decay(self, duration: float) -> float:
         """What is left after `duration` [s] of a deformation that relaxes freely."""
@@ -233,15 +236,17 @@ class Physics:
         tracked = self._pose(skin)
         hands = self._lift_off_bone(tracked, hands)
         self.contact.release(self._skin_tree, hands)
-        self.contact.update(tracked, tracked + self._skin_u, hands)
+        deformed = tracked + self._skin_u
+        self.contact.update(tracked, deformed, hands)
         contacts = self.contact.contacts
-        before = self._u[system.free]
-        iterate = before.copy()
+        before, iterate = self._began, self._iterate
+        take(self._u, system.free, before)
+        iterate[:] = before
         self._anderson.restart()
         carried = self._carried(contacts)
         limit = settings.drag_limit
         directions = self.contact.directions(carried, _PUSHED_ALONG * limit, _PUSHED_UNDER * limit)
-        problem = self._contact_problem(tracked, hands, directions, carried) if len(contacts) else None
+        problem = self._contact_problem(tracked, deformed, hands, directions, carried) if len(contacts) else None
 
         enough = _CONVERGED_FREE if problem is None else _CONVERGED
         count = settings.final_iterations if last else settings.iterations
@@ -264,9 +269,8 @@ class Physics:
         # Never more than this in one substep, whatever the contacts ask for: a bad step must not become the next
         # one's start.
         most = _MAX_CHANGE if problem is None else min(_MAX_CHANGE, self._fastest)
-        step = self._x - before
-        step *= np.minimum(1.0, most / np.maximum(np.sqrt((step**2).sum(axis=1, keepdims=True)), 1e-12))
-        self._scatter(before + step)
+        shorten_moves(before, most, self._x)
+        self._scatter(self._x)
         self._untangle(contacts)
         self._change = change
         if problem is not None:
@@ -316,12 +320,14 @@ class Physics:
         """How far the skin at the contacts is from where it was tracked, (m, 3)."""
         return interpolate(self._skin_u, contacts.skin, contacts.skin_weights)
 
-    def _contact_problem(self, tracked: NDArray, hands: NDArray, normals: NDArray, carried: NDArray) -> ContactProblem:
+    def _contact_problem(
+        self, tracked: NDArray, deformed: NDArray, hands: NDArray, normals: NDArray, carried: NDArray
+    ) -> ContactProblem:
         """The present contacts, each wanting its skin point a gap off its anchor along `normals` (m, 3), and the bone
-        under the skin near them. carried: (m, 3) how far that skin is from where it was tracked [m]."""
+        under the skin (n_skin, 3) near them. carried: (m, 3) how far that skin is from where it was tracked [m]."""
         contacts, settings, template = self.contact.contacts, self.settings, self.template
         targets = interpolate(hands, contacts.hand, contacts.hand_weights) + settings.gap * normals
-        present = interpolate(tracked + self._skin_u, contacts.skin, contacts.skin_weights)
+        present = interpolate(deformed, contacts.skin, contacts.skin_weights)
         step = targets - present
         length = np.linalg.norm(step, axis=1, keepdims=True)
         targets = present + step * np.minimum(1.0, _MAX_TARGET_STEP / np.maximum(length, 1e-12))
@@ -366,7 +372,7 @@ class Physics:
         }
         if substeps:
             ratios = self._local.ratios
-            low, middle, high = np.percentile(ratios, (1, 50, 99))
+            low, middle, high = map(float, percentiles(ratios, _PERCENTILES))
             result |= {"volume_ratio_p1": low, "volume_ratio_p50": middle, "volume_ratio_p99": high}
             result["inverted_tets"] = float((ratios <= 0).sum())
             result["tracked_inverted_tets"] = float(self._local.flattened())

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sums over points in one pass and without a new array."""
 
+import numpy as np
 from numba import njit
 
 
@@ -21,3 +22,26 @@ def largest_difference(a, b):
         x, y, z = abs(a[i, 0] - b[i, 0]), abs(a[i, 1] - b[i, 1]), abs(a[i, 2] - b[i, 2])
         largest = max(largest, x, y, z)
     return largest
+
+
+@njit(cache=True)
+def farthest_move(before, after):
+    """The largest distance between a point of before and the same point of after, (n, 3)."""
+    largest = 0.0
+    for i in range(len(before)):
+        x, y, z = after[i, 0] - before[i, 0], after[i, 1] - before[i, 1], after[i, 2] - before[i, 2]
+        largest = max(largest, x * x + y * y + z * z)
+    return np.sqrt(largest)
+
+
+@njit(cache=True)
+def shorten_moves(before, most, after):
+    """Moves points after (n, 3) back towards before (n, 3) where they are further away than `most`."""
+    for i in range(len(before)):
+        x, y, z = after[i, 0] - before[i, 0], after[i, 1] - before[i, 1], after[i, 2] - before[i, 2]
+        length = np.sqrt(x * x + y * y + z * z)
+        if length > most:
+            share = most / length
+            after[i, 0] = before[i, 0] + share * x
+            after[i, 1] = before[i, 1] + share * y
+            after[i, 2] = before[i, 2] + share * z

@@ -22,6 +22,18 @@ class PointMap:
         """out (m, 3) += matrix @ points."""
         _add(*self._rows, points, out)
 
+    def map_rows(self, rows: NDArray[np.int64], points: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+        """out (k, 3) = some rows (k,) of the matrix @ points."""
+        _map_rows(*self._rows, rows, points, out)
+
+    def add_back(self, rows: NDArray[np.int64], values: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+        """out (n, 3) += some rows (k,) of the matrix, transposed, @ values (k, 3)."""
+        _add_back(*self._rows, rows, values, out)
+
+    def between(self, rows: NDArray[np.int64], values: NDArray, chosen: NDArray[np.int64], out: NDArray) -> None:
+        """out (k, l) = some rows (k,) of the matrix times the chosen (l,) rows of values, transposed."""
+        _between(*self._rows, rows, values, chosen, out)
+
 
 @njit(cache=True, inline="always")
 def _row(start, columns, values, points, i):
@@ -45,6 +57,38 @@ def _add(start, columns, values, points, out):
         out[i, 0] += x
         out[i, 1] += y
         out[i, 2] += z
+
+
+@njit(cache=True)
+def _map_rows(start, columns, values, rows, points, out):
+    for i in range(len(rows)):
+        out[i, 0], out[i, 1], out[i, 2] = _row(start, columns, values, points, rows[i])
+
+
+@njit(cache=True)
+def _add_back(start, columns, values, rows, points, out):
+    for i in range(len(rows)):
+        for e in range(start[rows[i]], start[rows[i] + 1]):
+            for d in range(3):
+                out[columns[e], d] += values[e] * points[i, d]
+
+
+@njit(cache=True)
+def _between(start, columns, values, rows, right, chosen, out):
+    for a in range(len(chosen)):
+        for b in range(len(rows)):
+            total = 0.0
+            for e in range(start[rows[b]], start[rows[b] + 1]):
+                total += values[e] * right[chosen[a], columns[e]]
+            out[b, a] = total
+
+
+@njit(cache=True)
+def take(points, rows, out):
+    """out = points[rows] for out (m, 3), rows (m,)."""
+    for i in range(len(rows)):
+        r = rows[i]
+        out[i, 0], out[i, 1], out[i, 2] = points[r, 0], points[r, 1], points[r, 2]
 
 
 @njit(cache=True)

@@ -84,6 +84,7 @@ class ElasticSystem:
         self.tet_start, self.tet_corners = corner_lists(self.tets, n)
         self.free_embedding = self.embedding[:, self.free].tocsr()
         self.to_skin, self.from_skin = PointMap(self.embedding), PointMap(self.free_embedding.T)
+        self.skin_rows = PointMap(self.free_embedding)
         self._slot = np.full(template.n_skin, -1)
         self._known = 0
         self._responses = np.zeros((0, len(self.free)), np.float32)
@@ -125,9 +126,9 @@ class ElasticSystem:
 
     def compliance(self, skin: NDArray[np.int64]) -> NDArray[np.float64]:
         """E A⁻¹ Eᵀ between the given skin vertices (k,), (k, k) [m/N]."""
-        rows = self.free_embedding[skin]
-        free = np.unique(rows.indices)
-        return rows[:, free] @ self._responses[np.ix_(self.respond(skin), free)].T.astype(np.float64)
+        result = np.empty((len(skin), len(skin)))
+        self.skin_rows.between(skin, self._responses, self.respond(skin), result)
+        return result
 
     def add_responses(self, slots: NDArray[np.int64], forces: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         """Adds to out (n_free, 3) [m] the responses at the given places to forces (k, 3) [N], without what is little.

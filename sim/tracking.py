@@ -17,12 +17,14 @@ _THIN_TISSUE = 0.010  # [m] skin closer to bone than this moves with the bone
 @dataclass(frozen=True)
 class Pose:
     """cranium: (4, 4) T_C, rest to world; jaw: (4, 4) T_C⁻¹ T_J; skin: (n_skin, 3) displacement in the cranium's
-    frame [m]; bone_direction: (n_skin, 3) unit, towards the nearest bone in that frame, the jaw's turned with it."""
+    frame [m]; bone_direction: (n_skin, 3) unit, towards the nearest bone in that frame, the jaw's turned with it;
+    tracked: (n_skin, 3) the skin in the world [m]."""
 
     cranium: NDArray[np.float64]
     jaw: NDArray[np.float64]
     skin: NDArray[np.float64]
     bone_direction: NDArray[np.float64]
+    tracked: NDArray[np.float64]
 
 
 class HeadTracking:
@@ -41,9 +43,18 @@ class HeadTracking:
         self._cranium_skin, self._jaw_skin = np.flatnonzero(thin & ~on_jaw), np.flatnonzero(thin & on_jaw)
         self._over_jaw = np.flatnonzero(on_jaw)
         self.has_jaw = bool((region == JAW).any())
+        self._last: tuple[NDArray | None, ...] = (None, None, None)
+        self._pose: Pose | None = None
 
     def pose(self, frame: TrackedFrame) -> Pose:
         """The frame's rigid motion and the skin's displacement without it."""
+        given = (frame.head, frame.cranium, frame.jaw)
+        if self._pose is None or not all(_same(a, b) for a, b in zip(given, self._last, strict=True)):
+            self._pose = self._find(frame)
+            self._last = tuple(None if values is None else values.copy() for values in given)
+        return self._pose
+
+    def _find(self, frame: TrackedFrame) -> Pose:
         template = self.template
         head = frame.head.astype(np.float64)
         cranium = frame.cranium
@@ -62,4 +73,9 @@ class HeadTracking:
             jaw = np.eye(4)
         direction = template.bone_direction.copy()
         direction[self._over_jaw] = direction[self._over_jaw] @ jaw[:3, :3].T
-        return Pose(cranium, jaw, skin, direction)
+        tracked = template.refinement @ frame.head.astype(np.float64)
+        return Pose(cranium, jaw, skin, direction, tracked)
+
+
+def _same(a: NDArray | None, b: NDArray | None) -> bool:
+    return a is b if a is None or b is None else np.array_equal(a, b)

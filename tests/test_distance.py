@@ -28,6 +28,17 @@ def test_the_closest_point_is_that_of_all_triangles():
     assert barycentric.sum(1) == pytest.approx(1)
 
 
+def test_a_guess_changes_nothing_but_time():
+    vertices, triangles = sphere()
+    tree, rng = TriangleTree(vertices, triangles), np.random.default_rng(1)
+    points = rng.uniform(-0.2, 0.2, (300, 3))
+    guess = rng.integers(-1, len(triangles), 300).astype(np.int32)
+    found, wanted = tree.closest(points, 0.08, guess), tree.closest(points, 0.08)
+    assert np.isinf(wanted[0]).any() and np.isfinite(wanted[0]).any()
+    for a, b in zip(found, wanted, strict=True):
+        assert np.array_equal(a, b)
+
+
 def test_sign_and_winding_number_tell_inside_from_outside():
     vertices, triangles = sphere()
     points = np.random.default_rng(2).uniform(-0.15, 0.15, (2000, 3))

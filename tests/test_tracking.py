@@ -60,3 +60,15 @@ def test_the_template_keeps_its_directions():
     before = template.bone_direction.copy()
     HeadTracking(template).pose(frame(template, opened(0.35), np.eye(4), bones=True))
     assert np.array_equal(template.bone_direction, before)
+
+
+def test_a_head_that_moved_in_place_is_seen():
+    template = with_jaw()
+    tracking, given = HeadTracking(template), frame(template, np.eye(4), np.eye(4), bones=True)
+    first = tracking.pose(given)
+    assert tracking.pose(given) is first
+    given.head[:] += np.float32(0.01)
+    moved = tracking.pose(given)
+    assert moved.tracked == pytest.approx(first.tracked + 0.01, abs=1e-6)
+    given.jaw[:3, 3] += 0.01
+    assert tracking.pose(given).jaw[:3, 3] == pytest.approx(0.01)
