@@ -291,7 +291,7 @@ class Physics:
         towards_bone = interpolate(self._bone_direction, ids, weights)
         towards_bone /= np.maximum(np.linalg.norm(towards_bone, axis=1, keepdims=True), 1e-12)
         limit = self.settings.compression_limit * np.einsum("mk,mk->m", weights, self.template.tissue_depth[ids])
-        allowed = np.maximum(limit - 1.2 * self.settings.gap, 0.0)  # room for the gap, so that contact and bone agree
+        allowed = limit + self.settings.gap  # contact presses skin to its limit; what hands reach beyond is too much
         depth = np.einsum("ij,ij->i", hands[near] - interpolate(tracked, ids, weights), towards_bone)
         excess = np.maximum(depth - allowed, 0.0)
         if not excess.any():

@@ -13,7 +13,7 @@ from .elasticity import LEAST_DETERMINANT
 
 LEAST_RATIO = 0.1  # of det F / det F_tra that a tetrahedron must keep
 _TARGET_RATIO = 0.15  # what a tetrahedron below the least ratio is opened to
-_SWEEPS = 40
+_SWEEPS = 120
 
 
 @njit(cache=True)

@@ -224,9 +224,13 @@ def test_pops():
 
 def test_flicker_is_skin_that_goes_to_and_fro_under_a_standing_hand():
     displacement = np.zeros((5, 3, 3))
-    displacement[:, 1, 2] = [0.0, 0.001, 0.0, 0.001, 0.0]
     displacement[:, 2, 0] = [0.0, 0.003, 0.006, 0.009, 0.012]  # a steady creep is none
-    assert measure.flicker(displacement, np.zeros(4)) == pytest.approx(0.002)
+    displacement[:, 0, 1] = [0.016, 0.008, 0.004, 0.002, 0.001]  # nor is skin that returns to rest
+    assert measure.flicker(displacement, np.zeros(4)) == 0.0
+    displacement[:, 1, 2] = [0.0, 0.001, 0.0, 0.001, 0.0]
+    assert measure.flicker(displacement, np.zeros(4)) == pytest.approx(0.001)
+    displacement[:, 1, 2] = [0.0, 0.005, 0.004, 0.004, 0.006]  # shot beyond where it ends
+    assert measure.flicker(displacement, np.zeros(4)) == pytest.approx(0.001)
     assert measure.flicker(displacement, np.array([0.0, 0.001, 0.0, 0.001])) == 0.0
     assert measure.flicker(displacement[:1], np.zeros(0)) == 0.0
 
