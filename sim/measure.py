@@ -272,9 +272,9 @@ def pops(displacement: NDArray, hand_step: NDArray) -> NDArray[np.intp]:
 
 
 def flicker(displacement: NDArray, hand_step: NDArray) -> float:
-    """How far skin goes to and fro under hands that stand still [m]: the farthest that ΔH takes back its last step, over
-    three frames between which no hand vertex moves as far as STANDING; 0 where hands never stand. Skin that creeps or
-    returns to rest, fast or slowly, does not flicker.
+    """How far skin goes to and fro under hands that stand still [m]: the farthest that ΔH takes back its last step
+    over three frames between which no hand vertex moves as far as STANDING; 0 where hands never stand. Skin that
+    creeps or returns to rest, fast or slowly, does not flicker.
 
     displacement: (f, n, 3) in the cranium's frame [m]; hand_step: (f - 1,) as in `pops`.
     """
@@ -283,7 +283,7 @@ def flicker(displacement: NDArray, hand_step: NDArray) -> float:
     step, following = (s[still[:-1] & still[1:]] for s in (step[:-1], step[1:]))
     longer = np.maximum(np.linalg.norm(step, axis=2), np.linalg.norm(following, axis=2))
     back = -np.einsum("fni,fni->fn", step, following) / np.maximum(longer, 1e-12)
-    return float(back.max(initial=0.0))
+    return float(back.max(initial=0.0)) + 0.0  # no -0
 
 
 def roughness(displacement: NDArray, hand: NDArray, frame_rate: float) -> dict[str, float]:
