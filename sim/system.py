@@ -108,8 +108,8 @@ class ElasticSystem:
             b, x = np.zeros((self.factor.n, 3)), np.empty((self.factor.n, 3))
             for first in range(0, len(missing), 3):
                 batch = missing[first : first + 3]
-                b[:, : len(batch)] = self.free_embedding[batch].T.toarray()
-                b[:, len(batch) :] = 0.0
+                b[:] = 0.0
+                self.skin_rows.add_back(batch, np.eye(len(batch), 3), b)
                 self.factor.solve(b, x)
                 self._responses[known + first : known + first + len(batch)] = x.T[: len(batch)]
             self._slot[missing] = np.arange(known, known + len(missing))
