@@ -32,8 +32,7 @@ class Awake:
 def _find(u, rest, start, groups, displaced, flags, found):
     flags[:] = False
     for v in range(len(u)):
-        displaced[v] = (abs(u[v, 0]) >= rest) | (abs(u[v, 1]) >= rest) | (abs(u[v, 2]) >= rest)
-    for v in range(len(u)):
+        displaced[v] = max(abs(u[v, 0]), abs(u[v, 1]), abs(u[v, 2])) >= rest
         if displaced[v]:
             for e in range(start[v], start[v + 1]):
                 flags[groups[e]] = True

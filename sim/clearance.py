@@ -33,11 +33,11 @@ class Clearance:
         Returns their rows (k,), and as `TriangleTree.closest` distance, triangle, barycentric and sign. Points deeper
         inside than `deep` are not found.
         """
+        moved = 0.0
         if self._surface is None:
             self._least[:] = -np.inf  # nothing is known
             self._nearest[:] = -1
-        moved = 0.0
-        if self._surface is not None and self._surface is not tree.vertices:
+        elif self._surface is not tree.vertices:
             moved = farthest_move(self._surface, tree.vertices)
         self._surface = tree.vertices
         self._reach[:] = reach

@@ -167,13 +167,14 @@ class Physics:
             self._skin_u[:] = 0
             self._local.restart()
 
-        skin = pose.tracked + self._skin_u @ pose.cranium[:3, :3].T
+        tracked = self.template.refinement @ frame.head.astype(np.float64)
+        skin = tracked + self._skin_u @ pose.cranium[:3, :3].T
         statistics = self._statistics(substeps, iterations, limited)
         contacts = np.unique(self.contact.contacts.skin[self.contact.contacts.skin_weights > 0]).astype(np.int32)
         statistics["started_inside_mm"] = 1000 * started_inside
         statistics |= {f"cut_{side}": 1.0 for side, cut in zip(self.hands.sides, jumped, strict=True) if cut}
         statistics["ms"] = 1000 * (time.perf_counter() - started)
-        return SimulatedFrame(skin.astype(np.float32), pose.tracked.astype(np.float32), contacts, statistics)
+        return SimulatedFrame(skin.astype(np.float32), tracked.astype(np.float32), contacts, statistics)
 
     def _reach(self, previous: tuple[NDArray, NDArray, NDArray], now: tuple[NDArray, NDArray, NDArray]) -> float:
         """How far [m] skin in contact may move in this frame: see `_FOLLOW`."""
@@ -184,9 +185,8 @@ class Physics:
     def _keeps_still(self, pose: Pose) -> bool:
         """Whether neither skin nor jaw moved in the cranium's frame since the last pose that was taken over."""
         assert self._previous is not None
-        skin = self._previous[0]
-        moved = 0.0 if pose.skin is skin else largest_difference(pose.skin, skin)
-        return max(moved, float(np.abs(pose.jaw - self._jaw).max())) < _AT_REST
+        moved = max(largest_difference(pose.skin, self._previous[0]), np.abs(pose.jaw - self._jaw).max())
+        return bool(moved < _AT_REST)
 
     def _decay(self, duration: float) -> float:
         """What is left after `duration` [s] of a deformation that relaxes freely."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sums over points in one pass and without a new array."""
+"""Sums, distances and moves of points in one pass and without a new array."""
 
 import numpy as np
 from numba import njit

@@ -17,14 +17,12 @@ _THIN_TISSUE = 0.010  # [m] skin closer to bone than this moves with the bone
 @dataclass(frozen=True)
 class Pose:
     """cranium: (4, 4) T_C, rest to world; jaw: (4, 4) T_C⁻¹ T_J; skin: (n_skin, 3) displacement in the cranium's
-    frame [m]; bone_direction: (n_skin, 3) unit, towards the nearest bone in that frame, the jaw's turned with it;
-    tracked: (n_skin, 3) the skin in the world [m]."""
+    frame [m]; bone_direction: (n_skin, 3) unit, towards the nearest bone in that frame, the jaw's turned with it."""
 
     cranium: NDArray[np.float64]
     jaw: NDArray[np.float64]
     skin: NDArray[np.float64]
     bone_direction: NDArray[np.float64]
-    tracked: NDArray[np.float64]
 
 
 class HeadTracking:
@@ -73,8 +71,7 @@ class HeadTracking:
             jaw = np.eye(4)
         direction = template.bone_direction.copy()
         direction[self._over_jaw] = direction[self._over_jaw] @ jaw[:3, :3].T
-        tracked = template.refinement @ frame.head.astype(np.float64)
-        return Pose(cranium, jaw, skin, direction, tracked)
+        return Pose(cranium, jaw, skin, direction)
 
 
 def _same(a: NDArray | None, b: NDArray | None) -> bool:

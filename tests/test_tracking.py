@@ -69,6 +69,6 @@ def test_a_head_that_moved_in_place_is_seen():
     assert tracking.pose(given) is first
     given.head[:] += np.float32(0.01)
     moved = tracking.pose(given)
-    assert moved.tracked == pytest.approx(first.tracked + 0.01, abs=1e-6)
+    assert moved.skin == pytest.approx(first.skin + 0.01, abs=1e-6)
     given.jaw[:3, 3] += 0.01
     assert tracking.pose(given).jaw[:3, 3] == pytest.approx(0.01)
