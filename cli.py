@@ -216,7 +216,7 @@ def _open(path: Path | None) -> None:
 def _setup(parsed: argparse.Namespace) -> str:
     import bpy
 
-    from .operators import rig
+    from .operators import setup as rig
     from .operators.save import save_blend
 
     found = rig.setup(

@@ -6,7 +6,8 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from .operators import preview, training
+from .operators import background_training as training
+from .operators import preview
 
 
 @persistent

@@ -10,13 +10,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from nephim.bridge.manifest import write_json
+from nephim.bridge.cache.manifest import write_json
+from nephim.motions.cast import load_cast, prepare_demo
+from nephim.motions.identities import HELD_BACK
 from nephim.nn.evaluation import evaluate
 from nephim.nn.pipeline import hand_surfaces, record_job, train_job, unseen_recordings
 from nephim.nn.training_settings import TrainSettings
 from nephim.nn.weights import Weights
-from nephim.presets.motions.cast import load_cast, prepare_demo
-from nephim.presets.motions.identities import HELD_BACK
 from nephim.progress import drive
 
 from .train_demo import OUT

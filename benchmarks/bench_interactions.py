@@ -14,20 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from nephim.bridge.blas import OneThread
-from nephim.bridge.manifest import write_json
+from nephim.bridge.cache.manifest import write_json
+from nephim.demo.assets import fetch_character_data
+from nephim.demo.character import Character, load_character
 from nephim.errors import CacheError
 from nephim.files import atomic_write
-from nephim.presets.demo.assets import fetch_character_data
-from nephim.presets.demo.character import Character, load_character
 from nephim.progress import drive
 from nephim.sim import measure
 from nephim.sim.frame import SimulatedFrame, TrackedFrame
+from nephim.sim.geometry.surface import Surface
 from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
-from nephim.sim.surface import Surface
 from nephim.sim.template import Template
-from nephim.sim.volume import VolumeSettings, build_template, fingerprint
+from nephim.sim.volume.build import VolumeSettings, build_template, fingerprint
+from nephim.threads import OneThread
 from numpy.typing import NDArray
 
 from .interactions import FACE_EDGE, FRAME_RATE, Face, Interaction, perform

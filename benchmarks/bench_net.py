@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from nephim.bridge.manifest import write_json
+from nephim.bridge.cache.manifest import write_json
+from nephim.motions.cast import prepare_demo
 from nephim.nn.dataset import make_plan, record_dataset, sequence_path
 from nephim.nn.evaluation import evaluate, pca_floor, subspace_floor
 from nephim.nn.pipeline import hand_surfaces, read_job, recorded_seeds, tame
@@ -25,7 +26,6 @@ from nephim.nn.samples import make_sample
 from nephim.nn.torch_runtime import TorchNetwork, devices
 from nephim.nn.training_settings import TrainSettings
 from nephim.nn.weights import Weights
-from nephim.presets.motions.cast import prepare_demo
 from nephim.progress import drive
 from nephim.sim.measure import percentiles
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 from nephim import register, unregister
-from nephim.bridge.manifest import write_json
+from nephim.bridge.cache.manifest import write_json
+from nephim.demo.assets import fetch_character_data
 from nephim.errors import NephimError
-from nephim.presets.demo.assets import fetch_character_data
 from nephim.progress import drive
 
 FRAMES = range(1, 61)  # a finger comes, presses and strokes the cheek, and leaves

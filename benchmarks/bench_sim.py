@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nephim.bridge.manifest import write_json
+from nephim.bridge.cache.manifest import write_json
+from nephim.demo.assets import fetch_character_data
+from nephim.demo.character import Character, load_character
 from nephim.files import atomic_write
-from nephim.presets.demo.assets import fetch_character_data
-from nephim.presets.demo.character import Character, load_character
 from nephim.progress import drive
 from nephim.sim.settings import PhysicsSettings
 from nephim.sim.template import TISSUE, Template

@@ -13,19 +13,19 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from nephim.bridge.manifest import write_json
+from nephim.bridge.cache.manifest import write_json
 from nephim.files import atomic_write
 from nephim.progress import drive
-from nephim.sim.distance import TriangleTree
-from nephim.sim.landmarks import estimate_axes, find_landmarks
-from nephim.sim.regions import openness, visible
-from nephim.sim.skull import MIN_TISSUE, Skull, place_skull
-from nephim.sim.skull_model import SkullModel
-from nephim.sim.solid_angle import winding_number
-from nephim.sim.surface import Surface, fan_caps
+from nephim.sim.geometry.solid_angle import winding_number
+from nephim.sim.geometry.surface import Surface, fan_caps
+from nephim.sim.geometry.triangle_bvh import TriangleTree
+from nephim.sim.geometry.warp import Warp, carried_volume, folded
 from nephim.sim.template import Template
-from nephim.sim.volume import VolumeSettings, build_template
-from nephim.sim.warp import Warp, carried_volume, folded
+from nephim.sim.volume.build import VolumeSettings, build_template
+from nephim.sim.volume.landmarks import estimate_axes, find_landmarks
+from nephim.sim.volume.regions import openness, visible
+from nephim.sim.volume.skull import MIN_TISSUE, Skull, place_skull
+from nephim.sim.volume.skull_model import SkullModel
 from numpy.typing import NDArray
 
 from .skull_pairs import GENDERS, RACES, Pairs, build_pairs

@@ -14,10 +14,10 @@ from typing import Any
 
 import bpy
 import numpy as np
+from nephim.bridge.cache.point_cache import HEADER, MAGIC
 from nephim.bridge.meshes import mesh_positions
-from nephim.bridge.point_cache import HEADER, MAGIC
+from nephim.demo.meshes import add_groups, add_mesh
 from nephim.files import atomic_write
-from nephim.presets.demo.meshes import add_groups, add_mesh
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.template import Template
 from numpy.typing import NDArray

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from nephim.presets.demo import gestures
-from nephim.presets.demo.character import Character
-from nephim.presets.demo.gestures import FingerPose, Spot
-from nephim.presets.demo.motion import keyed
-from nephim.sim.distance import TriangleTree
+from nephim.demo import gestures
+from nephim.demo.character import Character
+from nephim.demo.gestures import FingerPose, Spot
+from nephim.demo.motion import keyed
 from nephim.sim.frame import TrackedFrame
-from nephim.sim.refine import refine
-from nephim.sim.surface import Surface, fan_caps, vertex_normals
+from nephim.sim.geometry.refine import refine
+from nephim.sim.geometry.surface import Surface, fan_caps, vertex_normals
+from nephim.sim.geometry.triangle_bvh import TriangleTree
 from numpy.typing import NDArray
 
 FRAME_RATE = 30.0

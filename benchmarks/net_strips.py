@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from nephim.demo.assets import fetch_character_data
+from nephim.demo.character import load_character
+from nephim.motions.cast import load_cast
 from nephim.nn.dataset import sequence_path
 from nephim.nn.pipeline import hand_surfaces, recorded_seeds
 from nephim.nn.recording import Recording, metres
 from nephim.nn.runtime import Network
 from nephim.nn.weights import Weights
-from nephim.presets.demo.assets import fetch_character_data
-from nephim.presets.demo.character import load_character
-from nephim.presets.motions.cast import load_cast
 from nephim.progress import drive
-from nephim.sim.runs import runs
+from nephim.sim.intervals import runs
 
 from .strips import Studio
 from .train_demo import OUT

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import LinearOperator, cg, splu
 
-STRETCH_LOW, STRETCH_HIGH = 0.95, 1.05  # free range of the skin's principal stretches, as in sim/membrane.py
+STRETCH_LOW, STRETCH_HIGH = 0.95, 1.05  # free range of the skin's principal stretches, as in sim/solver/membrane.py
 FLATTENED = 0.05  # det F_tra below which a tetrahedron keeps its tracked shape and not its volume, as in the physics
 PAIRS = ((0, 1, 2), (0, 2, 1), (1, 2, 0))  # two axes and the third
 BISECTIONS = 80  # more than the digits of a double

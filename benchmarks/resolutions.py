@@ -7,11 +7,11 @@ from pathlib import Path
 import bpy
 import numpy as np
 from nephim.bridge.meshes import mesh_positions, mesh_triangles
-from nephim.presets.demo.character import Character
-from nephim.presets.demo.meshes import add_mesh
-from nephim.sim.surface import Surface
+from nephim.demo.character import Character
+from nephim.demo.meshes import add_mesh
+from nephim.sim.geometry.surface import Surface
 from nephim.sim.template import Template
-from nephim.sim.volume import VolumeSettings
+from nephim.sim.volume.build import VolumeSettings
 
 from .bench_interactions import cached_template
 

@@ -6,7 +6,7 @@ and offsets millimetres, places degrees and metres as `interactions.Act` explain
 """
 
 import numpy as np
-from nephim.presets.demo.gestures import FIST, PINCH_CLOSED, PINCH_OPEN, POINT
+from nephim.demo.gestures import FIST, PINCH_CLOSED, PINCH_OPEN, POINT
 
 from .interactions import Act, Keys, Script, between_pads, pad
 

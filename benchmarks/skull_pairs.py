@@ -16,12 +16,12 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from nephim.demo import assets, character, makehuman
+from nephim.demo.cutting import edge_loop, part_beyond
 from nephim.errors import NephimError
-from nephim.presets.demo import assets, character, makehuman
-from nephim.presets.demo.cutting import edge_loop, part_beyond
-from nephim.sim.distance import TriangleTree
-from nephim.sim.surface import vertex_normals
-from nephim.sim.warp import Warp
+from nephim.sim.geometry.surface import vertex_normals
+from nephim.sim.geometry.triangle_bvh import TriangleTree
+from nephim.sim.geometry.warp import Warp
 from numpy.typing import NDArray
 
 RACES, GENDERS, AGES = ("african", "asian", "caucasian"), ("female", "male"), ("child", "young", "old")

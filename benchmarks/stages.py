@@ -11,8 +11,8 @@ _SIM = Path(nephim.sim.__file__).parent
 OTHER = "other"
 # Files of sim/ by stage; what is not named here is "other": tracking, the undisturbed volume, the step itself.
 _STAGES = {
-    "contact": ("clearance", "complementarity", "contact", "distance", "facing", "hands", "pinch", "pseudonormals"),
-    "local": ("anderson", "awake", "elasticity", "local_step", "membrane", "sparse", "tet_blocks", "untangle"),
+    "contact": ("clearance", "contact_solver", "tracker", "triangle_bvh", "facing", "hands", "pinch", "pseudonormals"),
+    "local": ("anderson", "active_set", "elasticity", "local_step", "membrane", "sparse", "tet_blocks", "untangle"),
     "solve": ("dissection", "multifrontal", "system"),
 }
 _STAGE_OF = {f"{name}.py": stage for stage, names in _STAGES.items() for name in names}
@@ -35,7 +35,7 @@ def files(profile: cProfile.Profile) -> dict[str, float]:
         if function in owners:
             return owners[function]
         path = Path(function[0])
-        if path.parent == _SIM:
+        if path.is_relative_to(_SIM):
             return {path.name: 1.0}
         callers = {c: numbers[3] for c, numbers in stats[function][4].items() if c not in on_the_way}
         total, shares = sum(callers.values()), {}

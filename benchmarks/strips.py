@@ -6,14 +6,14 @@ from pathlib import Path
 
 import bpy
 import numpy as np
-from nephim.bridge.camera import best_direction, focus
-from nephim.bridge.images import write_png
-from nephim.bridge.raster import Light, Model, View, render_all
-from nephim.bridge.results import evaluated_mesh
-from nephim.bridge.staging import HAND, SKIN, material_colours
-from nephim.bridge.strip import compose_strip
-from nephim.presets.demo import looks
-from nephim.presets.demo.character import Character
+from nephim.bridge.cache.results import evaluated_mesh
+from nephim.demo import looks
+from nephim.demo.character import Character
+from nephim.pictures.camera import best_direction, focus
+from nephim.pictures.images import write_png
+from nephim.pictures.raster import Light, Model, View, render_all
+from nephim.pictures.staging import HAND, SKIN, material_colours
+from nephim.pictures.strip import compose_strip
 from nephim.sim.frame import TrackedFrame
 from numpy.typing import NDArray
 

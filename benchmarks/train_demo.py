@@ -12,12 +12,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from nephim.motions.cast import prepare_demo
+from nephim.motions.identities import IDENTITIES
 from nephim.nn.dataset import finished, write_manifest
 from nephim.nn.pipeline import CURVE, read_job, record_job, train_job
 from nephim.nn.training_settings import TrainSettings
 from nephim.nn.weights import Weights
-from nephim.presets.motions.cast import prepare_demo
-from nephim.presets.motions.identities import IDENTITIES
 from nephim.progress import drive
 
 from .net_pictures import coverage_picture, curve_picture

@@ -9,9 +9,9 @@ as the skin itself does.
 from collections.abc import Sequence
 
 import numpy as np
-from nephim.sim.distance import TriangleTree
+from nephim.sim.geometry.surface import triangle_normals, vertex_normals
+from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.measure import Penetration
-from nephim.sim.surface import triangle_normals, vertex_normals
 from numpy.typing import NDArray
 
 _DEEPER = 1e-3  # [m] what is less deep touches

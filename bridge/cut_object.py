@@ -6,8 +6,8 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..sim.cutaway import SKIN, cut_volume
 from ..sim.template import CRANIUM, JAW, TISSUE, Template
+from ..sim.volume.cutaway import SKIN, cut_volume
 
 NAME = "NePHIM Cutaway"
 # Linear viewport colours, the same as in the cut picture.

@@ -11,9 +11,9 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..pictures.images import displacement_colours
 from ..sim.frame import SimulatedFrame
-from .images import displacement_colours
-from .stack import BAKED, SUBDIVISION, after_rig, is_baked_name
+from .modifiers import BAKED, SUBDIVISION, after_rig, is_baked_name
 
 NAME = "NePHIM Preview"
 COLOURS = "NePHIM"

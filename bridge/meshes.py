@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sim import rigid
+from ..sim.geometry import rigid
 
 
 def mesh_positions(mesh: Any) -> NDArray[np.float32]:

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..errors import RigError
 from ..sim.frame import SimulatedFrame, TrackedFrame
+from ..threads import OneThread
 from . import display
-from .blas import OneThread
-from .point_cache import head_to_object
+from .cache.point_cache import head_to_object
 from .rig import Rig
 from .surfaces import SurfaceReader
 

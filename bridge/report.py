@@ -15,8 +15,8 @@ from ..sim import measure
 from ..sim.settings import PhysicsSettings
 from ..sim.template import Template
 from ..sim.tracking import HeadTracking
-from .manifest import write_json
-from .results import ResultFrame, ResultReader, frame_notes, hands_notes
+from .cache.manifest import write_json
+from .cache.results import ResultFrame, ResultReader, frame_notes, hands_notes
 
 _STEP = "report"
 

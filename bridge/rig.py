@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import RigError
 from ..properties import frame_range
 from .meshes import outward_triangles
-from .stack import check_stack
+from .modifiers import check_stack
 
 GROUP_THRESHOLD = 0.5  # a vertex belongs to a part where its weight in the part's group is above this
 

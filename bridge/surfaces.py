@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SurfaceError
-from ..sim import rigid
-from ..sim.cuts import shrunk
 from ..sim.frame import TrackedFrame
-from ..sim.surface import Surface
+from ..sim.geometry import rigid
+from ..sim.geometry.surface import Surface
+from ..sim.hand_jumps import shrunk
 from .meshes import matrix_array, mesh_positions, to_world, world_matrix
+from .modifiers import tracked_state
+from .painted_stiffness import stiffness_groups
 from .rig import Part, Rig, scene_object
-from .stack import tracked_state
-from .weights import stiffness_groups
 
 
 class NeutralSurfaces(NamedTuple):

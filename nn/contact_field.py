@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..sim.system import vertex_areas
+from ..sim.solver.system import vertex_areas
 from ..sim.template import Template
 from .controls import Controls
 from .distance_grid import CELL, MARGIN, DistanceGrid

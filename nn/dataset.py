@@ -19,13 +19,13 @@ import numpy as np
 
 from ..errors import CacheError, SimulationError
 from ..files import atomic_write
-from ..presets.motions.cast import TEMPLATE, load_cast
-from ..presets.motions.generator import generate
-from ..presets.motions.skin_map import SkinMap
+from ..motions.cast import TEMPLATE, load_cast
+from ..motions.generator import generate
+from ..motions.skin_map import SkinMap
 from ..progress import Job, Progress
 from ..sim.settings import PhysicsSettings
 from ..sim.template import Template
-from ..sim.tetrahedra import python_command
+from ..sim.volume.tetrahedra import python_command
 from .recording import Recording, record, sequence_path
 from .shot import FIRST_SEED, ShotPiece
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..progress import Job, Progress
 from ..sim import measure
-from ..sim.surface import Surface
+from ..sim.geometry.surface import Surface
 from ..sim.template import Template
 from .controls import Controls
 from .recording import Recording, metres

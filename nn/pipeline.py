@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from ..errors import SimulationError
 from ..files import atomic_write
-from ..presets.motions.cast import load_cast
-from ..presets.motions.puppet import Puppet
+from ..motions.cast import load_cast
+from ..motions.puppet import Puppet
 from ..progress import Job, Progress
-from ..sim.runs import runs
-from ..sim.surface import Surface
+from ..sim.geometry.surface import Surface
+from ..sim.intervals import runs
 from .controls import SPACING
 from .dataset import finished, load_plan, make_plan, record_dataset, sequence_path
 from .recording import Recording, metres

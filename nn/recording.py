@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ..errors import CacheError
 from ..files import atomic_write
-from ..sim import rigid
 from ..sim.frame import TrackedFrame
+from ..sim.geometry import rigid
+from ..sim.geometry.surface import Surface
 from ..sim.physics import Physics
 from ..sim.settings import PhysicsSettings
-from ..sim.surface import Surface
 from ..sim.template import Template
 
 FORMAT = 1

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ..errors import SimulationError
-from ..sim import rigid
 from ..sim.frame import SimulatedFrame, TrackedFrame
+from ..sim.geometry import rigid
+from ..sim.geometry.surface import Surface
 from ..sim.hands import Hands
-from ..sim.surface import Surface
 from ..sim.template import Template
 from ..sim.tracking import HeadTracking
 from .contact_field import DEPTH, ContactField

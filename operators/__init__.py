@@ -4,6 +4,9 @@
 
 def _classes() -> tuple[type, ...]:
     from . import (
+        background_training as training,
+    )
+    from . import (
         bake,
         clean,
         cutaway,
@@ -16,10 +19,11 @@ def _classes() -> tuple[type, ...]:
         preview,
         problems,
         report,
-        rig,
         simulate,
-        training,
         volume,
+    )
+    from . import (
+        setup as rig,
     )
 
     return (

@@ -33,8 +33,8 @@ def bake_job(
     tolerance_mm: kept in the scene; None: as it is there. existing: whether shape keys 'replace' those of earlier bakes
     or are 'add'ed beside them; a point cache leaves keys alone, and there is one modifier only. The file is not saved.
     """
-    from ..bridge.mesh_cache import add_mesh_cache, remove_mesh_cache
-    from ..bridge.shape_keys import bake_shape_keys
+    from ..bridge.bake.mesh_cache import add_mesh_cache, remove_mesh_cache
+    from ..bridge.bake.shape_keys import bake_shape_keys
 
     switch_off(scene)  # the result is to be seen now
     cache = yield from finished_cache_job(scene)

@@ -3,7 +3,7 @@
 
 import bpy
 
-from ..bridge.point_cache import manifest_path
+from ..bridge.cache.point_cache import manifest_path
 from ..errors import CacheError
 from .jobs import is_free
 from .paths import cache_path
@@ -60,7 +60,7 @@ class NEPHIM_OT_unbake(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         if not is_free(cls):
             return False
-        from ..bridge.stack import BAKED, is_baked_name
+        from ..bridge.modifiers import BAKED, is_baked_name
 
         head = context.scene.nephim.head
         if head is None:
@@ -73,8 +73,8 @@ class NEPHIM_OT_unbake(bpy.types.Operator):
         return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        from ..bridge.mesh_cache import remove_mesh_cache
-        from ..bridge.shape_keys import remove_shape_keys
+        from ..bridge.bake.mesh_cache import remove_mesh_cache
+        from ..bridge.bake.shape_keys import remove_shape_keys
 
         head = context.scene.nephim.head
         remove_mesh_cache(head)

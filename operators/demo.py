@@ -9,7 +9,7 @@ from bpy.props import BoolProperty, StringProperty
 
 from ..errors import NephimError
 from ..progress import Job, Progress, drive
-from . import bake, compare, report, rig, simulate, volume
+from . import bake, compare_network, report, setup, simulate, volume
 from .jobs import JobOperator, is_free
 from .paths import cache_path, volume_path
 from .save import save_blend
@@ -20,12 +20,12 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     and report.json in `out`; returns a table for people. Raises NephimError. assets: folder that keeps the download for
     the next time, default the character that was packed with the add-on, or `out`/character.
     """
-    from ..bridge.cut_picture import cut_picture_job
-    from ..bridge.manifest import write_json
-    from ..bridge.pictures import contact_sheet_job
-    from ..bridge.video import video_job
-    from ..presets.demo.assets import fetch_character_data
-    from ..presets.demo.scene import HEAD, HEAD_BONE, JAW_BONE, LEFT, NEUTRAL_FRAME, RIGHT, build_demo_scene
+    from ..bridge.cache.manifest import write_json
+    from ..demo.assets import fetch_character_data
+    from ..demo.scene import HEAD, HEAD_BONE, JAW_BONE, LEFT, NEUTRAL_FRAME, RIGHT, build_demo_scene
+    from ..pictures.contact_sheet import contact_sheet_job
+    from ..pictures.cut_picture import cut_picture_job
+    from ..pictures.video import video_job
     from ..sim.template import Template
 
     archive = yield from fetch_character_data(assets or _packed() or out / "character")
@@ -35,7 +35,7 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     save_blend(out / "demo.blend")
     yield Progress("demo scene", 1.0)
     scene = bpy.context.scene
-    rig.setup(
+    setup.setup(
         scene, head=HEAD, left=LEFT, right=RIGHT, head_bone=HEAD_BONE, jaw_bone=JAW_BONE, neutral_frame=NEUTRAL_FRAME
     )
     # The demo shows the whole way, so nothing of an earlier run is taken over.
@@ -49,10 +49,11 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     measured = yield from report.report_to_job(scene, out / "report.json")
     yield from cut_picture_job(Template.load(volume_path()), out / "cut.png")
     yield from contact_sheet_job(scene, out / "contact-sheet.png")
-    measured["network"] = yield from compare.compare_job(scene, out / "network-strip.png")
+    measured["network"] = yield from compare_network.compare_job(scene, out / "network-strip.png")
     write_json(out / "report.json", measured)
     yield from video_job(scene, out / "demo.mp4")
-    return "\n".join([report.table(measured), compare.compare_summary(measured["network"]), str(out / "demo.blend")])
+    network = compare_network.compare_summary(measured["network"])
+    return "\n".join([report.table(measured), network, str(out / "demo.blend")])
 
 
 def add_demo_job(archive: Path | None = None) -> Job[str]:
@@ -61,8 +62,8 @@ def add_demo_job(archive: Path | None = None) -> Job[str]:
     archive: what `fetch_character_data` returned, if that is at hand. Raises NephimError where its data cannot be had,
     or where it is there already.
     """
-    from ..presets.demo import scene as demo
-    from ..presets.demo.assets import fetch_character_data
+    from ..demo import scene as demo
+    from ..demo.assets import fetch_character_data
 
     taken = [name for name in (demo.HEAD, demo.LEFT, demo.RIGHT, demo.RIG) if name in bpy.data.objects]
     if taken:
@@ -77,7 +78,7 @@ def add_demo_job(archive: Path | None = None) -> Job[str]:
         bpy.context.window.scene = bpy.data.scenes.new("NePHIM Demo")
     demo.build_demo_scene(archive)
     scene = bpy.context.scene
-    found = rig.setup(
+    found = setup.setup(
         scene,
         head=demo.HEAD,
         left=demo.LEFT,
@@ -90,7 +91,7 @@ def add_demo_job(archive: Path | None = None) -> Job[str]:
         if obj.type == "ARMATURE":
             obj.hide_set(True)
     yield Progress("demo scene", 1.0)
-    return rig.summary(found)
+    return setup.summary(found)
 
 
 def _packed() -> Path | None:

@@ -8,7 +8,7 @@ from ..bridge.rig import Rig, read_rig
 from ..errors import NephimError
 from . import problems
 from .jobs import is_free
-from .rig import summary
+from .setup import summary
 
 
 def find(scene: bpy.types.Scene, objects: list[bpy.types.Object]) -> Rig:

@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
-from ..bridge.point_cache import folder_beside
+from ..bridge.cache.point_cache import folder_beside
 from ..errors import NephimError
 from . import problems
 from .network import WEIGHTS

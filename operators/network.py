@@ -13,8 +13,8 @@ import numpy as np
 from bpy.props import BoolProperty, FloatProperty, IntProperty
 from numpy.typing import NDArray
 
-from ..bridge.manifest import write_json
-from ..bridge.point_cache import folder_beside
+from ..bridge.cache.manifest import write_json
+from ..bridge.cache.point_cache import folder_beside
 from ..bridge.rig import read_rig
 from ..bridge.surfaces import SurfaceReader
 from ..errors import SimulationError
@@ -129,9 +129,9 @@ def _cast_job(scene: Any, folder: Path) -> Job[list[int]]:
     frames as pieces, whose numbers are returned."""
     from scipy.spatial import cKDTree
 
+    from ..motions.cast import prepare_shot
     from ..nn.pipeline import FRAMES
     from ..nn.shot import NEAR, ShotWriter
-    from ..presets.motions.cast import prepare_shot
 
     rig = read_rig(scene)
     with SurfaceReader(scene, rig) as reader:
@@ -169,7 +169,7 @@ def _cast_job(scene: Any, folder: Path) -> Job[list[int]]:
 
 def _different(shapes: NDArray, rest: NDArray) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """The frames with the most different shapes of a hand (f, n, 3), and these shapes (k, n, 3) laid on `rest`."""
-    from ..sim.rigid import apply, fit_rigid
+    from ..sim.geometry.rigid import apply, fit_rigid
 
     laid = np.array([apply(fit_rigid(shape, rest), shape) for shape in shapes])
     chosen = [int(np.linalg.norm(laid - rest, axis=2).sum(axis=1).argmax())]
@@ -185,10 +185,10 @@ def evaluate_job(scene: Any) -> Job[dict]:
 
     Raises NephimError; CacheError where no training was done for this character.
     """
+    from ..motions.cast import load_cast
     from ..nn.evaluation import evaluate
     from ..nn.pipeline import hand_surfaces, unseen_recordings
     from ..nn.weights import Weights
-    from ..presets.motions.cast import load_cast
 
     own = folder_beside(bpy.data.filepath)
     folder = own / FOLDER

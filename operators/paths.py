@@ -5,7 +5,7 @@ from pathlib import Path
 
 import bpy
 
-from ..bridge.point_cache import folder_beside
+from ..bridge.cache.point_cache import folder_beside
 
 
 def volume_path() -> Path:

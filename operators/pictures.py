@@ -6,7 +6,7 @@ from typing import Any
 
 import bpy
 
-from ..bridge.point_cache import folder_beside
+from ..bridge.cache.point_cache import folder_beside
 from ..progress import Job
 from .jobs import JobOperator
 from .show import open_picture
@@ -16,7 +16,7 @@ from .volume import needs_setup
 
 def pictures_job(scene: Any) -> Job[Path]:
     """Writes `FILE.nephim/contact-sheet.png` and returns its path. Raises NephimError."""
-    from ..bridge.pictures import contact_sheet_job
+    from ..pictures.contact_sheet import contact_sheet_job
 
     yield from finished_cache_job(scene)
     path = folder_beside(bpy.data.filepath) / "contact-sheet.png"

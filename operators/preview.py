@@ -9,9 +9,9 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty
 
 from ..bridge import display
+from ..bridge.modifiers import is_tracked
 from ..bridge.preview import Preview
 from ..bridge.rig import read_rig
-from ..bridge.stack import is_tracked
 from ..bridge.surfaces import SurfaceReader, view_layer_of
 from ..errors import NephimError
 from ..progress import Job, Progress, aside, call

@@ -88,7 +88,7 @@ class NEPHIM_OT_plot(bpy.types.Operator):
         return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        from ..bridge.plot import plot_report
+        from ..pictures.plot import plot_report
 
         report = state.report_state()
         assert report is not None  # see poll

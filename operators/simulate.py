@@ -9,14 +9,14 @@ import bpy
 import numpy as np
 from bpy.props import StringProperty
 
-from ..bridge.blas import OneThread
-from ..bridge.manifest import motion_fingerprint, settings_fingerprint, topology_fingerprint
-from ..bridge.point_cache import PointCache, PointCacheWriter, cache_status, head_to_object
-from ..bridge.results import frame_notes, hands_notes
+from ..bridge.cache.manifest import motion_fingerprint, settings_fingerprint, topology_fingerprint
+from ..bridge.cache.point_cache import PointCache, PointCacheWriter, cache_status, head_to_object
+from ..bridge.cache.results import frame_notes, hands_notes
 from ..bridge.rig import read_rig
 from ..bridge.surfaces import SurfaceReader
 from ..errors import CacheError, NephimError, SimulationError
 from ..progress import Job, Progress, aside, call
+from ..threads import OneThread
 from .jobs import JobOperator
 from .paths import cache_path
 from .volume import load_volume, needs_setup

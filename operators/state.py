@@ -11,8 +11,8 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..bridge.manifest import Manifest
-from ..bridge.point_cache import CacheStatus, cache_status, manifest_path
+from ..bridge.cache.manifest import Manifest
+from ..bridge.cache.point_cache import CacheStatus, cache_status, manifest_path
 from ..errors import NephimError
 from ..properties import frame_range
 from .network import SHIPPED, weights_path

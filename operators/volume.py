@@ -15,18 +15,18 @@ from .paths import volume_path
 
 if TYPE_CHECKING:  # scipy and numba load when they are used, so that enabling the add-on stays fast
     from ..sim.template import Template
-    from ..sim.volume import VolumeSettings
+    from ..sim.volume.build import VolumeSettings
 
 
 def volume_settings(scene: Any) -> "VolumeSettings":
-    from ..sim.volume import VolumeSettings
+    from ..sim.volume.build import VolumeSettings
 
     return VolumeSettings(target_edge=1e-3 * scene.nephim.target_edge_mm)
 
 
 def volume_job(scene: Any) -> Job["Template"]:
     """Builds the template and writes `FILE.nephim/volume.npz`; returns it. Raises NephimError."""
-    from ..sim.volume import build_template
+    from ..sim.volume.build import build_template
 
     path = volume_path()
     surfaces = SurfaceReader(scene, read_rig(scene)).neutral()
@@ -46,8 +46,8 @@ def volume_job(scene: Any) -> Job["Template"]:
 
 def bones(surfaces: Any, scene: Any) -> tuple[Any, Any]:
     """Jaw and cranium as surfaces: the artists' own, else the skull model's, else None. Raises NephimError."""
-    from ..sim.skull_model import SkullModel
-    from ..sim.surface import Surface
+    from ..sim.geometry.surface import Surface
+    from ..sim.volume.skull_model import SkullModel
 
     jaw, cranium = surfaces.jaw, surfaces.cranium
     path = scene.nephim.skull_model
@@ -62,7 +62,7 @@ def bones(surfaces: Any, scene: Any) -> tuple[Any, Any]:
 def load_volume(surfaces: Any, scene: Any) -> "Template":
     """The template built before. Raises CacheError where there is none, or the neutral head has changed since."""
     from ..sim.template import Template
-    from ..sim.volume import fingerprint
+    from ..sim.volume.build import fingerprint
 
     template = Template.load(volume_path())
     jaw, cranium = bones(surfaces, scene)

@@ -6,8 +6,8 @@ from typing import Any
 import bpy
 
 from ..operators import jobs, preview
+from ..operators.background_training import training
 from ..operators.state import cache_state, has_torch, network_name
-from ..operators.training import training
 from ..properties import frame_range
 from .presets import NEPHIM_PT_presets
 from .sidebar import Step, paragraph

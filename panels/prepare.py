@@ -5,7 +5,7 @@ from typing import Any
 
 import bpy
 
-from ..bridge.weights import REGIONS
+from ..bridge.painted_stiffness import REGIONS
 from ..operators.state import volume_state
 from .sidebar import Step, paragraph
 

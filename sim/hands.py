@@ -5,11 +5,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SimulationError, SurfaceError
-from .cuts import shrunk
 from .frame import TrackedFrame
-from .surface import Surface, boundary_loops, fan_caps
+from .geometry.surface import Surface, boundary_loops, fan_caps
+from .geometry.thinning import thin
+from .hand_jumps import shrunk
 from .template import Template
-from .thinning import thin
 
 # A hand of more vertices is thinned to this spacing: on a fingertip of 8 mm radius its facets stand off by 0.06 mm,
 # and the solver gets no more contacts than such a skin can tell apart.

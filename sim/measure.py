@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .distance import TriangleTree
-from .surface import fan_caps
-from .winding import inside
+from .geometry.surface import fan_caps
+from .geometry.triangle_bvh import TriangleTree
+from .geometry.winding import inside
 
 MM = 1e3
 # Skin counts as stopped by bone once it used this part of the compression it may use.

@@ -6,26 +6,26 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from . import rigid
-from .anderson import Anderson
-from .clearance import Clearance
-from .complementarity import BONE_GIVE, HAND_GIVE, ContactProblem
-from .contact import Contacts, ContactTracker, interpolate
-from .cuts import jumped_hands
-from .distance import TriangleTree
+from .contact.contact_solver import BONE_GIVE, HAND_GIVE, ContactProblem
+from .contact.pinch import PinchTracker
+from .contact.tracker import Contacts, ContactTracker, interpolate
 from .frame import SimulatedFrame, TrackedFrame
+from .geometry import rigid
+from .geometry.clearance import Clearance
+from .geometry.points import add_scaled, farthest_move, largest_difference, shorten_moves
+from .geometry.surface import Surface
+from .geometry.triangle_bvh import TriangleTree
+from .hand_jumps import jumped_hands
 from .hands import Hands
-from .histogram import percentiles
-from .local_step import LocalStep
-from .pinch import PinchTracker
-from .points import add_scaled, farthest_move, largest_difference, shorten_moves
 from .settings import PhysicsSettings
-from .sparse import put, take
-from .surface import Surface
-from .system import ElasticSystem
+from .solver.anderson import Anderson
+from .solver.histogram import percentiles
+from .solver.local_step import LocalStep
+from .solver.sparse import put, take
+from .solver.system import ElasticSystem
+from .solver.undisturbed import UndisturbedVolume
 from .template import Template
 from .tracking import HeadTracking, Pose
-from .undisturbed import UndisturbedVolume
 
 _AT_REST = 1e-6  # [m] without contact, what is left of a deformation below this is set to zero
 _FADING = 5e-4  # [m] without contact, what is left of a deformation below this just decays

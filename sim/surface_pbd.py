@@ -13,11 +13,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .distance import TriangleTree
 from .frame import SimulatedFrame, TrackedFrame
+from .geometry.surface import Surface
+from .geometry.triangle_bvh import TriangleTree
 from .hands import Hands
 from .settings import PhysicsSettings
-from .surface import Surface
 from .template import Template
 
 ITERATIONS = 200  # Decaf's

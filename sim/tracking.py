@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from . import rigid
 from .frame import TrackedFrame
+from .geometry import rigid
 from .template import JAW, Template
 
 _THIN_TISSUE = 0.010  # [m] skin closer to bone than this moves with the bone

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .frame import TrackedFrame
-from .surface import Surface, vertex_normals
+from .geometry.surface import Surface, vertex_normals
 from .template import Template
 
 _DEEP, _AWAY = 0.002, 0.05  # [m] a fingertip touches the skin, and leaves it

@@ -63,8 +63,8 @@ def blender_program() -> str | None:
 @pytest.fixture(scope="session")
 def demo_assets() -> Path:
     """The demo character's archive, fetched once into build/assets; tests are skipped where it cannot be had."""
+    from nephim.demo.assets import fetch_character_data
     from nephim.errors import NephimError
-    from nephim.presets.demo.assets import fetch_character_data
     from nephim.progress import drive
 
     try:

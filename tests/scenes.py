@@ -268,8 +268,8 @@ def dent(rig, tracked, frame, depth=0.015):
 
 def simulate(scene, path, job=dent, rig=None):
     """Writes a point cache of `job(rig, tracked, frame)`; returns (rig, PointCache)."""
-    from nephim.bridge.manifest import motion_fingerprint, settings_fingerprint, topology_fingerprint
-    from nephim.bridge.point_cache import PointCache, PointCacheWriter, head_to_object
+    from nephim.bridge.cache.manifest import motion_fingerprint, settings_fingerprint, topology_fingerprint
+    from nephim.bridge.cache.point_cache import PointCache, PointCacheWriter, head_to_object
     from nephim.bridge.rig import read_rig
     from nephim.bridge.surfaces import SurfaceReader
 

@@ -6,11 +6,11 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from nephim.motions.cast import prepare_shot
 from nephim.nn.controls import Controls, make_controls
 from nephim.nn.features import COUNT
 from nephim.nn.recording import Recording, record
 from nephim.nn.weights import Weights
-from nephim.presets.motions.cast import prepare_shot
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.settings import PhysicsSettings
 from volumes import RADIUS, finger, round_head

@@ -2,8 +2,8 @@
 """A head made of formulas: skull cap, face, nose, chin, ears and an open neck; z up, face towards -y, metres."""
 
 import numpy as np
-from nephim.sim.isosurface import Grid, isosurface, smooth_surface
-from nephim.sim.surface import Surface
+from nephim.sim.geometry.isosurface import Grid, isosurface, smooth_surface
+from nephim.sim.geometry.surface import Surface
 
 
 def synthetic_head(spacing: float = 0.007) -> Surface:

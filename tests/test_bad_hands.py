@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from nephim.errors import SurfaceError
 from nephim.sim.frame import TrackedFrame
+from nephim.sim.geometry.surface import Surface, boundary_loops
 from nephim.sim.hands import hand_notes
 from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
-from nephim.sim.surface import Surface, boundary_loops
 from nephim.sim.surface_pbd import SurfacePBD
 from volumes import RADIUS, finger, round_head
 

@@ -20,9 +20,9 @@ from nephim.errors import CacheError  # noqa: E402
 from nephim.operators import simulate, volume  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
 from nephim.progress import drive  # noqa: E402
-from nephim.sim import tetrahedra  # noqa: E402
 from nephim.sim.template import Template  # noqa: E402
-from nephim.sim.volume import VolumeSettings  # noqa: E402
+from nephim.sim.volume import tetrahedra  # noqa: E402
+from nephim.sim.volume.build import VolumeSettings  # noqa: E402
 
 pytestmark = pytest.mark.bpy
 
@@ -261,7 +261,7 @@ def test_disk_full_while_the_volume_is_written(face, capsys, monkeypatch):
 
     monkeypatch.setattr(np, "savez", full)
     # TetGen's child reads its surfaces from a file that numpy writes too, so only the result may fail.
-    monkeypatch.setattr("nephim.sim.volume.tetrahedralize", no_tetrahedra)
+    monkeypatch.setattr("nephim.sim.volume.build.tetrahedralize", no_tetrahedra)
     message = refused(capsys, face, "volume")
     assert "No space left on device" in message
     assert "Free disk space" in message

@@ -11,14 +11,14 @@ bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
 from nephim import cli  # noqa: E402
-from nephim.bridge.results import frame_notes, spans  # noqa: E402
+from nephim.bridge.cache.results import frame_notes, spans  # noqa: E402
 from nephim.bridge.rig import read_rig  # noqa: E402
 from nephim.bridge.surfaces import SurfaceReader  # noqa: E402
 from nephim.errors import SurfaceError  # noqa: E402
 from nephim.operators import simulate  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
 from nephim.progress import drive  # noqa: E402
-from nephim.sim import rigid  # noqa: E402
+from nephim.sim.geometry import rigid  # noqa: E402
 
 pytestmark = pytest.mark.bpy
 

@@ -55,7 +55,7 @@ def test_every_moment_of_a_profile_belongs_to_a_stage():
 
 
 def test_code_from_elsewhere_counts_where_it_was_called():
-    import nephim.sim.rigid as rigid
+    import nephim.sim.geometry.rigid as rigid
 
     profile = cProfile.Profile()
     points = np.random.default_rng(0).random((200_000, 3))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from nephim.benchmarks import skull_pairs
 from nephim.benchmarks.bench_skull import depth_to, table
-from nephim.sim.skull import Skull
+from nephim.sim.volume.skull import Skull
 from volumes import icosphere
 
 ROOT = Path(__file__).resolve().parent.parent

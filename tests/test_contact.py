@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from nephim.sim.contact import ContactTracker, interpolate
+from nephim.sim.contact.tracker import ContactTracker, interpolate
 from volumes import RADIUS, finger, round_head
 
 

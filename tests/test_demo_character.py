@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nephim.demo import assets, gestures, posing
+from nephim.demo.character import HEAD_BONES, Character, load_character
+from nephim.demo.cutting import edge_loop, part_beyond, triangulate
 from nephim.errors import NephimError
-from nephim.presets.demo import assets, gestures, posing
-from nephim.presets.demo.character import HEAD_BONES, Character, load_character
-from nephim.presets.demo.cutting import edge_loop, part_beyond, triangulate
 from nephim.progress import drive
-from nephim.sim.intersections import intersecting_pairs
-from nephim.sim.surface import boundary_loops, triangle_normals
+from nephim.sim.geometry.intersections import intersecting_pairs
+from nephim.sim.geometry.surface import boundary_loops, triangle_normals
 
 _SHUT = 0.5e-3  # lids this near to each other are closed to the eye [m]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nephim.presets.demo import motion, posing
-from nephim.presets.demo.character import Character, load_character
-from nephim.sim.distance import TriangleTree
-from nephim.sim.intersections import intersecting_pairs
-from nephim.sim.surface import fan_caps
-from nephim.sim.winding import inside
+from nephim.demo import motion, posing
+from nephim.demo.character import Character, load_character
+from nephim.sim.geometry.intersections import intersecting_pairs
+from nephim.sim.geometry.surface import fan_caps
+from nephim.sim.geometry.triangle_bvh import TriangleTree
+from nephim.sim.geometry.winding import inside
 from scipy.spatial import cKDTree
 
 # Which bones of the hand may be in the head in each contact: pads and palm, not the backs of fingers elsewhere.
@@ -142,7 +142,7 @@ def test_hands_follow_the_head_while_in_touch(performance: Performance):
 @pytest.mark.bpy
 def test_skin_never_passes_through_itself(performance: Performance):
     """Blinks, mouth and jaw over the whole motion, on the surface that is simulated."""
-    from nephim.presets.demo import scene
+    from nephim.demo import scene
 
     fine = scene.refine_head(performance.character.head)
     authored = performance.authored
@@ -162,7 +162,7 @@ def test_motion_is_deterministic(performance: Performance):
 @pytest.mark.bpy
 def test_scene_plays_exactly_the_authored_motion(demo_assets: Path, performance: Performance):
     import bpy
-    from nephim.presets.demo import scene
+    from nephim.demo import scene
 
     scene.build_demo_scene(demo_assets)
     count = len(performance.character.head.vertices)
@@ -179,7 +179,7 @@ def test_scene_plays_exactly_the_authored_motion(demo_assets: Path, performance:
 @pytest.mark.bpy
 def test_scene_has_everything_an_animator_expects(demo_assets: Path):
     import bpy
-    from nephim.presets.demo import scene
+    from nephim.demo import scene
 
     scene.build_demo_scene(demo_assets)
     assert bpy.context.scene.render.fps == 24 and bpy.context.scene.camera
@@ -200,7 +200,7 @@ def test_scene_has_everything_an_animator_expects(demo_assets: Path):
 
 @pytest.mark.bpy
 def test_rest_surface_of_the_scene_is_clean(demo_assets: Path):
-    from nephim.presets.demo import scene
+    from nephim.demo import scene
 
     fine = scene.refine_head(load_character(demo_assets).head)
     assert len(intersecting_pairs(fine.vertices, fine.triangles)) == 0
@@ -215,7 +215,7 @@ def test_rest_surface_of_the_scene_is_clean(demo_assets: Path):
 @pytest.mark.bpy
 def test_single_body_moves_like_the_separate_parts(demo_assets: Path, performance: Performance):
     import bpy
-    from nephim.presets.demo import scene
+    from nephim.demo import scene
 
     scene.build_demo_scene(demo_assets, single_body=True)
     body = bpy.data.objects[scene.BODY]

@@ -10,7 +10,7 @@ import tomllib
 
 import pytest
 from conftest import ROOT
-from nephim.sim.tetrahedra import python_command
+from nephim.sim.volume.tetrahedra import python_command
 from nephim.tools import extension
 
 BUILDER = ROOT / ".venv" / "bin" / "python"  # has the bpy module, whose tool packs extensions

@@ -2,9 +2,9 @@
 """Closest points among the triangles that face a given way, against trying them all."""
 
 import numpy as np
-from nephim.sim.distance import TriangleTree
-from nephim.sim.facing import closest_facing
-from nephim.sim.surface import triangle_normals
+from nephim.sim.geometry.facing import closest_facing
+from nephim.sim.geometry.surface import triangle_normals
+from nephim.sim.geometry.triangle_bvh import TriangleTree
 from volumes import icosphere
 
 VERTICES, TRIANGLES = icosphere(0.1, 2)

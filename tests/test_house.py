@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("sim", "nn", "bridge", "operators", "panels", "presets")
+PACKAGES = ("sim", "demo", "motions", "nn", "bridge", "pictures", "operators", "panels")
 LONGEST_FILE = 400
 
 
@@ -134,7 +134,7 @@ def test_blender_accepts_the_extension_and_packs_only_the_package(tmp_path, blen
     with zipfile.ZipFile(archive) as packed:
         names = packed.namelist()
     tops = {name.split("/")[0] for name in names}
-    assert {"__init__.py", "blender_manifest.toml", "LICENSE", "cli.py"} | set(PACKAGES) <= tops
+    assert {"__init__.py", "blender_manifest.toml", "LICENSE", "cli.py", "presets"} | set(PACKAGES) <= tops
     assert not tops & {
         "tests",
         "tools",

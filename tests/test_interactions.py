@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from nephim.benchmarks.interactions import FRAME_RATE, Face, Interaction, perform
 from nephim.benchmarks.scripts import SCRIPTS
-from nephim.presets.demo.character import Character, load_character
-from nephim.sim.distance import TriangleTree
-from nephim.sim.surface import fan_caps
+from nephim.demo.character import Character, load_character
+from nephim.sim.geometry.surface import fan_caps
+from nephim.sim.geometry.triangle_bvh import TriangleTree
 
 _SWIPE_STEP = 0.08  # [m] a hand vertex in one frame; only the swipe moves faster than half of it
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nephim.sim import measure
-from nephim.sim.winding import inside, winding_numbers
+from nephim.sim.geometry.winding import inside, winding_numbers
 
 
 def icosphere(radius, centre=(0.0, 0.0, 0.0), levels=3):

@@ -7,8 +7,8 @@ import pytest
 bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
-from nephim.bridge.mesh_cache import add_mesh_cache, remove_mesh_cache  # noqa: E402
-from nephim.bridge.point_cache import PointCache  # noqa: E402
+from nephim.bridge.bake.mesh_cache import add_mesh_cache, remove_mesh_cache  # noqa: E402
+from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
 from nephim.bridge.rig import read_rig  # noqa: E402
 from nephim.bridge.surfaces import SurfaceReader  # noqa: E402
 from nephim.errors import BakeError  # noqa: E402

@@ -11,7 +11,7 @@ bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
 from nephim import cli  # noqa: E402
-from nephim.bridge.point_cache import PointCache  # noqa: E402
+from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
 from nephim.errors import CacheError, SimulationError  # noqa: E402
 from nephim.operators import simulate  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402

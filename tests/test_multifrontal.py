@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nephim.sim import dissection
-from nephim.sim.awake import Awake
-from nephim.sim.elasticity import REST
-from nephim.sim.multifrontal import Factor
+from nephim.sim.solver import dissection
+from nephim.sim.solver.active_set import Awake
+from nephim.sim.solver.elasticity import REST
+from nephim.sim.solver.multifrontal import Factor
 from scipy.sparse import coo_matrix, csr_matrix, diags, eye
 from scipy.sparse.linalg import spsolve
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from nephim.errors import CacheError, SimulationError
+from nephim.motions.cast import load_cast
+from nephim.motions.generator import generate
+from nephim.motions.skin_map import SkinMap
 from nephim.nn import dataset, record_child
 from nephim.nn.dataset import MANIFEST, Recorder, finished, make_plan, record_dataset, sequence_path
 from nephim.nn.pipeline import read_job, recorded_seeds, tame, unseen_recordings, unseen_seeds
 from nephim.nn.recording import Recording
-from nephim.presets.motions.cast import load_cast
-from nephim.presets.motions.generator import generate
-from nephim.presets.motions.skin_map import SkinMap
 from nephim.progress import drive
 from small_cast import cast_folder, recordings
 

@@ -13,14 +13,14 @@ bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
 from nephim import cli  # noqa: E402
-from nephim.bridge.point_cache import PointCache  # noqa: E402
+from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
 from nephim.errors import SimulationError  # noqa: E402
+from nephim.motions.cast import load_cast  # noqa: E402
 from nephim.nn.pipeline import hand_surfaces, unseen_recordings  # noqa: E402
 from nephim.nn.weights import Weights  # noqa: E402
 from nephim.operators import network, simulate  # noqa: E402
 from nephim.operators.paths import volume_path  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
-from nephim.presets.motions.cast import load_cast  # noqa: E402
 from nephim.sim.template import Template  # noqa: E402
 from small_cast import random_weights  # noqa: E402
 

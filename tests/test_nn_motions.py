@@ -3,14 +3,14 @@
 
 import numpy as np
 import pytest
+from nephim.demo.character import load_character
 from nephim.errors import NephimError
-from nephim.presets.demo.character import load_character
-from nephim.presets.motions.generator import generate
-from nephim.presets.motions.identities import HELD_BACK, IDENTITIES, load_identity
-from nephim.presets.motions.puppet import Puppet, demo_puppet
-from nephim.presets.motions.repertoire import GESTURES
-from nephim.presets.motions.skin_map import SkinMap
-from nephim.sim.surface import vertex_normals
+from nephim.motions.generator import generate
+from nephim.motions.identities import HELD_BACK, IDENTITIES, load_identity
+from nephim.motions.puppet import Puppet, demo_puppet
+from nephim.motions.repertoire import GESTURES
+from nephim.motions.skin_map import SkinMap
+from nephim.sim.geometry.surface import vertex_normals
 from nephim.sim.template import Template
 from scipy.sparse import identity
 from small_cast import TEMPLATE
@@ -62,7 +62,7 @@ def test_hands_come_from_outside_touch_and_leave(stage, seed):
 
 def test_gestures_differ_between_seeds_and_cover_the_repertoire(stage):
     puppet, skin = stage
-    from nephim.presets.motions.generator import _schedule
+    from nephim.motions.generator import _schedule
 
     names, places = set(), []
     for seed in range(25):

@@ -14,7 +14,7 @@ import pytest
 from nephim.errors import SimulationError, SurfaceError
 from nephim.nn.runtime import Network
 from nephim.sim.frame import TrackedFrame
-from nephim.sim.surface import Surface
+from nephim.sim.geometry.surface import Surface
 from small_cast import FINGER, TEMPLATE, controls, finger_at, frame_of, random_weights, turned
 
 

@@ -9,9 +9,9 @@ import pytest
 bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
-from nephim.bridge.point_cache import PointCache  # noqa: E402
+from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
 from nephim.errors import BakeError  # noqa: E402
-from nephim.operators import bake, preview, rig, simulate, volume  # noqa: E402
+from nephim.operators import bake, preview, setup, simulate, volume  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
 from nephim.progress import drive  # noqa: E402
 
@@ -35,7 +35,7 @@ def scene(tmp_path):
     bpy.data.collections["Character"].override_hierarchy_create(shot, bpy.context.view_layer)
     shot.frame_end = 6
     shot.nephim.target_edge_mm, shot.nephim.mode = 12.0, "surface"
-    rig.setup(shot, head="Head", left="Left", right="Right", head_bone="HeadRig:head", jaw_bone="HeadRig:jaw")
+    setup.setup(shot, head="Head", left="Left", right="Right", head_bone="HeadRig:head", jaw_bone="HeadRig:jaw")
     assert shot.nephim.head.override_library is not None and shot.nephim.head.data.library is not None
     save_blend(tmp_path / "shot.blend")
     drive(volume.volume_job(shot), io.StringIO())

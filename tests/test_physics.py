@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from nephim.errors import SimulationError, SurfaceError
-from nephim.sim import rigid
-from nephim.sim.distance import TriangleTree
 from nephim.sim.frame import TrackedFrame
+from nephim.sim.geometry import rigid
+from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
 from volumes import RADIUS, finger, round_head

@@ -6,10 +6,10 @@ import zlib
 
 import numpy as np
 import pytest
-from nephim.bridge.camera import best_direction, focus
-from nephim.bridge.highlights import choose_frames, episodes
-from nephim.bridge.images import displacement_colours, scale_end, write_png
-from nephim.bridge.raster import Light, Model, View, coverage, render, visible
+from nephim.pictures.camera import best_direction, focus
+from nephim.pictures.highlights import choose_frames, episodes
+from nephim.pictures.images import displacement_colours, scale_end, write_png
+from nephim.pictures.raster import Light, Model, View, coverage, render, visible
 
 
 def ball(radius=0.1, centre=(0, 0, 0), rings=24, segments=48):
@@ -186,7 +186,7 @@ def contents():
 
 @pytest.mark.bpy
 def test_contact_sheet(simulated):
-    from nephim.bridge.pictures import contact_sheet_job, gesture_name
+    from nephim.pictures.contact_sheet import contact_sheet_job, gesture_name
     from nephim.progress import drive
 
     scene, folder = simulated
@@ -206,7 +206,7 @@ def test_contact_sheet(simulated):
 @pytest.mark.bpy
 def test_video(simulated):
     import bpy
-    from nephim.bridge.video import video_job
+    from nephim.pictures.video import video_job
     from nephim.progress import drive
 
     scene, folder = simulated
@@ -219,7 +219,7 @@ def test_video(simulated):
 
 @pytest.mark.bpy
 def test_closing_a_picture_job_restores_the_scene(simulated):
-    from nephim.bridge.pictures import contact_sheet_job
+    from nephim.pictures.contact_sheet import contact_sheet_job
 
     scene, folder = simulated
     scene.frame_set(3)
@@ -273,7 +273,7 @@ def layered_ball():
 
 @pytest.mark.bpy
 def test_cut_picture_shows_the_layers(tmp_path):
-    from nephim.bridge.cut_picture import cut_picture_job, picture, three_cuts
+    from nephim.pictures.cut_picture import cut_picture_job, picture, three_cuts
     from nephim.progress import drive
 
     template = layered_ball()

@@ -3,12 +3,12 @@
 
 import numpy as np
 import pytest
-from nephim.sim.contact import Contacts
+from nephim.sim.contact.pinch import PinchTracker
+from nephim.sim.contact.tracker import Contacts
 from nephim.sim.frame import TrackedFrame
+from nephim.sim.geometry.surface import Surface
 from nephim.sim.physics import Physics
-from nephim.sim.pinch import PinchTracker
 from nephim.sim.settings import PhysicsSettings
-from nephim.sim.surface import Surface
 from volumes import RADIUS, finger, round_head
 
 TEMPLATE, FINGER = round_head(5), finger(0.007, 0.03)

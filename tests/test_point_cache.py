@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from nephim.bridge.manifest import Manifest, fingerprint, motion_fingerprint
-from nephim.bridge.point_cache import (
+from nephim.bridge.cache.manifest import Manifest, fingerprint, motion_fingerprint
+from nephim.bridge.cache.point_cache import (
     HEADER,
     PointCache,
     PointCacheWriter,

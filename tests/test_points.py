@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nephim.sim.clearance import Clearance
-from nephim.sim.distance import TriangleTree
-from nephim.sim.histogram import percentiles
-from nephim.sim.points import farthest_move, shorten_moves
-from nephim.sim.sparse import PointMap, put, take
+from nephim.sim.geometry.clearance import Clearance
+from nephim.sim.geometry.points import farthest_move, shorten_moves
+from nephim.sim.geometry.triangle_bvh import TriangleTree
+from nephim.sim.solver.histogram import percentiles
+from nephim.sim.solver.sparse import PointMap, put, take
 from scipy.sparse import random_array
 
 

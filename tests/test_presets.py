@@ -8,8 +8,9 @@ from functools import cache
 import numpy as np
 import pytest
 from nephim.errors import SimulationError
-from nephim.sim import rigid, settings
+from nephim.sim import settings
 from nephim.sim.frame import SimulatedFrame, TrackedFrame
+from nephim.sim.geometry import rigid
 from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
 from volumes import RADIUS, SKULL, finger, round_head

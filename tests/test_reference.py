@@ -9,7 +9,7 @@ from nephim.benchmarks.convergence import Recorder, compare
 from nephim.benchmarks.reference import Energy, converged, nearest_volume
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.settings import PhysicsSettings
-from nephim.sim.system import ElasticSystem
+from nephim.sim.solver.system import ElasticSystem
 from volumes import RADIUS, finger, round_head
 
 TEMPLATE, FINGER, SETTINGS = round_head(3), finger(), PhysicsSettings()

@@ -3,8 +3,8 @@
 
 import numpy as np
 import pytest
-from nephim.sim.refine import blend, refine, unique_edges
-from nephim.sim.surface import boundary_loops
+from nephim.sim.geometry.refine import blend, refine, unique_edges
+from nephim.sim.geometry.surface import boundary_loops
 
 PHI = (1 + 5**0.5) / 2
 

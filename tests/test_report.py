@@ -28,7 +28,7 @@ def make(scenes, folder, job=None):
     """A scene with template and cache on disk; returns (scene, rig)."""
     import bpy
     from nephim.bridge.surfaces import SurfaceReader
-    from nephim.sim.surface import vertex_normals
+    from nephim.sim.geometry.surface import vertex_normals
     from nephim.sim.template import Template
     from scipy.sparse import identity
 
@@ -141,7 +141,7 @@ def test_figures_of_every_frame_agree_with_the_summary(made, tmp_path):
 
 
 def test_ticks_are_round_and_hold_the_values():
-    from nephim.bridge.plot import ticks
+    from nephim.pictures.plot import ticks
 
     for low, high in ((0, 0.7), (0, 13.2), (0.62, 1.31), (0, 950), (0, 0), (1, 1)):
         found = ticks(low, high)
@@ -150,7 +150,7 @@ def test_ticks_are_round_and_hold_the_values():
 
 
 def test_the_plot_shows_where_curves_are_and_shades_contact(tmp_path):
-    from nephim.bridge import plot
+    from nephim.pictures import plot
 
     values = np.array([0, 1, 2, 4, np.nan, np.nan, 0, 0, 1, 0], float)
     contact = np.arange(10) == 3

@@ -7,10 +7,10 @@ import pytest
 bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
-from nephim.bridge.compression import compress  # noqa: E402
-from nephim.bridge.point_cache import PointCache  # noqa: E402
+from nephim.bridge.bake.compression import compress  # noqa: E402
+from nephim.bridge.bake.shape_keys import bake_shape_keys, remove_shape_keys  # noqa: E402
+from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
 from nephim.bridge.rig import read_rig  # noqa: E402
-from nephim.bridge.shape_keys import bake_shape_keys, remove_shape_keys  # noqa: E402
 from nephim.bridge.surfaces import SurfaceReader  # noqa: E402
 from nephim.compat import fcurves  # noqa: E402
 from nephim.errors import BakeError  # noqa: E402

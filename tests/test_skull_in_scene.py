@@ -11,9 +11,9 @@ from nephim import cli  # noqa: E402
 from nephim.bridge.rig import read_rig  # noqa: E402
 from nephim.bridge.surfaces import SurfaceReader  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
-from nephim.sim.distance import TriangleTree  # noqa: E402
-from nephim.sim.skull_model import SkullModel  # noqa: E402
+from nephim.sim.geometry.triangle_bvh import TriangleTree  # noqa: E402
 from nephim.sim.template import Template  # noqa: E402
+from nephim.sim.volume.skull_model import SkullModel  # noqa: E402
 from volumes import icosphere  # noqa: E402
 
 pytestmark = pytest.mark.bpy

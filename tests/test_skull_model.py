@@ -6,8 +6,8 @@ import dataclasses
 import numpy as np
 import pytest
 from nephim.errors import CacheError, VolumeError
-from nephim.sim import rigid
-from nephim.sim.skull_model import SkullModel
+from nephim.sim.geometry import rigid
+from nephim.sim.volume.skull_model import SkullModel
 from volumes import icosphere
 
 HEAD, TRIANGLES = icosphere(0.09, 3)

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from nephim.sim import rigid
-from nephim.sim.anderson import Anderson
-from nephim.sim.awake import Awake
-from nephim.sim.complementarity import solve_contacts
-from nephim.sim.elasticity import corner_lists, deformation_gradients, shape_gradients
-from nephim.sim.membrane import triangle_forces, triangle_frames
+from nephim.sim.contact.contact_solver import solve_contacts
+from nephim.sim.geometry import rigid
 from nephim.sim.settings import PhysicsSettings
-from nephim.sim.system import ElasticSystem
-from nephim.sim.tet_blocks import LANES, add_parts, make_blocks, pose, tet_forces, volume_ratios
-from nephim.sim.undisturbed import UndisturbedVolume
-from nephim.sim.untangle import LEAST_RATIO, untangle
+from nephim.sim.solver.active_set import Awake
+from nephim.sim.solver.anderson import Anderson
+from nephim.sim.solver.elasticity import corner_lists, deformation_gradients, shape_gradients
+from nephim.sim.solver.membrane import triangle_forces, triangle_frames
+from nephim.sim.solver.system import ElasticSystem
+from nephim.sim.solver.tet_blocks import LANES, add_parts, make_blocks, pose, tet_forces, volume_ratios
+from nephim.sim.solver.undisturbed import UndisturbedVolume
+from nephim.sim.solver.untangle import LEAST_RATIO, untangle
 from scipy.optimize import minimize
 from volumes import round_head
 

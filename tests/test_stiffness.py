@@ -10,15 +10,15 @@ bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
 from nephim import cli  # noqa: E402
+from nephim.bridge.painted_stiffness import REGIONS  # noqa: E402
 from nephim.bridge.rig import read_rig  # noqa: E402
 from nephim.bridge.surfaces import SurfaceReader  # noqa: E402
-from nephim.bridge.weights import REGIONS  # noqa: E402
 from nephim.errors import CacheError, RigError  # noqa: E402
 from nephim.operators import volume  # noqa: E402
-from nephim.operators.rig import setup  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
+from nephim.operators.setup import setup  # noqa: E402
 from nephim.progress import drive  # noqa: E402
-from nephim.sim.regions import CARTILAGE  # noqa: E402
+from nephim.sim.volume.regions import CARTILAGE  # noqa: E402
 
 pytestmark = pytest.mark.bpy
 ROLES = {"head": "Head", "left": "Left", "head_bone": "HeadRig:head"}

@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 from nephim.errors import SimulationError, SurfaceError
-from nephim.sim import rigid
-from nephim.sim.distance import TriangleTree
 from nephim.sim.frame import TrackedFrame
+from nephim.sim.geometry import rigid
+from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.settings import PhysicsSettings
 from nephim.sim.surface_pbd import (
     ITERATIONS,

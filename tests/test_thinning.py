@@ -3,9 +3,9 @@
 
 import numpy as np
 import pytest
-from nephim.sim.distance import TriangleTree
-from nephim.sim.surface import boundary_loops
-from nephim.sim.thinning import thin
+from nephim.sim.geometry.surface import boundary_loops
+from nephim.sim.geometry.thinning import thin
+from nephim.sim.geometry.triangle_bvh import TriangleTree
 from volumes import icosphere
 
 RADIUS = 0.05

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from nephim.sim import rigid
 from nephim.sim.frame import TrackedFrame
+from nephim.sim.geometry import rigid
 from nephim.sim.template import JAW
 from nephim.sim.tracking import HeadTracking
 from volumes import round_head

@@ -12,7 +12,7 @@ bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
 from nephim import cli  # noqa: E402
-from nephim.bridge.point_cache import PointCache  # noqa: E402
+from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
 from nephim.operators import preview, simulate, volume  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
 from nephim.progress import drive  # noqa: E402

@@ -10,7 +10,7 @@ bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
 from nephim.errors import SimulationError  # noqa: E402
-from nephim.operators import training  # noqa: E402
+from nephim.operators import background_training as training  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
 
 pytestmark = pytest.mark.bpy

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from nephim.errors import SurfaceError, VolumeError
 from nephim.progress import drive
-from nephim.sim import tetrahedra
-from nephim.sim.cutaway import SKIN, cut_volume
-from nephim.sim.distance import TriangleTree
-from nephim.sim.envelope import embed
-from nephim.sim.solid_angle import winding_number
-from nephim.sim.surface import Surface
+from nephim.sim.geometry.solid_angle import winding_number
+from nephim.sim.geometry.surface import Surface
+from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.template import CRANIUM, JAW, TISSUE, Template
-from nephim.sim.volume import VolumeSettings, build_template
+from nephim.sim.volume import tetrahedra
+from nephim.sim.volume.build import VolumeSettings, build_template
+from nephim.sim.volume.cutaway import SKIN, cut_volume
+from nephim.sim.volume.envelope import embed
 from synthetic_head import synthetic_head
 
 SETTINGS = VolumeSettings(target_edge=0.009)  # coarse, for speed

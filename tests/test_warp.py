@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from nephim.sim.warp import Warp, carried_volume, folded, spread
+from nephim.sim.geometry.warp import Warp, carried_volume, folded, spread
 from volumes import RADIUS, round_head
 
 

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import tetgen
-from nephim.sim.surface import Surface
+from nephim.sim.geometry.surface import Surface
 from nephim.sim.template import CRANIUM, TISSUE, Template
 from scipy.sparse import identity
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nephim.presets.demo.assets import fetch_character_data
+from nephim.demo.assets import fetch_character_data
 from nephim.progress import drive
 
 ROOT = Path(__file__).resolve().parent.parent

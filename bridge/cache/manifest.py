@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What lies beside a point cache: which mesh, motion and settings it was made from, and how far it got."""
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import CacheError
+from ...files import atomic_write
+from ...sim.frame import TrackedFrame
+
+FORMAT = 1
+
+
+def fingerprint(values: Iterable[Any]) -> str:
+    """SHA-256 over arrays (with type and shape), strings, numbers, None and what JSON can say, in their order."""
+    digest = hashlib.sha256()
+    for value in values:
+        if isinstance(value, np.ndarray):
+            digest.update(f"{value.dtype.str}{value.shape}".encode())
+            digest.update(np.ascontiguousarray(value).data)
+        else:
+            digest.update(json.dumps(value, sort_keys=True, default=str).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def motion_fingerprint(tracked: TrackedFrame) -> str:
+    """Of everything tracked in one frame."""
+    return fingerprint([tracked.head, tracked.left, tracked.right, tracked.cranium, tracked.jaw, tracked.time])
+
+
+def settings_fingerprint(settings: Mapping[str, Any]) -> str:
+    """Of whatever else decides the result: tissue, template, versions."""
+    return fingerprint([dict(settings)])
+
+
+def topology_fingerprint(rig: Any) -> str:
+    """Of who is who in a `bridge.rig.Rig`: objects' vertex counts, parts and their triangles, without names."""
+    parts = (rig.head, rig.left, rig.right)
+    return fingerprint(
+        value
+        for part in parts
+        for value in ((None,) if part is None else (part.n_vertices, part.indices, part.triangles))
+    )
+
+
+@dataclass
+class Manifest:
+    """One point cache. The lists have one entry per finished frame, from frame_start on.
+
+    motion: fingerprints of the tracked frames. checksums: CRC-32 of the stored positions.
+    statistics: numbers of each frame by name.
+    """
+
+    object: str
+    n_vertices: int
+    frame_start: int
+    frame_end: int
+    topology: str
+    settings: str
+    motion: list[str] = field(default_factory=list)
+    checksums: list[int] = field(default_factory=list)
+    statistics: list[dict[str, float]] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)  # of later steps: bake error …
+    format: int = FORMAT
+
+    @property
+    def frames(self) -> range:
+        return range(self.frame_start, self.frame_end + 1)
+
+    @property
+    def done(self) -> int:
+        """Number of finished frames, counted from the first."""
+        return len(self.motion)
+
+    def truncate(self, done: int) -> None:
+        """Forgets the frames from the `done`-th on."""
+        del self.motion[done:], self.checksums[done:], self.statistics[done:]
+
+    def save(self, path: Path) -> None:
+        """Writes the manifest atomically. Raises CacheError."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "Manifest":
+        """Raises CacheError where it is missing or damaged."""
+        advice = "Simulate again."
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise CacheError(f"There is no simulation at {path}.", advice="Simulate first.") from None
+        except (OSError, ValueError) as error:
+            raise CacheError(f"{path} cannot be read ({error}).", advice=advice) from error
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise CacheError(f"{path} was written by another version of NePHIM.", advice=advice)
+        manifest = cls(**_checked(path, values, advice))
+        lengths = {len(manifest.motion), len(manifest.checksums), len(manifest.statistics)}
+        if len(lengths) != 1 or manifest.done > len(manifest.frames) or manifest.n_vertices < 1:
+            raise CacheError(f"{path} contradicts itself.", advice=advice)
+        return manifest
+
+
+def _checked(path: Path, values: dict[str, Any], advice: str) -> dict[str, Any]:
+    """The known fields, each of its type; others are dropped."""
+    sample = Manifest("", 1, 0, 0, "", "")
+    known = {}
+    for f in fields(Manifest):
+        if f.name not in values or not isinstance(values[f.name], type(getattr(sample, f.name))):
+            raise CacheError(f"{path} is damaged: '{f.name}' is missing or has a wrong type.", advice=advice)
+        known[f.name] = values[f.name]
+    entries = {"motion": str, "checksums": int, "statistics": dict}
+    for name, kind in entries.items():
+        if not all(isinstance(entry, kind) for entry in known[name]):
+            raise CacheError(f"{path} is damaged: '{name}' has an entry of a wrong type.", advice=advice)
+    return known
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes JSON under a temporary name and renames it. Raises CacheError."""
+    advice = "Free disk space or make the folder writable, then run the step again; finished frames are kept."
+    with atomic_write(Path(path), f"{path} could not be written", advice) as stream:
+        stream.write(json.dumps(values, indent=1, default=_plain).encode())
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+def checksum_of(positions: NDArray[np.float32]) -> int:
+    """CRC-32 of one stored frame."""
+    return zlib.crc32(np.ascontiguousarray(positions, np.float32).data.cast("B"))

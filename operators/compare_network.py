@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Physics beside network: the network that comes with the add-on over the frames of a finished simulation."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CacheError, SimulationError
+from ..progress import Job, Progress, aside, call
+from .network import SHIPPED
+from .paths import volume_path
+
+_STEP = "network beside physics"
+_COLUMNS = 4
+_CELL = (420, 420)  # pixels
+_TOUCHING = 1e-3  # [m] from a hand to the physics' skin within which the skin counts as touched
+
+
+def compare_job(scene: Any, picture: Path, weights: Path = SHIPPED) -> Job[dict]:
+    """Writes `picture` (tracked, physics, network) and returns the figures that docs/network.md explains.
+
+    The frames are those of the simulation there is. Where the network does not fit the character, or cannot be read,
+    there is no picture and the result is {"skipped": the reason}. Raises NephimError.
+    """
+    from ..bridge.cache.results import ResultReader
+    from ..pictures.highlights import choose_frames
+    from ..pictures.images import write_png
+    from ..pictures.staging import Stage
+    from ..pictures.strip import compose_strip
+
+    with ResultReader(scene) as result:
+        try:
+            measured = _Measurement(result, (yield from _network_job(result, weights)))
+        except (SimulationError, CacheError) as error:
+            return {"skipped": str(error)}
+        largest = yield from result.largest_displacements(_STEP, 0.3)
+        chosen = [result.frames[k] for k in choose_frames(largest, _COLUMNS)]
+        skins: dict[int, NDArray] = {}
+        for k, frame in enumerate(result.frames):
+            skin = measured.add(result.read(frame))
+            if frame in chosen:
+                skins[frame] = skin
+            yield Progress(_STEP, 0.3 + 0.6 * (k + 1) / len(result.frames), f"frame {frame}")
+        stage, columns = Stage(result), []
+        for frame in chosen:
+            columns.append(_column(stage, frame, skins[frame]))
+            yield Progress(_STEP, 0.9 + 0.1 * len(columns) / len(chosen), "picture")
+        captions = [f"frame {frame}: {1e3 * largest[frame - result.frames.start]:.1f} mm" for frame in chosen]
+        title = f"{result.rig.head.label}: as tracked, by the physics, by the network"
+    cells = [cell for row in zip(*columns, strict=True) for cell in row]
+    write_png(picture, compose_strip(cells, ["tracked", "physics", "network"], captions, title))
+    return measured.summary()
+
+
+def _network_job(result: Any, weights: Path) -> Job[Any]:
+    """Raises SimulationError where the network does not fit, CacheError where it cannot be read."""
+    from ..nn.runtime import Network
+    from ..nn.weights import Weights
+    from ..sim.template import Template
+
+    neutral = result.reader.neutral()
+
+    def make() -> Network:
+        return Network(
+            Template.load(volume_path()), Weights.load(weights), left=neutral.left, right=neutral.right,
+            frame_rate=result.frame_rate,
+        )  # fmt: skip
+
+    return (yield from aside(call(Progress(_STEP, 0.0, "preparing"), make)))
+
+
+class _Measurement:
+    """Steps the network through the frames and collects how far it is from the physics."""
+
+    def __init__(self, result: Any, network: Any):
+        from ..nn.evaluation import Errors
+        from ..threads import OneThread
+
+        self._rig, self._network = result.rig, network
+        self._outer = network.template.outer[: network.template.n_head]
+        self._triangles = self._rig.head.triangles[self._outer[self._rig.head.triangles].all(axis=1)]
+        self._trees: dict[str, Any] = {}
+        self._errors, self._one_thread = Errors.none(), OneThread()
+        self._ms: list[float] = []
+
+    def add(self, read: Any) -> NDArray[np.float32]:
+        """One frame, in order. Returns the network's head vertices (n_head, 3), world [m]."""
+        tracked = read.tracked.head
+        with self._one_thread.limit():
+            step = self._network.step(read.tracked)
+        skin = step.skin[: len(tracked)]
+        self._errors.add(skin - tracked, read.skin - tracked, self._touched(read))
+        self._ms.append(step.statistics["ms"])
+        return skin
+
+    def _touched(self, read: Any) -> NDArray[np.bool_]:
+        """Skin that touches a hand in the physics, (n_head,): the cache does not tell its contacts.
+
+        A vertex of either that is near a triangle of the other: all the skin's vertices there are touched.
+        """
+        touched = np.zeros(len(read.skin), bool)
+        for side, part in (("left", self._rig.left), ("right", self._rig.right)):
+            hand = getattr(read.tracked, side)
+            if part is None or hand is None:
+                continue
+            near = np.flatnonzero(self._outer & _within(read.skin, hand))
+            if len(near):
+                distance = self._tree(side, hand, part.triangles).closest(read.skin[near], _TOUCHING)[0]
+                touched[near] |= np.isfinite(distance)
+            near = np.flatnonzero(_within(hand, read.skin))
+            if len(near):
+                triangle = self._tree("head", read.skin, self._triangles).closest(hand[near], _TOUCHING)[1]
+                touched[self._triangles[triangle[triangle >= 0]]] = True
+        return touched
+
+    def _tree(self, name: str, vertices: NDArray, triangles: NDArray) -> Any:
+        from ..sim.geometry.triangle_bvh import TriangleTree
+
+        if name in self._trees:
+            self._trees[name].refit(vertices)
+        else:
+            self._trees[name] = TriangleTree(vertices, triangles)
+        return self._trees[name]
+
+    def summary(self) -> dict:
+        from ..sim import measure
+
+        summary = self._errors.summary()
+        times = measure.percentiles(np.array(self._ms), (50, 95))
+        return {"frames": len(self._ms), **summary, "ms_per_frame": times, "origin": self._network.weights.origin}
+
+
+def _within(points: NDArray, others: NDArray) -> NDArray[np.bool_]:
+    """Which points (n, 3) lie in the box around the others, (n,)."""
+    low, high = others.min(axis=0) - _TOUCHING, others.max(axis=0) + _TOUCHING
+    return ((points > low) & (points < high)).all(axis=1)
+
+
+def _column(stage: Any, frame: int, network: NDArray) -> list[NDArray[np.uint8]]:
+    """Close pictures of one frame, from above: tracked, physics, network."""
+    from ..pictures.contact_sheet import frame_shot
+    from ..pictures.raster import Model, render_all
+
+    shot = stage.shot(frame)
+    framing = frame_shot(stage, shot)
+    vertices = shot.tracked.vertices.copy()
+    vertices[stage.result.rig.head.indices] = network
+    ours = Model(vertices, shot.tracked.triangles, shot.tracked.colours)
+    extra = [*shot.hands, *shot.others]
+    view, light = framing.close_view(_CELL), framing.close_light
+    return render_all([([model, *extra], view, light) for model in (shot.tracked, shot.simulated, ours)])
+
+
+def compare_summary(compared: dict) -> str:
+    """One line for people."""
+    if "skipped" in compared:
+        return f"network: left out. {compared['skipped']}"
+    rmse = compared["rmse_mm"]
+    return (
+        f"network: RMSE {rmse['all']:.2f} mm of all, {rmse['deformed']:.2f} mm of deformed, {rmse['contact']:.2f} mm "
+        f"of touching vertices; {compared['ms_per_frame']['p50']:.1f} ms per frame"
+    )

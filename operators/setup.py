@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Setup: who is head and who are the hands, told by names and kept in the scene."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import bpy
+from bpy.props import IntProperty, StringProperty
+
+from ..bridge.painted_stiffness import REGIONS, stiffness_groups
+from ..bridge.rig import Rig, read_rig
+from ..errors import NephimError, RigError
+from . import problems
+from .jobs import is_free
+
+# Everything that `setup` decides; a refused setup leaves these as they were.
+_DECIDED = (
+    "head", "head_group", "left", "left_group", "right", "right_group", "jaw", "cranium",
+    "head_armature", "head_bone", "jaw_armature", "jaw_bone", "neutral_frame",
+    "skull_model", *(f"{region}_group" for region in REGIONS),
+)  # fmt: skip
+
+
+def setup(
+    scene: Any,
+    *,
+    head: str,
+    left: str | None = None,
+    right: str | None = None,
+    jaw: str | None = None,
+    cranium: str | None = None,
+    head_bone: str | None = None,
+    jaw_bone: str | None = None,
+    neutral_frame: int | None = None,
+    stiffness: Mapping[str, str] | None = None,
+    skull_model: str | None = None,
+) -> Rig:
+    """Writes the roles into `scene.nephim` and checks them; on a RigError the settings are as before.
+
+    head, left, right: OBJECT[:VERTEX_GROUP]; jaw, cranium: OBJECT; bones: ARMATURE:BONE; what is None is cleared.
+    neutral_frame: default the first frame of the scene. stiffness: region → vertex group or float attribute.
+    skull_model: path of a `sim.skull_model.SkullModel`.
+    """
+    settings = scene.nephim
+    before = {name: getattr(settings, name) for name in _DECIDED}
+    try:
+        for role, text in (("head", head), ("left", left), ("right", right)):
+            obj, group = _object_and_rest(scene, text, role)
+            setattr(settings, role, obj)
+            setattr(settings, f"{role}_group", group)
+        for role, text in (("jaw", jaw), ("cranium", cranium)):
+            obj, rest = _object_and_rest(scene, text, role)
+            if rest:
+                raise RigError(f"There is no object '{text}' for the {role}.", advice=_known(scene, "MESH"))
+            setattr(settings, role, obj)
+        for role, text in (("head", head_bone), ("jaw", jaw_bone)):
+            armature, bone = _object_and_rest(scene, text, f"{role} bone")
+            setattr(settings, f"{role}_armature", armature)
+            setattr(settings, f"{role}_bone", bone)
+        settings.neutral_frame = scene.frame_start if neutral_frame is None else neutral_frame
+        settings.skull_model = skull_model or ""
+        for region in REGIONS:
+            setattr(settings, f"{region}_group", (stiffness or {}).get(region, ""))
+        rig = read_rig(scene)
+        stiffness_groups(scene, rig.head)
+        return rig
+    except NephimError:
+        for name, value in before.items():
+            setattr(settings, name, value)
+        raise
+
+
+def _object_and_rest(scene: Any, text: str | None, role: str) -> tuple[Any, str]:
+    """'Body:hand.L' as (object, 'hand.L'). Colons may stand in names: the longest object name wins."""
+    if not text:
+        return None, ""
+    parts = text.split(":")
+    for count in range(len(parts), 0, -1):
+        obj = scene.objects.get(":".join(parts[:count]))
+        if obj is not None:
+            return obj, ":".join(parts[count:])
+    raise RigError(
+        f"There is no object '{parts[0]}' for the {role}.",
+        advice=_known(scene, "ARMATURE" if "bone" in role else "MESH"),
+    )
+
+
+def _known(scene: Any, kind: str) -> str:
+    names = sorted(obj.name for obj in scene.objects if obj.type == kind)
+    what = "armatures" if kind == "ARMATURE" else "meshes"
+    return f"The scene's {what} are: {', '.join(names[:12])}{' …' if len(names) > 12 else ''}." if names else (
+        f"The scene '{scene.name}' has no {what}."
+    )  # fmt: skip
+
+
+def summary(rig: Rig) -> str:
+    """One sentence on what was found."""
+    hands = " and ".join(
+        f"{side} hand {part.label} ({len(part.indices)} vertices)"
+        for side, part in (("left", rig.left), ("right", rig.right))
+        if part is not None
+    )
+    frames = f"frames {rig.frames[0]}-{rig.frames[-1]}, neutral {rig.neutral_frame}"
+    return f"Head {rig.head.label} ({len(rig.head.indices)} vertices), {hands}; {frames}."
+
+
+class NEPHIM_OT_setup(bpy.types.Operator):
+    """Check who is head and who are the hands. With names given, set them first; without, use those of the sidebar"""
+
+    bl_idname = "nephim.setup"
+    bl_label = "Check Setup"
+    bl_options = {"REGISTER", "UNDO"}
+
+    head: StringProperty(name="Head", description="OBJECT[:VERTEX_GROUP]")  # type: ignore[valid-type]
+    left: StringProperty(name="Left Hand", description="OBJECT[:VERTEX_GROUP]")  # type: ignore[valid-type]
+    right: StringProperty(name="Right Hand", description="OBJECT[:VERTEX_GROUP]")  # type: ignore[valid-type]
+    jaw: StringProperty(name="Jaw", description="OBJECT")  # type: ignore[valid-type]
+    cranium: StringProperty(name="Cranium", description="OBJECT")  # type: ignore[valid-type]
+    head_bone: StringProperty(name="Head Bone", description="ARMATURE:BONE")  # type: ignore[valid-type]
+    jaw_bone: StringProperty(name="Jaw Bone", description="ARMATURE:BONE")  # type: ignore[valid-type]
+    neutral_frame: IntProperty(name="Neutral Frame", description="Untouched face at rest")  # type: ignore[valid-type]
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        scene = context.scene
+        try:
+            if self.head:
+                rig = setup(
+                    scene,
+                    head=self.head,
+                    left=self.left,
+                    right=self.right,
+                    jaw=self.jaw,
+                    cranium=self.cranium,
+                    head_bone=self.head_bone,
+                    jaw_bone=self.jaw_bone,
+                    neutral_frame=self.neutral_frame if self.properties.is_property_set("neutral_frame") else None,
+                )
+            else:
+                rig = read_rig(scene)
+        except NephimError as error:
+            problems.remember(error)
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        problems.forget()
+        self.report({"INFO"}, summary(rig))
+        return {"FINISHED"}
+
+
+class NEPHIM_OT_neutral_here(bpy.types.Operator):
+    """Take the present frame as the neutral one: a relaxed face, parted lips and no hand near it"""
+
+    bl_idname = "nephim.neutral_here"
+    bl_label = "Neutral Here"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return is_free(cls)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        context.scene.nephim.neutral_frame = context.scene.frame_current
+        return {"FINISHED"}

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pinches: skin held between two parts of a hand that face each other is pulled along, not only pushed.
+
+A pinch is seen in the contacts themselves: skin that the same hand presses from two opposite sides, close together,
+which have closed on it. Skin wedged between two fingers that only lie side by side is not pinched. No finger has to be
+named, so it works for every hand. Held contacts pull as well as push, and do not slip.
+"""
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .tracker import Contacts, interpolate
+
+_OPPOSED = -0.7  # cos between the normals of two sides of a pinch, at most
+_ACROSS = 0.7  # cos between a side's normal and the way to the other side, at least
+_WIDEST = 0.016  # [m] gap between the sides that still holds a fold of skin
+_GRAB_TIME = 0.08  # [s] a pinch must last before it holds
+_CLOSED = 0.0015  # [m] by which the gap must have become narrower …
+_CLOSING_TIME = 0.6  # [s] … within so long, for a pinch to begin
+_LOSE_TIME = 0.08  # [s] without opposition before it lets go
+_OPENING = (1.15, 0.0007)  # it lets go when the gap exceeds factor * narrowest + this [m]
+
+
+class PinchTracker:
+    """Watches the contacts of each hand from frame to frame and marks those that hold.
+
+    hand_of: (n_hand,) index of the hand that each hand vertex belongs to.
+    """
+
+    def __init__(self, hand_of: NDArray[np.int64]):
+        self._hand_of = hand_of
+        self._hands = int(hand_of.max()) + 1
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets every pinch."""
+        self._lasting = np.zeros(self._hands)
+        self._lost = np.zeros(self._hands)
+        self._narrowest = np.full(self._hands, np.inf)
+        self._spent = np.zeros(self._hands, bool)  # let go: not to be grabbed again before the hand is off the skin
+        self.holding = np.zeros(self._hands, bool)
+        self._past: deque[NDArray] = deque()  # the hands of the last frames, the newest last
+
+    def watch(self, hands: NDArray, duration: float) -> None:
+        """Remembers where the hands (n_hand, 3) [m] are in a frame of `duration` [s]; to be called in every frame."""
+        self._past.append(hands)
+        while len(self._past) > 1 + _CLOSING_TIME / duration:
+            self._past.popleft()
+
+    def forget(self, hands: NDArray[np.bool_]) -> None:
+        """Ends the pinches of some hands (n_hands,)."""
+        self._lasting[hands] = self._lost[hands] = 0.0
+        self._narrowest[hands] = np.inf
+        self._spent[hands] = self.holding[hands] = False
+        self._past.clear()
+
+    def update(
+        self, contacts: Contacts, hands: NDArray, normals: NDArray, carried: NDArray, limit: float, duration: float
+    ) -> None:
+        """Sets `contacts.held` after a frame of `duration` [s].
+
+        hands: (n_hand, 3) [m]; normals: (m, 3) of the hands at the anchors; carried: (m,) how far the skin was
+        carried [m];
+        limit: how far it may be.
+        """
+        anchors = interpolate(hands, contacts.hand, contacts.hand_weights)
+        owner = self._hand_of[contacts.hand[:, 0]] if len(contacts) else np.zeros(0, np.int64)
+        for hand in range(self._hands):
+            own = np.flatnonzero(owner == hand)
+            pairs, gap = _opposed(anchors[own], normals[own])
+            opposed = np.zeros(len(own), bool)
+            opposed[pairs] = True
+            closing = self.holding[hand] or self._closing(contacts.select(own), pairs, gap)
+            self._advance(hand, gap, bool(opposed.any()) and closing, duration, len(own) == 0)
+            if self.holding[hand] and len(own) and carried[own][contacts.held[own]].max(initial=0.0) > limit:
+                self._let_go(hand)
+            contacts.held[own] = (contacts.held[own] | opposed) if self.holding[hand] else False
+        _hold_once(contacts)
+
+    def _closing(self, contacts: Contacts, pairs: NDArray[np.int64], gap: float) -> bool:
+        """Whether the sides of the pairs (p, 2) of contacts were further apart not long ago than their present gap
+        [m]."""
+        if not len(pairs):
+            return False
+        for hands in self._past:
+            anchors = interpolate(hands, contacts.hand, contacts.hand_weights)
+            apart = np.linalg.norm(anchors[pairs[:, 0]] - anchors[pairs[:, 1]], axis=1)
+            if np.median(apart) > gap + _CLOSED:
+                return True
+        return False
+
+    def _advance(self, hand: int, gap: float, opposed: bool, duration: float, off: bool) -> None:
+        if off:
+            self._spent[hand] = False
+        self._narrowest[hand] = min(self._narrowest[hand], gap)
+        opening = opposed and gap > _OPENING[0] * self._narrowest[hand] + _OPENING[1]
+        self._lasting[hand] = self._lasting[hand] + duration if opposed and not opening else 0.0
+        self._lost[hand] = 0.0 if opposed else self._lost[hand] + duration
+        if self.holding[hand]:
+            if opening or self._lost[hand] >= _LOSE_TIME:
+                self._let_go(hand)
+        elif not opposed:
+            self._narrowest[hand] = np.inf
+        elif self._lasting[hand] >= _GRAB_TIME and not self._spent[hand]:
+            self.holding[hand] = True
+
+    def _let_go(self, hand: int) -> None:
+        self.holding[hand] = False
+        self._spent[hand] = True
+        self._lasting[hand] = 0.0
+        self._narrowest[hand] = np.inf
+
+
+def _hold_once(contacts: Contacts) -> None:
+    """Where a skin vertex is held itself, hand vertices on its triangles only push: skin held twice would be torn
+    between the two, as it was not grabbed at one time."""
+    of_vertex = contacts.skin_weights[:, 0] == 1.0
+    doubled = np.isin(contacts.skin, contacts.skin[of_vertex & contacts.held, 0]).any(axis=1) & ~of_vertex
+    contacts.held &= ~doubled
+
+
+def _opposed(anchors: NDArray, normals: NDArray) -> tuple[NDArray[np.int64], float]:
+    """Pairs (p, 2) of (m, 3) contacts on the two sides of a fold, and the median gap between them [m]."""
+    if len(anchors) < 2:
+        return np.zeros((0, 2), np.int64), np.inf
+    way = anchors[None] - anchors[:, None]
+    distance = np.linalg.norm(way, axis=2)
+    facing = np.einsum("abd,ad->ab", way, normals) / np.maximum(distance, 1e-12)
+    pairs = (normals @ normals.T < _OPPOSED) & (distance < _WIDEST) & (facing > _ACROSS) & (facing.T > _ACROSS)
+    return np.argwhere(np.triu(pairs)), float(np.median(distance[pairs])) if pairs.any() else np.inf

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Contacts between skin and hands that live on across frames.
+
+A contact ties a point of the skin to an anchor on a hand; both are three vertices with weights, so that a skin vertex
+on a hand triangle and a hand vertex on a skin triangle are the same thing. The skin handed in is the *simulated* one,
+carried along by the tracked motion: a hand that moves by less than its own thickness between two updates can then
+never reach the far side, and where the skin came from decides on which side of a finger it stays.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..geometry.clearance import Clearance
+from ..geometry.facing import closest_facing
+from ..geometry.pseudonormals import face_direction
+from ..geometry.triangle_bvh import TriangleTree, bounds, inside_box
+
+_NEAR = 0.001  # [m] skin so close to a hand becomes a candidate; the forces decide
+_DEEPEST = 0.01  # [m] a hand vertex deeper in the skin than this is not found by looking from the hand
+_DEEP = 0.05  # [m] an anchor further inside the tracked skin than this lets go, as no skin yields so far
+_SEARCH = 0.02  # [m] how far from the skin the anchored side of a hand is looked for, and from hands the skin
+_FACING = 0.1  # least -cos between skin normal and the normal of a hand triangle that may push it
+_CLEAR = 0.002  # [m] a hand further outside the tracked skin than this lets go
+_OUTWARD = 0.2  # cos between push and skin normal above which a contact lets go
+_SAME_SIDE = 0.2  # least cos between the old and the new hand normal of a sliding anchor
+
+
+@njit(cache=True)
+def unit_normals(vertices, triangles, out):
+    """Unit vertex normals, area weighted, written to out (n, 3)."""
+    out[:] = 0.0
+    for t in range(triangles.shape[0]):
+        nx, ny, nz = face_direction(vertices, triangles, t)
+        for k in range(3):
+            v = triangles[t, k]
+            out[v, 0] += nx
+            out[v, 1] += ny
+            out[v, 2] += nz
+    for v in range(out.shape[0]):
+        length = np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2)
+        if length > 0.0:
+            out[v] /= length
+
+
+@njit(cache=True)
+def halfway_normals(vertices, triangles, wanted, normals, out):
+    """Unit normals halfway between `normals` (n, 3) and those of the surface, written to out (n, 3) at the wanted (n,)
+    vertices."""
+    for v in range(out.shape[0]):
+        if wanted[v]:
+            out[v] = 0.0
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        if not (wanted[a] or wanted[b] or wanted[c]):
+            continue
+        nx, ny, nz = face_direction(vertices, triangles, t)
+        for k in range(3):
+            v = triangles[t, k]
+            if wanted[v]:
+                out[v, 0] += nx
+                out[v, 1] += ny
+                out[v, 2] += nz
+    for v in range(out.shape[0]):
+        if wanted[v]:
+            length = max(np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2), 1e-30)
+            for i in range(3):
+                out[v, i] = out[v, i] / length + normals[v, i]
+            length = max(np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2), 1e-12)
+            for i in range(3):
+                out[v, i] /= length
+
+
+def interpolate(values: NDArray, ids: NDArray, weights: NDArray) -> NDArray[np.float64]:
+    """Σ_k weights[:, k] values[ids[:, k]], (m, 3)."""
+    return np.einsum("mk,mkd->md", weights, values[ids])
+
+
+def _unit(vectors: NDArray) -> NDArray[np.float64]:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+@dataclass
+class Contacts:
+    """m contacts as arrays. `key` tells them apart: a skin vertex, or n_skin + hand vertex."""
+
+    key: NDArray[np.int64]  # (m,)
+    skin: NDArray[np.int64]  # (m, 3)
+    skin_weights: NDArray[np.float64]  # (m, 3)
+    hand: NDArray[np.int64]  # (m, 3)
+    hand_weights: NDArray[np.float64]  # (m, 3)
+    force: NDArray[np.float64]  # (m, 3) [N], what pushes the skin
+    held: NDArray[np.bool_]  # (m,) pinched: pulls as well, and does not slip
+
+    @classmethod
+    def none(cls) -> "Contacts":
+        ids, weights = np.zeros((0, 3), np.int64), np.zeros((0, 3))
+        return cls(np.zeros(0, np.int64), ids, weights, ids.copy(), weights.copy(), weights.copy(), np.zeros(0, bool))
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def select(self, which: NDArray) -> "Contacts":
+        return Contacts(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+    def join(self, other: "Contacts") -> "Contacts":
+        return Contacts(
+            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in self.__dataclass_fields__)
+        )
+
+
+class ContactTracker:
+    """Finds, keeps, slides and releases the contacts of all hands with the skin."""
+
+    def __init__(
+        self,
+        outer: NDArray[np.bool_],
+        rest: NDArray,
+        skin_triangles: NDArray,
+        hands: NDArray,
+        hand_triangles: NDArray,
+    ):
+        self.outer = outer
+        self.n_skin = len(outer)
+        self.skin_triangles = np.ascontiguousarray(skin_triangles, np.int32)
+        self._outer_triangles = np.ascontiguousarray(self.skin_triangles[outer[skin_triangles].all(axis=1)])
+        self.hand_triangles = np.ascontiguousarray(hand_triangles, np.int32)
+        self._clearance = Clearance(self.n_skin, _SEARCH)
+        self._hand_clearance = Clearance(len(hands), _SEARCH)
+        self.contacts = Contacts.none()
+        self._tracked: NDArray | None = None
+        self.tracked_normals = np.zeros((self.n_skin, 3))
+        self.skin_normals = np.zeros((self.n_skin, 3))  # near hands, halfway between tracked and deformed
+        self._near = np.zeros(self.n_skin, np.bool_)
+        self._kept = np.zeros(self.n_skin + len(hands), np.bool_)  # keys of contacts that stay
+        self.hand_normals = np.zeros((len(hands), 3))
+        self._hand_tree = TriangleTree(hands, self.hand_triangles)
+        self._skin_tree = TriangleTree(rest, self._outer_triangles) if len(self._outer_triangles) else None
+
+    def reset(self) -> None:
+        self.contacts = Contacts.none()
+        self._clearance.forget()
+        self._hand_clearance.forget()
+
+    def forget(self, vertices: NDArray[np.bool_]) -> None:
+        """Drops the contacts of some of the hands' vertices (n_hand,)."""
+        self.contacts = self.contacts.select(~vertices[self.contacts.hand[:, 0]])
+
+    def release(self, tracked: TriangleTree, hands: NDArray) -> None:
+        """Lets go where a hand (n_hand, 3) is clear of the tracked skin, whatever the deformed skin still clings to."""
+        if len(self.contacts) == 0:
+            return
+        anchors = interpolate(hands, self.contacts.hand, self.contacts.hand_weights)
+        distance, _, _, sign = tracked.closest(anchors, _DEEP)
+        self.contacts = self.contacts.select(self.contacts.held | (sign < 0) | (distance < _CLEAR))
+
+    def update(self, tracked: NDArray, skin: NDArray, hands: NDArray) -> None:
+        """Finds new contacts of the skin (n_skin, 3) with hands (n_hand, 3); those that pushed until now stay.
+
+        Which side of a hand may push is told by normals halfway between those of the tracked skin (n_skin, 3) and of
+        the deformed: the former do not know the sides of a fold, the latter turn over in it. A contact that would pull
+        the skin out of the head is none.
+        """
+        low, high = bounds(hands)
+        near_skin = inside_box(skin, low - _SEARCH, high + _SEARCH)  # with all corners of a triangle that is touched
+        if not self.outer[near_skin].any():
+            self.contacts = Contacts.none()
+            return
+        if tracked is not self._tracked:  # a face that keeps still keeps its normals
+            self._tracked = tracked
+            unit_normals(tracked, self.skin_triangles, self.tracked_normals)
+        self._near[:] = False
+        self._near[near_skin] = True
+        self._near[self.contacts.skin] = True
+        halfway_normals(skin, self.skin_triangles, self._near, self.tracked_normals, self.skin_normals)
+        unit_normals(hands, self.hand_triangles, self.hand_normals)
+        self._hand_tree.refit(hands)
+        pulls = np.einsum("ij,ij->i", self.normals(), self._outward()) >= _OUTWARD
+        kept = self.contacts = self.contacts.select(self.contacts.held | ~pulls)
+        self._kept[:] = False
+        self._kept[kept.key] = True
+        self.contacts = kept.join(self._skin_on_hand(skin)).join(self._hand_on_skin(skin, hands))
+
+    def _skin_on_hand(self, skin: NDArray) -> Contacts:
+        near = self._clearance.near(self._hand_tree, skin, _NEAR)[0]
+        chosen = near[self.outer[near] & ~self._kept[near]]
+        distance, triangle, weights = closest_facing(
+            self._hand_tree, self.hand_normals, skin[chosen], -self.skin_normals[chosen], _FACING, _SEARCH, -_OUTWARD
+        )
+        found = np.isfinite(distance)
+        chosen, triangle, weights = chosen[found], triangle[found], weights[found]
+        m = len(chosen)
+        return Contacts(
+            chosen.astype(np.int64),
+            np.column_stack([chosen] * 3).astype(np.int64),
+            np.tile([1.0, 0.0, 0.0], (m, 1)),
+            self.hand_triangles[triangle].astype(np.int64),
+            weights,
+            np.zeros((m, 3)),
+            np.zeros(m, bool),
+        )
+
+    def _hand_on_skin(self, skin: NDArray, hands: NDArray) -> Contacts:
+        if self._skin_tree is None:
+            return Contacts.none()
+        self._skin_tree.refit(skin)
+        near, distance, triangle, weights, _ = self._hand_clearance.near(self._skin_tree, hands, _NEAR)
+        new = (distance < _DEEPEST) & ~self._kept[near + self.n_skin]
+        new[new] = self._faces(near[new], triangle[new], weights[new])
+        m = int(new.sum())
+        return Contacts(
+            near[new] + self.n_skin,
+            self._skin_tree.triangles[triangle[new]].astype(np.int64),
+            weights[new],
+            np.column_stack([near[new]] * 3).astype(np.int64),
+            np.tile([1.0, 0.0, 0.0], (m, 1)),
+            np.zeros((m, 3)),
+            np.zeros(m, bool),
+        )
+
+    def _faces(self, hand: NDArray, triangle: NDArray, weights: NDArray) -> NDArray[np.bool_]:
+        """Whether hand vertices (k,) face the skin at points on triangles (k,) of its outer part, (k,)."""
+        assert self._skin_tree is not None
+        normals = interpolate(self.skin_normals, self._skin_tree.triangles[triangle], weights)
+        return np.einsum("ij,ij->i", self.hand_normals[hand], normals) < -_FACING
+
+    def normals(self) -> NDArray[np.float64]:
+        """Unit normals of the hands at the anchors, (m, 3)."""
+        return _unit(interpolate(self.hand_normals, self.contacts.hand, self.contacts.hand_weights))
+
+    def _outward(self) -> NDArray[np.float64]:
+        """Unit normals of the tracked skin at the contacts, (m, 3)."""
+        return _unit(interpolate(self.tracked_normals, self.contacts.skin, self.contacts.skin_weights))
+
+    def directions(self, carried: NDArray, free: float, limit: float) -> NDArray[np.float64]:
+        """Unit directions in which the skin is pushed, (m, 3).
+
+        Skin that was carried (m, 3) [m] along the face by no more than `free` [m] is pushed along the hand's normal,
+        skin carried as far as `limit` straight into the head, so that it slips under the hand instead of piling up in
+        front of it. What is held is pushed along the normal wherever it is.
+        """
+        normals, outward = self.normals(), self._outward()
+        lateral = carried - np.einsum("ij,ij->i", carried, outward)[:, None] * outward
+        share = np.clip((np.linalg.norm(lateral, axis=1) - free) / max(limit - free, 1e-12), 0.0, 1.0)
+        share[self.contacts.held] = 0.0
+        return _unit(normals - share[:, None] * (normals + outward))
+
+    def settle(self, skin: NDArray, directions: NDArray, friction: NDArray) -> None:
+        """After a solve: drops contacts that no longer push, and moves the anchors of those that slid.
+
+        skin: (n_skin, 3) [m]; directions: (m, 3) in which they pushed; friction: (m,).
+        """
+        contacts = self.contacts
+        along = np.einsum("ij,ij->i", contacts.force, directions)
+        tangential = np.linalg.norm(contacts.force - along[:, None] * directions, axis=1)
+        slid = ~contacts.held & (tangential > 0.999 * friction * along)
+        pushing = contacts.held | (along > 0)
+        self.contacts = contacts.select(pushing)
+        slid = np.flatnonzero(slid[pushing])
+        on_hand = self.contacts.key[slid] < self.n_skin
+        self._slide_on_hand(skin, directions[pushing], slid[on_hand])
+        self._slide_on_skin(skin, slid[~on_hand])
+
+    def _slide_on_hand(self, skin: NDArray, facing: NDArray, which: NDArray) -> None:
+        contacts = self.contacts
+        sliding = skin[contacts.key[which]]
+        distance, triangle, weights = closest_facing(
+            self._hand_tree, self.hand_normals, sliding, facing[which], _SAME_SIDE, _SEARCH, -_OUTWARD
+        )
+        found = np.isfinite(distance)
+        contacts.hand[which[found]] = self.hand_triangles[triangle[found]]
+        contacts.hand_weights[which[found]] = weights[found]
+
+    def _slide_on_skin(self, skin: NDArray, which: NDArray) -> None:
+        if self._skin_tree is None or len(which) == 0:
+            return
+        contacts, tree = self.contacts, self._skin_tree
+        tree.refit(skin)
+        hand = contacts.hand[which, 0]
+        distance, triangle, weights, sign = tree.closest(self._hand_tree.vertices[hand], _DEEPEST)
+        touching = np.isfinite(distance) & ((sign < 0) | (distance < _NEAR))
+        touching &= self._faces(hand, triangle, weights)
+        contacts.skin[which[touching]] = tree.triangles[triangle[touching]]
+        contacts.skin_weights[which[touching]] = weights[touching]

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which points can be near a surface, remembered from where they were: most of a hand is far from the face, and need
+not be asked again until it could have come near."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .points import farthest_move
+from .triangle_bvh import TriangleTree
+
+
+class Clearance:
+    """How far n moving points at least are outside a moving surface.
+
+    deep: [m] distances are looked for so far.
+    """
+
+    def __init__(self, n: int, deep: float):
+        self.deep = deep
+        self._points, self._least, self._reach = np.zeros((n, 3)), np.zeros(n), np.zeros(n)
+        self._asked, self._nearest = np.zeros(n, np.int64), np.full(n, -1, np.int32)
+        self._surface: NDArray | None = None
+
+    def forget(self) -> None:
+        self._surface = None
+
+    def near(
+        self, tree: TriangleTree, points: NDArray, reach: NDArray[np.float64] | float
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
+        """Those of the points (n, 3) that are inside or within `reach`, one number or (n,), of the tree's surface [m].
+
+        Returns their rows (k,), and as `TriangleTree.closest` distance, triangle, barycentric and sign. Points deeper
+        inside than `deep` are not found.
+        """
+        moved = 0.0
+        if self._surface is None:
+            self._least[:] = -np.inf  # nothing is known
+            self._nearest[:] = -1
+        elif self._surface is not tree.vertices:
+            moved = farthest_move(self._surface, tree.vertices)
+        self._surface = tree.vertices
+        self._reach[:] = reach
+        asked = self._asked[: _approach(points, moved, self._reach, self._points, self._least, self._asked)]
+        distance, triangle, barycentric, sign = tree.closest(points[asked], self.deep, self._nearest[asked])
+        self._nearest[asked] = triangle
+        self._least[asked] = np.where(sign > 0, np.minimum(distance, self.deep), -np.inf)
+        found = np.isfinite(distance) & ((sign < 0) | (distance < self._reach[asked]))
+        return asked[found], distance[found], triangle[found], barycentric[found], sign[found]
+
+
+@njit(cache=True)
+def _approach(points, moved, reach, before, least, asked):
+    """Takes what points (n, 3) moved since `before` (n, 3), and the surface by `moved`, off the least clearances (n,);
+    writes the rows of those that may be within reach (n,) to `asked` (n,), and returns how many they are."""
+    count = 0
+    for i in range(len(points)):
+        square = 0.0
+        for d in range(3):
+            square += (points[i, d] - before[i, d]) ** 2
+            before[i, d] = points[i, d]
+        least[i] -= moved + np.sqrt(square)
+        if least[i] < reach[i]:
+            asked[count] = i
+            count += 1
+    return count

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The local step of one head: what tetrahedra and skin triangles ask for at a displacement.
+
+Only elements that are displaced at all are worked on; the others are at rest and ask for nothing. Element data are in
+single precision, so that more of them fit the caches; sums and displacements are in double.
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ..settings import PhysicsSettings
+from .active_set import Awake
+from .elasticity import LEAST_DETERMINANT
+from .membrane import triangle_forces
+from .system import ElasticSystem
+from .tet_blocks import (
+    LANES,
+    add_parts,
+    make_blocks,
+    pose,
+    restart,
+    tet_forces,
+    tracked_determinants,
+    tracked_gradients,
+    volume_ratios,
+)
+from .untangle import LEAST_RATIO, untangle
+
+
+class LocalStep:
+    """Projections of all elements of a system, against the undisturbed volume that `pose` was given."""
+
+    def __init__(self, system: ElasticSystem, settings: PhysicsSettings):
+        self.system, self.settings = system, settings
+        n, t, n_skin = len(system.template.vertices), len(system.tets), system.template.n_skin
+        self._tets = np.ascontiguousarray(system.tets, np.int64)  # a little faster to follow than shorter ones
+        self._triangles = np.ascontiguousarray(system.triangles, np.int32)
+        self._blocks = make_blocks(system.gradients, system.v_str, system.v_vol)
+        self._volume = np.full((n, 3), np.nan)
+        self._tracked: tuple[NDArray, NDArray] | None = None  # F_tra and det F_tra, once asked for
+        self._flattened: int | None = None  # how many det F_tra are none, once asked for
+        self.ratios = np.ones(t, np.float32)  # det F / det F_tra as `untangle` left it
+        self._awake, self._skin_awake = Awake(self._tets, n, LANES), Awake(self._triangles, n_skin)
+        self._parts = numba.get_num_threads()
+        self._sums, self._skin_sums = np.zeros((self._parts, n, 3)), np.zeros((self._parts, n_skin, 3))
+        self._skin, self._skin_sum = np.arange(n_skin), np.zeros((n_skin, 3))
+
+    def restart(self) -> None:
+        """Forgets the rotations and volumes found so far."""
+        restart(self._blocks)
+
+    def pose(self, volume: NDArray) -> None:
+        """Takes the undisturbed volume (n, 3), as displacement from rest [m], as elastic reference F_tra."""
+        if not np.array_equal(volume, self._volume):
+            self._volume[:] = volume
+            pose(volume, self._tets, self._blocks, self._parts)
+            self._tracked = self._flattened = None
+
+    def right_hand_side(self, u: NDArray, tracked: NDArray, skin_u: NDArray, out: NDArray) -> None:
+        """Sums what all elements ask for at the displacement u (n, 3) into the free vertices, out (n_free, 3) [N].
+
+        tracked: (n_skin, 3) undisturbed skin, skin_u: (n_skin, 3) its displacement [m].
+        """
+        system = self.system
+        tolerance = np.float32(self.settings.volume_tolerance)
+        awake = self._awake.find(u)
+        tet_forces(u, self._awake.displaced, awake, self._tets, self._blocks, tolerance, self._sums)
+        awake = self._skin_awake.find(skin_u)
+        triangle_forces(tracked, skin_u, awake, self._triangles, system.skin_gradients, system.w_skin, self._skin_sums)
+        add_parts(self._sums, system.free, out)
+        add_parts(self._skin_sums, self._skin, self._skin_sum)
+        system.from_skin.add(self._skin_sum, out)
+
+    def untangle(self, u: NDArray, mobility: NDArray) -> bool:
+        """Opens inverted tetrahedra by moving u (n, 3) where mobility (n,) allows; whether anything was moved.
+
+        Leaves in `ratios` det F / det F_tra (t,); 1 where the tracked motion itself flattened a tetrahedron.
+        """
+        self._find_ratios(u)
+        if self.ratios.min() >= LEAST_RATIO:
+            return False
+        if self._tracked is None:
+            self._tracked = tracked_gradients(self._blocks, len(self._tets))
+        f_tra, det = self._tracked
+        untangle(
+            u, self._tets, self.system.gradients, f_tra, det, self.ratios, mobility, self.system.tet_start,
+            self.system.tet_corners,
+        )  # fmt: skip
+        self._find_ratios(u)
+        return True
+
+    def _find_ratios(self, u: NDArray) -> None:
+        awake = self._awake.find(u)
+        volume_ratios(u, self._awake.displaced, awake, self._tets, self._blocks, self._parts, self.ratios)
+
+    def flattened(self) -> int:
+        """How many tetrahedra the tracked motion itself flattened."""
+        if self._flattened is None:
+            self._flattened = int((tracked_determinants(self._blocks) <= LEAST_DETERMINANT).sum())
+        return self._flattened

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The undisturbed volume S_tra of a frame: the tracked skin, jaw and cranium extended into the tissue."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from ..template import CRANIUM, JAW, TISSUE, Template
+from .elasticity import corner_lists, deformation_gradients, shape_gradients
+from .multifrontal import Factor
+from .system import stiffness
+from .untangle import LEAST_RATIO, untangle
+
+# Pulls an embedding volume to the tracked skin so firmly that what remains is far below a micrometre's effect.
+_EMBEDDING_WEIGHT = 100.0
+
+
+class UndisturbedVolume:
+    """Extends displacements of skin and bone harmonically into the tissue with one prefactored solve a frame."""
+
+    def __init__(self, template: Template):
+        self.template = template
+        n = len(template.vertices)
+        tets = template.tets[template.tet_region == TISSUE]
+        gradients, volumes = shape_gradients(template.vertices, tets)
+        t = len(tets)
+        self._tets, self._gradients = np.ascontiguousarray(tets), gradients
+        self._f, self._det = np.zeros((t, 3, 3)), np.ones(t)
+        self._identity, self._one = np.broadcast_to(np.eye(3), (t, 3, 3)).copy(), np.ones(t)
+        self._start, self._corners = corner_lists(tets, n)
+        # Stiffer where elements are small, so that thin tissue is carried along and not inverted.
+        matrix = stiffness(tets, gradients, np.cbrt(volumes), n)
+        used = np.zeros(n, bool)
+        used[tets] = True
+        self.jaw = np.flatnonzero(template.vertex_region == JAW)
+        self.cranium = np.flatnonzero(template.vertex_region == CRANIUM)
+        known = template.vertex_region != TISSUE
+        self.embedding = template.embedding
+        if template.conforming:
+            known[: template.n_skin] = True
+        else:
+            weight = _EMBEDDING_WEIGHT * matrix.diagonal().mean()
+            matrix = (matrix + weight * (template.embedding.T @ template.embedding)).tocsr()
+            self._pull = (weight * template.embedding.T).tocsr()
+        self.free = np.flatnonzero(used & ~known)
+        self._mobility = np.zeros(n)
+        self._mobility[self.free] = 1.0
+        self.known = np.flatnonzero(known)
+        rows = matrix[self.free]
+        self._coupling: csr_matrix = rows[:, self.known].tocsr()
+        self._factor = Factor(rows[:, self.free].tocsr(), template.vertices[self.free])
+
+    def displacement(self, skin: NDArray[np.float64], jaw: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Displacement (n, 3) [m] of the volume from rest in the cranium's frame.
+
+        skin: (n_skin, 3) displacement of the tracked skin; jaw: (4, 4) transform of the jaw relative to the cranium.
+        """
+        template = self.template
+        d = np.zeros((len(template.vertices), 3))
+        rest = template.vertices[self.jaw]
+        d[self.jaw] = rest @ jaw[:3, :3].T + jaw[:3, 3] - rest
+        if template.conforming:
+            d[: template.n_skin] = skin
+        b = -(self._coupling @ d[self.known])
+        if not template.conforming:
+            b += (self._pull @ skin)[self.free]
+        x = np.empty_like(b)
+        self._factor.solve(np.ascontiguousarray(b), x)
+        d[self.free] = x
+        deformation_gradients(d, self._tets, self._gradients, self._f, self._det)
+        if self._det.min() < LEAST_RATIO:
+            # Strong expressions fold thin tissue; a harmonic extension does not know, the inside can give way.
+            untangle(
+                d, self._tets, self._gradients, self._identity, self._one, self._det, self._mobility,
+                self._start, self._corners,
+            )  # fmt: skip
+        return d

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts the pieces of a volume together into a template: regions, depths, stiffness, embedding."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, identity
+from scipy.spatial import cKDTree
+
+from ..geometry.solid_angle import inside
+from ..geometry.surface import Surface, vertex_normals
+from ..geometry.triangle_bvh import TriangleTree
+from ..template import CRANIUM, JAW, TISSUE, Template
+from .envelope import embed
+from .landmarks import Landmarks
+from .regions import rim, skin_stiffness
+from .skull import Skull, tissue_thickness
+
+_NO_BONE = 1.0  # tissue depth where there is no bone at all [m]
+_MOUTH = 0.040  # around the middle of the lips, where teeth stand behind them [m]
+
+
+@dataclass(frozen=True)
+class Skin:
+    """The simulation surface while the volume is built.
+
+    vertices: (n_skin, 3) [m] repaired; triangles: (m, 3); main: (m,) which of them bound the volume, the others are
+    separate parts such as eyes; matrix, linear: (n_skin, n_head), see `refine.Refinement`; outer: (n_skin,); stands:
+    (n_skin,) the vertex that stands for each one after welding.
+    """
+
+    vertices: NDArray[np.float64]
+    triangles: NDArray[np.int32]
+    main: NDArray[np.bool_]
+    matrix: csr_matrix
+    linear: csr_matrix
+    outer: NDArray[np.bool_]
+    stands: NDArray[np.int64]
+
+
+def assemble(
+    head: Surface,
+    skin: Skin,
+    points: NDArray,
+    tets: NDArray,
+    skull: Skull,
+    landmarks: Landmarks,
+    groups: dict[str, NDArray] | None,
+    *,
+    conforming: bool,
+) -> Template:
+    """The template from tetrahedra.
+
+    points: (n, 3) [m]; if `conforming`, its first rows are the skin's vertices. tets: (t, 4). groups: see
+    `regions.skin_stiffness`, weights (n_head,).
+    """
+    count = len(skin.vertices)
+    bones = [(skull.jaw_vertices, skull.jaw_triangles), (skull.cranium_vertices, skull.cranium_triangles)]
+    tet_region = np.full(len(tets), TISSUE, np.uint8)
+    vertex_region = np.full(len(points), TISSUE, np.uint8)
+    centres = points[tets].mean(1)
+    for region, (v, t) in zip((JAW, CRANIUM), bones, strict=True):
+        if len(t):
+            bony = inside(TriangleTree(v, t), centres)
+            tet_region[bony] = region
+            vertex_region[tets[bony]] = region
+
+    used = np.zeros(count, bool)
+    used[skin.triangles[skin.main]] = True
+    held = rim(skin.vertices, skin.triangles[skin.main], landmarks.frame.rotation[1])
+    represented = ~used & used[skin.stands]  # the other half of a welded seam
+    held[represented] = held[skin.stands[represented]]
+    depth, direction = _to_bone(skin, bones, landmarks)
+    painted = {name: skin.linear @ np.asarray(weight, float) for name, weight in (groups or {}).items()}
+    stiffness = skin_stiffness(landmarks.frame.into(skin.vertices), depth, landmarks, painted)
+    nearest = np.flatnonzero(used)[cKDTree(skin.vertices[used]).query(centres)[1]]
+    return Template(
+        head_vertices=head.vertices,
+        refinement=skin.matrix,
+        skin_vertices=skin.vertices,
+        skin_triangles=skin.triangles,
+        vertices=points,
+        tets=tets.astype(np.int32),
+        tet_region=tet_region,
+        vertex_region=vertex_region,
+        embedding=_embedding(skin, used, points, tets, tet_region, conforming=conforming),
+        rim=held,
+        outer=skin.outer & used,
+        tissue_depth=depth,
+        bone_direction=direction,
+        tet_stiffness=stiffness[nearest],
+        jaw_vertices=skull.jaw_vertices,
+        jaw_triangles=skull.jaw_triangles,
+        cranium_vertices=skull.cranium_vertices,
+        cranium_triangles=skull.cranium_triangles,
+        conforming=conforming and not represented.any(),
+    )
+
+
+def _embedding(
+    skin: Skin, used: NDArray, points: NDArray, tets: NDArray, tet_region: NDArray, *, conforming: bool
+) -> csr_matrix:
+    """Rows (n_skin, n) with which the skin follows the volume's vertices."""
+    count = len(skin.vertices)
+    if conforming:
+        rows = np.arange(count)
+        stands = np.where(used[skin.stands], skin.stands, rows)
+        return csr_matrix((np.ones(count), (rows, stands)), shape=(count, len(points)))
+    whole = np.zeros(count, bool)
+    whole[used | used[skin.stands]] = True
+    soft = embed(skin.vertices[whole], points, tets[tet_region == TISSUE])
+    # Eyes, teeth and single vertices ride on bone where there is any.
+    hard = tets[tet_region != TISSUE] if (tet_region != TISSUE).any() else tets
+    stiff = embed(skin.vertices[~whole], points, hard)
+    place = identity(count, format="csr")
+    return (place[:, np.flatnonzero(whole)] @ soft + place[:, np.flatnonzero(~whole)] @ stiff).tocsr()
+
+
+def _to_bone(
+    skin: Skin, bones: list[tuple[NDArray, NDArray]], landmarks: Landmarks
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Distance (n_skin,) [m] and unit direction (n_skin, 3) from the skin to the nearest bone.
+
+    In front of the mouth the teeth count, which are not part of the volume: their distance is the tissue thickness of
+    the table, or the lip's own thickness if that is more.
+    """
+    depth, direction = np.full(len(skin.vertices), _NO_BONE), -vertex_normals(skin.vertices, skin.triangles)
+    for v, t in bones:
+        if not len(t):
+            continue
+        tree = TriangleTree(v, t)
+        distance, triangle, barycentric, _ = tree.closest(skin.vertices)
+        closer = distance < depth
+        depth[closer] = distance[closer]
+        towards = tree.points_at(triangle, barycentric) - skin.vertices
+        direction[closer] = (towards / np.maximum(distance, 1e-9)[:, None])[closer]
+
+    main = skin.triangles[skin.main]
+    visible = skin.outer[main].all(1)
+    local = landmarks.frame.into(skin.vertices)
+    p, k = landmarks.points, landmarks.scale
+    lips = skin.outer & (np.linalg.norm(local - p["stomion"], axis=1) < _MOUTH * k)
+    lips &= local[:, 1] < p["subnasale"][1]
+    if lips.any() and (~visible).any() and visible.any():
+        inner = TriangleTree(local, main[~visible])
+        distance, triangle, barycentric, _ = inner.closest(local[lips], _MOUTH * k)
+        table = tissue_thickness(landmarks, TriangleTree(local, main[visible]))(local[lips])
+        teeth = np.maximum(distance, table)
+        closer = np.flatnonzero(lips)[teeth < depth[lips]]
+        depth[closer] = teeth[teeth < depth[lips]]
+        direction[closer] = -vertex_normals(skin.vertices, main)[closer]
+    return depth, direction

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Artists' own jaw and cranium: checked against the skin, and turned into fields for the isosurface."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import SurfaceError, VolumeError
+from ..geometry.isosurface import Grid
+from ..geometry.solid_angle import inside_grid, winding_number
+from ..geometry.surface import Surface, fan_caps
+from ..geometry.triangle_bvh import TriangleTree
+
+_PIERCES = 0.005  # bone further outside than this [m] is not a slip of the hand
+_MISPLACED = 0.2  # share of vertices outside the skin that means the wrong object or place
+
+
+def check_bone(bone: Surface, skin: TriangleTree) -> str:
+    """Checks that a bone lies inside the visible skin, its openings closed; returns a note for people, or "".
+
+    Vertices up to 5 mm outside are fine: the bone is drawn back inside. Raises SurfaceError for positions that are not
+    finite and VolumeError for a bone that is empty or lies outside, naming the vertices.
+    """
+    bad = np.flatnonzero(~np.isfinite(bone.vertices).all(1))
+    if len(bad):
+        raise SurfaceError("positions are not finite numbers.", object=bone.name, vertices=bad.tolist())
+    if len(bone.triangles) == 0:
+        raise VolumeError(
+            "this bone has no faces.",
+            object=bone.name,
+            advice="Give a closed mesh, or none: it is then placed for you.",
+        )
+    used = np.unique(bone.triangles)
+    outside = used[winding_number(skin, bone.vertices[used]) < 0.5]
+    if not len(outside):
+        return ""
+    distance = skin.closest(bone.vertices[outside])[0]
+    far = outside[distance > _PIERCES]
+    if len(far) or len(outside) > _MISPLACED * len(used):
+        worst = far if len(far) else outside
+        raise VolumeError(
+            f"the bone lies up to {1000 * distance.max():.0f} mm outside the head in the neutral frame.",
+            object=bone.name,
+            vertices=worst.tolist(),
+            advice="Move it inside the head, check its scale, or leave it out: it is then placed by tissue thickness.",
+        )
+    return f"'{bone.name}' pierced the skin by up to {1000 * distance.max():.1f} mm and was drawn back inside."
+
+
+def signed_distance(bone: Surface, grid: Grid) -> NDArray[np.float64]:
+    """Distance (k,) [m] of a grid's samples to a bone's surface, negative inside; holes are closed."""
+    closed = np.concatenate([bone.triangles, fan_caps(bone.triangles)])
+    tree = TriangleTree(bone.vertices, closed)
+    distance = tree.closest(grid.points())[0]
+    return np.where(inside_grid(tree, grid, distance), -distance, distance)

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The volumetric template of a character, built from the surfaces of head, jaw and cranium."""
+
+import hashlib
+from dataclasses import astuple, dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...errors import SurfaceError, VolumeError
+from ...progress import Job, Progress
+from ..geometry.intersections import degenerate, intersecting_pairs
+from ..geometry.refine import averaging, blend, refine
+from ..geometry.surface import Surface, fan_caps, vertex_normals
+from ..geometry.triangle_bvh import TriangleTree
+from ..template import Template
+from .assembly import Skin, assemble
+from .bones import check_bone
+from .closing import cap_holes, main_part, separate, weld_seams
+from .envelope import envelope, flesh_only
+from .landmarks import Landmarks, estimate_axes, find_landmarks
+from .regions import openness, visible
+from .skull import Skull, place_skull
+from .tetrahedra import tetrahedralize
+
+_LEAST, _MOST = 500, 300_000  # vertices of a head
+_REPAIR = 2e-4  # how far repairs may move skin [m]
+_COARSE = 2.0  # edges behind, below and inside the face, in target lengths
+_ENVELOPE = 1.25  # edges of an envelope, in target lengths
+_UNFOLD_ROUNDS = 4  # of taking fairing back where it makes skin pass through itself
+_CLEAR_ROUNDS, _CLEAR_STEP = 6, 5e-4  # of drawing bone back from what it touches, and how far each [m]
+
+
+@dataclass(frozen=True)
+class VolumeSettings:
+    """target_edge: wished edge length on face and ears [m]; time_limit: for TetGen [s]."""
+
+    target_edge: float = 0.004
+    time_limit: float = 120.0
+
+
+def build_template(
+    head: Surface,
+    jaw: Surface | None,
+    cranium: Surface | None,
+    *,
+    settings: VolumeSettings | None = None,
+    groups: dict[str, NDArray] | None = None,
+    upright: ArrayLike | None = None,
+) -> Job[Template]:
+    """Builds the template from a head at its neutral frame, in world space [m].
+
+    jaw, cranium: the artists' own surfaces inside the head, or None: placed by tissue thickness. groups: weights
+    (n_head,) that repaint stiffness (see `regions.skin_stiffness`). upright: (3, 3) rotation to the world from a space
+    whose axes are the head's, though it is unknown which is which; None where these are the world's.
+    Raises SurfaceError for vertices that are not finite, VolumeError where no volume can be built.
+    """
+    settings = settings or VolumeSettings()
+    check_head(head)
+    notes: list[str] = []
+    yield Progress("volume", 0.0, "landmarks")
+    welded, stands = weld_seams(head.vertices, head.triangles)
+    if (stands != np.arange(len(stands))).any():
+        notes.append(f"Joined {int((stands != np.arange(len(stands))).sum())} vertices along seams.")
+    main = main_part(head.vertices, welded)
+    if not main.all():
+        notes.append(
+            f"{int((~main).sum())} faces of separate parts, such as eyes or teeth, are not part of the volume."
+        )
+    body = Surface(head.vertices, welded[main], head.name)
+    turned = np.eye(3) if upright is None else np.asarray(upright, float)
+    up, front = (turned @ axis for axis in estimate_axes(body.vertices @ turned, body.triangles))
+    landmarks = find_landmarks(body.vertices, body.triangles, up, front, head.name)
+
+    yield Progress("volume", 0.1, "refining the skin")
+    skin = _skin(head, welded, main, stands, landmarks, settings.target_edge)
+    yield Progress("volume", 0.3, "closing and repairing the skin")
+    surface = skin.triangles[skin.main]
+    limit = np.full(len(skin.vertices), _REPAIR)
+    repaired, meeting = separate(skin.vertices, surface, limit)
+    moved = np.linalg.norm(repaired - skin.vertices, axis=1).max()
+    flat = degenerate(repaired, surface)
+    reason = ""
+    if len(meeting) or len(flat):
+        reason = f"the skin meets itself in {len(meeting)} places and has {len(flat)} faces without area"
+    elif moved > 0:
+        notes.append(f"Drew touching skin apart by up to {1000 * moved:.2f} mm.")
+        skin = Skin(**{**vars(skin), "vertices": repaired})
+    closed, caps, loops = cap_holes(skin.vertices, surface, _COARSE * settings.target_edge)
+    notes += [f"Closed an opening of {len(loop)} edges." for loop in loops]
+    surface = np.concatenate([surface, caps])
+
+    yield Progress("volume", 0.4, "placing the skull")
+    skull = _bones(closed, surface, skin, landmarks, jaw, cranium, notes)
+    solid = not reason
+    if solid:
+        yield Progress("volume", 0.6, "tetrahedra")
+        try:
+            points, tets = yield from _fill(closed, surface, skull, settings, len(skin.vertices))
+        except VolumeError as error:
+            solid, reason = False, error.what
+    if not solid:
+        notes.append(f"The skin is embedded in a closed envelope, because {reason}.")
+        yield Progress("volume", 0.6, "envelope")
+        outside, around = envelope(closed, surface, _ENVELOPE * settings.target_edge)
+        skull = _cleared(outside, around, skull)
+        try:
+            points, tets = yield from _fill(outside, around, skull, settings, 0)
+            points, tets = flesh_only(points, tets, outside, around)
+        except VolumeError as error:
+            raise VolumeError(
+                f"no volume could be built: {reason}; and around its envelope: {error.what}",
+                object=head.name,
+                vertices=np.unique(surface[meeting])[:100].tolist() if len(meeting) else (),
+                advice="Repair the mesh where it passes through itself, or raise the time limit.",
+            ) from error
+    yield Progress("volume", 0.95, "regions")
+    template = assemble(head, skin, points, tets, skull, landmarks, groups, conforming=solid)
+    template.notes = notes
+    template.fingerprint = fingerprint([head, jaw, cranium], settings, groups, upright)
+    return template
+
+
+def check_head(head: Surface) -> None:
+    """Raises SurfaceError or VolumeError for a head that cannot be used at all."""
+    bad = np.flatnonzero(~np.isfinite(head.vertices).all(1))
+    if len(bad):
+        raise SurfaceError(
+            "positions are not finite numbers.",
+            object=head.name,
+            vertices=bad.tolist(),
+            advice="Look for broken drivers, modifiers or shape keys on these vertices.",
+        )
+    if len(head.vertices) < _LEAST or len(head.triangles) < _LEAST:
+        raise VolumeError(
+            f"the head has only {len(head.vertices)} vertices: too coarse for a volume.",
+            object=head.name,
+            advice=f"Use a head mesh of at least {_LEAST} vertices, or subdivide this one.",
+        )
+    if len(head.vertices) > _MOST:
+        raise VolumeError(
+            f"the head has {len(head.vertices)} vertices, more than {_MOST}.",
+            object=head.name,
+            advice="Decimate it, switch a subdivision modifier off, or pick the face as a vertex group.",
+        )
+
+
+def target_edges(vertices: NDArray, outer: NDArray, landmarks: Landmarks, edge: float) -> NDArray[np.float64]:
+    """Wished edge lengths (n,) [m]: `edge` on face and ears, growing to twice that behind, below and inside."""
+    local, p, k = landmarks.frame.into(vertices), landmarks.points, landmarks.scale
+    ear = 0.5 * (p["ear_left"][2] + p["ear_right"][2])
+    behind = (ear - 0.02 * k - local[:, 2]) / (0.03 * k)
+    below = (p["menton"][1] - 0.005 * k - local[:, 1]) / (0.025 * k)
+    above = (local[:, 1] - p["sellion"][1] - 0.055 * k) / (0.03 * k)
+    grown = np.clip(np.maximum(np.maximum(behind, below), above), 0, 1)
+    return edge * np.where(outer, 1 + (_COARSE - 1) * grown, _COARSE)
+
+
+def fingerprint(
+    surfaces: list[Surface | None],
+    settings: VolumeSettings,
+    groups: dict[str, NDArray] | None = None,
+    upright: ArrayLike | None = None,
+) -> str:
+    """Changes when anything that the template is built from changes."""
+    digest = hashlib.sha256(repr(astuple(settings)).encode())
+    for surface in surfaces:
+        if surface is None:
+            digest.update(b"none")
+            continue
+        digest.update(np.ascontiguousarray(surface.vertices, np.float32).tobytes())
+        digest.update(np.ascontiguousarray(surface.triangles, np.int32).tobytes())
+    for name, weights in sorted((groups or {}).items()):
+        digest.update(name.encode() + np.ascontiguousarray(weights, np.float32).tobytes())
+    if upright is not None:
+        digest.update(np.asarray(upright, np.float32).tobytes())
+    return digest.hexdigest()
+
+
+def _skin(head: Surface, welded: NDArray, main: NDArray, stands: NDArray, landmarks: Landmarks, edge: float) -> Skin:
+    """The refined skin; where fairing makes it pass through itself, the plain middles of the edges."""
+    share = openness(head.vertices, welded)
+    target = target_edges(head.vertices, visible(share, welded), landmarks, edge)
+    refinement = refine(head.vertices, welded, target)
+    body = main[refinement.parent]
+    surface = refinement.triangles[body]
+    matrix, smooth = refinement.matrix, np.ones(refinement.matrix.shape[0])
+    neighbours = averaging(refinement.triangles, len(smooth))
+    for _ in range(_UNFOLD_ROUNDS):
+        meeting = intersecting_pairs(matrix @ head.vertices, surface)
+        folded = np.zeros(len(smooth))
+        folded[surface[np.unique(meeting)]] = 1.0
+        folded[: len(head.vertices)] = 0.0
+        if not (folded * smooth).any():
+            break
+        smooth = np.minimum(smooth, 1 - np.minimum(1.0, folded + neighbours @ folded))
+        matrix = blend(refinement, smooth)
+    everyone = np.concatenate([stands, np.arange(len(stands), len(smooth))])
+    outer = visible(refinement.linear @ share, refinement.triangles)
+    return Skin(matrix @ head.vertices, refinement.triangles, body, matrix, refinement.linear, outer, everyone)
+
+
+def _bones(
+    closed: NDArray,
+    surface: NDArray,
+    skin: Skin,
+    landmarks: Landmarks,
+    jaw: Surface | None,
+    cranium: Surface | None,
+    notes: list[str],
+) -> Skull:
+    """Jaw and cranium clear of the skin and of each other; adds to the notes."""
+    outer = np.zeros(len(closed), bool)
+    outer[: len(skin.outer)] = skin.outer
+    shown = surface[outer[surface].all(1)]
+    # A mouth bag may reach far into the head: an artist's skull lies about it, not inside the closed skin.
+    tree = TriangleTree(closed, np.concatenate([shown, fan_caps(shown)]))
+    for own in (jaw, cranium):
+        said = check_bone(own, tree) if own is not None else ""
+        notes += [said] if said else []
+    placed = [name for name, own in (("jaw", jaw), ("cranium", cranium)) if own is None]
+    if placed:
+        notes.append(f"Placed by tissue thickness: {' and '.join(placed)}.")
+    skull = place_skull(closed, surface, outer[surface].all(1), landmarks, jaw, cranium)
+    for name, triangles in (("jaw", skull.jaw_triangles), ("cranium", skull.cranium_triangles)):
+        if not len(triangles):
+            notes.append(f"There is no room for a {name} inside this head.")
+    return _cleared(closed, surface, skull)
+
+
+def _cleared(closed: NDArray, surface: NDArray, skull: Skull) -> Skull:
+    """Shrinks bone where it still meets skin or the other bone."""
+    jaw, cranium = skull.jaw_vertices, skull.cranium_vertices
+    for _ in range(_CLEAR_ROUNDS):
+        vertices, triangles = _together(
+            [(closed, surface), (jaw, skull.jaw_triangles), (cranium, skull.cranium_triangles)]
+        )
+        pairs = intersecting_pairs(vertices, triangles)
+        meeting = np.zeros(len(vertices), bool)
+        meeting[triangles[np.unique(pairs)]] = True
+        first, second = len(closed), len(closed) + len(jaw)
+        if not meeting[first:].any():
+            break
+        jaw = jaw - _CLEAR_STEP * meeting[first:second, None] * vertex_normals(jaw, skull.jaw_triangles)
+        cranium = cranium - _CLEAR_STEP * meeting[second:, None] * vertex_normals(cranium, skull.cranium_triangles)
+    return Skull(jaw, skull.jaw_triangles, cranium, skull.cranium_triangles)
+
+
+def _fill(
+    outside: NDArray, surface: NDArray, skull: Skull, settings: VolumeSettings, kept: int
+) -> Job[tuple[NDArray[np.float64], NDArray[np.int32]]]:
+    """Tetrahedra between a closed surface and the bones; the first `kept` vertices stay the first, used or not."""
+    vertices, triangles = _together(
+        [
+            (outside, surface),
+            (skull.jaw_vertices, skull.jaw_triangles),
+            (skull.cranium_vertices, skull.cranium_triangles),
+        ]
+    )
+    pairs = intersecting_pairs(vertices, triangles)
+    if len(pairs):  # TetGen would refuse them, or never end
+        raise VolumeError(f"skin and bone meet in {len(pairs)} places")
+    used = np.unique(triangles)
+    compact = np.zeros(len(vertices), np.int64)
+    compact[used] = np.arange(len(used))
+    points, tets = yield from tetrahedralize(vertices[used], compact[triangles], time_limit=settings.time_limit)
+    first = np.arange(kept)
+    rest = used[used >= kept]
+    number = np.empty(len(points), np.int64)
+    number[: len(used)] = np.where(used < kept, used, kept + np.searchsorted(rest, used))
+    number[len(used) :] = kept + len(rest) + np.arange(len(points) - len(used))
+    return np.concatenate([vertices[first], vertices[rest], points[len(used) :]]), number[tets].astype(np.int32)
+
+
+def _together(parts: list[tuple[NDArray, NDArray]]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Several surfaces (vertices, triangles) as one."""
+    starts = np.cumsum([0] + [len(v) for v, _ in parts])
+    triangles = [np.asarray(t, np.int64) + start for (_, t), start in zip(parts, starts[:-1], strict=True)]
+    return np.concatenate([v for v, _ in parts]), np.concatenate(triangles).astype(np.int32)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a head's landmarks are: its axes, its midline profile, ears and chin, found from the surface alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import gaussian_filter1d, median_filter
+
+from ...errors import VolumeError
+from ..geometry.surface import boundary_loops, triangle_normals
+from ..geometry.triangle_bvh import TriangleTree
+
+_REFERENCE = 0.150  # nose tip to top of an adult head [m]; every length below is for a head of this size
+_LONGEST_NOSE = 0.15  # tip before the cheek beside it, of the head's breadth with its ears
+
+
+@dataclass(frozen=True)
+class HeadFrame:
+    """A head's own coordinates: lateral (towards the person's left), up and front, metres from `origin`.
+
+    rotation: (3, 3), rows lateral, up, front.
+    """
+
+    origin: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+
+    def into(self, points: ArrayLike) -> NDArray[np.float64]:
+        """World (…, 3) to (lateral, up, front) [m]."""
+        return (np.asarray(points) - self.origin) @ self.rotation.T
+
+    def out_of(self, points: ArrayLike) -> NDArray[np.float64]:
+        """(lateral, up, front) to world (…, 3) [m]."""
+        return np.asarray(points) @ self.rotation + self.origin
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Landmarks in the head's frame [m]; names after the craniometric points they stand for.
+
+    scale: size relative to an adult head. points: name → (lateral, up, front); paired points are given for the left,
+    the right one is its mirror, except ear_left and ear_right, which are found one by one.
+    """
+
+    frame: HeadFrame
+    scale: float
+    points: dict[str, NDArray[np.float64]]
+
+    def mirrored(self, name: str) -> list[NDArray[np.float64]]:
+        """The point and, if it is off the midline, its mirror image."""
+        p = self.points[name]
+        return [p] if p[0] == 0 else [p, p * [-1, 1, 1]]
+
+
+def estimate_axes(vertices: NDArray, triangles: NDArray) -> tuple[NDArray, NDArray]:
+    """Guesses (up, front), unit vectors (3,), of a head from its geometry.
+
+    Up points away from the cut of the neck; the lateral axis is the one with the best mirror symmetry across it; the
+    face is on the side where the vertices crowd.
+    """
+    areas = np.linalg.norm(triangle_normals(vertices, triangles), axis=1)
+    centres = vertices[triangles].mean(1)
+    middle = np.average(centres, axis=0, weights=areas)
+    loops = boundary_loops(triangles)
+    if loops:
+        neck = max(loops, key=lambda loop: np.linalg.norm(np.ptp(vertices[loop], axis=0)))
+        up = middle - vertices[neck].mean(0)
+    else:
+        up = np.array([0.0, 0.0, 1.0])
+    # Artists model along the axes of their scene: an axis close to the guess is meant.
+    nearest = np.argmax(np.abs(up))
+    up = np.sign(up[nearest]) * np.eye(3)[nearest]
+    tree = TriangleTree(vertices, triangles)
+    used = np.unique(triangles)
+    sample = vertices[used[:: max(1, len(used) // 500)]]
+    candidates = [axis for k, axis in enumerate(np.eye(3)) if k != nearest]
+    mismatch = []
+    for axis in candidates:
+        centre = 0.5 * (vertices[used].min(0) + vertices[used].max(0))
+        image = sample - 2 * np.outer((sample - centre) @ axis, axis)
+        mismatch.append(tree.closest(image)[0].mean())
+    lateral = candidates[int(np.argmin(mismatch))]
+    front = np.cross(lateral, up)
+    if (vertices[used].mean(0) - middle) @ front < 0:
+        front = -front
+    return up, front
+
+
+def find_landmarks(
+    vertices: NDArray, triangles: NDArray, up: ArrayLike, front: ArrayLike, name: str = "head"
+) -> Landmarks:
+    """Landmarks of a head from its midline profile and its widest points.
+
+    vertices: (n, 3) [m]; triangles: (m, 3); up, front: (3,). Raises VolumeError when no profile can be seen.
+    """
+    upwards, forwards = np.asarray(up, float), np.asarray(front, float)
+    upwards = upwards / np.linalg.norm(upwards)
+    forwards = forwards - upwards * (upwards @ forwards)
+    forwards = forwards / np.linalg.norm(forwards)
+    used = vertices[np.unique(triangles)]
+    rotation = np.array([np.cross(upwards, forwards), upwards, forwards])
+    own = used @ rotation.T  # the middle of a tilted head is that of its own box, not of the world's
+    frame = HeadFrame(0.5 * (own.min(0) + own.max(0)) @ rotation, rotation)
+    local = frame.into(vertices)
+    tree = TriangleTree(local, triangles)
+    low, high = local[np.unique(triangles)].min(0), local[np.unique(triangles)].max(0)
+
+    heights = np.arange(low[1], high[1], 0.001)
+    breadth = high[0] - low[0]
+
+    def profile(lateral: float) -> NDArray:
+        origins = np.column_stack([np.full_like(heights, lateral), heights, np.full_like(heights, high[2] + 1.0)])
+        return high[2] + 1.0 - tree.hit(origins, [0.0, 0.0, -1.0])
+
+    midline, beside = profile(0.0), 0.5 * (profile(0.1 * breadth) + profile(-0.1 * breadth))
+    seen = np.isfinite(midline)
+    midline = np.where(seen, midline, low[2])
+    beside = np.where(np.isfinite(beside), beside, low[2])
+    # Under the chin the ray beside it falls on the neck, which says nothing about noses.
+    protrusion = midline + np.clip(midline - beside, 0.0, _LONGEST_NOSE * breadth)
+    # The lowest third may be neck or chest, the highest fifth is scalp; neither holds the nose.
+    eligible = seen & (heights > low[1] + 0.2 * (high[1] - low[1])) & (heights < high[1] - 0.2 * (high[1] - low[1]))
+    if not eligible.any():
+        raise VolumeError(
+            "no face profile can be seen from the front.",
+            object=name,
+            advice="Check that the head is upright in the neutral frame, or name a head bone.",
+        )
+    tip = int(np.argmax(np.where(eligible, gaussian_filter1d(protrusion, 2), -np.inf)))
+    scale = (high[1] - heights[tip]) / _REFERENCE
+    smooth = gaussian_filter1d(midline, 1.5)
+
+    def between(below_mm: float, above_mm: float) -> NDArray[np.int64]:
+        """Indices of heights from tip + below to tip + above, in mm of an adult head."""
+        offset = (heights - heights[tip]) / scale
+        return np.flatnonzero((offset >= below_mm * 1e-3) & (offset <= above_mm * 1e-3))
+
+    def at(index: int) -> NDArray:
+        return np.array([0.0, heights[index], midline[index]])
+
+    window = between(25, 62)
+    sellion = int(window[np.argmin(smooth[window] + 0.15 * heights[window])])
+    window = between(-26, -6)
+    subnasale = int(window[np.argmin(smooth[window])])
+    window = between(-48, -16)
+    notch = midline - median_filter(midline, max(3, int(9 * scale)))
+    stomion = int(window[np.argmin(notch[window])])
+    window = np.flatnonzero((heights < heights[stomion] - 0.018 * scale) & (heights > heights[stomion] - 0.05 * scale))
+    window = window if len(window) else np.array([max(0, stomion - int(33 * scale))])
+    pogonion = int(window[np.argmax(smooth[window])])
+    chin_front = midline[pogonion]
+    below = tree.hit([[0.0, low[1] - 1.0, chin_front - 0.014 * scale]], [0.0, 1.0, 0.0])[0] + low[1] - 1.0
+    menton_up = below if np.isfinite(below) and below < heights[pogonion] else heights[pogonion] - 0.012 * scale
+
+    points = {
+        "vertex": np.array([0.0, high[1], 0.0]),
+        "sellion": at(sellion),
+        "pronasale": at(tip),
+        "subnasale": at(subnasale),
+        "stomion": np.array([0.0, heights[stomion], smooth[min(stomion + int(4 * scale), len(smooth) - 1)]]),
+        "pogonion": at(pogonion),
+        "menton": np.array([0.0, menton_up, chin_front - 0.014 * scale]),
+        "opisthocranion": np.array([0.0, heights[sellion], low[2]]),
+    }
+    points |= _ears(local, np.unique(triangles), points, scale)
+    points["eye"] = _eye(tree, points, scale, high[2])
+    return Landmarks(frame, scale, points)
+
+
+def _ears(local: NDArray, used: NDArray, points: dict, scale: float) -> dict[str, NDArray]:
+    """The middle of each auricle: what sticks out most between the nose's base and the brow, behind the face."""
+    result = {}
+    face = points["sellion"][2]
+    heights = local[used, 1]
+    level = (heights > points["subnasale"][1] - 0.01 * scale) & (heights < points["sellion"][1] + 0.02 * scale)
+    for side, name in ((1.0, "ear_left"), (-1.0, "ear_right")):
+        candidates = local[used[level & (local[used, 2] < face - 0.05 * scale) & (side * local[used, 0] > 0)]]
+        if len(candidates):
+            reach = side * candidates[:, 0]
+            result[name] = candidates[reach > reach.max() - 0.012 * scale].mean(0)
+        else:
+            height = 0.5 * (points["sellion"][1] + points["subnasale"][1])
+            result[name] = np.array([side * 0.075 * scale, height, face - 0.1 * scale])
+    return result
+
+
+def _eye(tree: TriangleTree, points: dict, scale: float, front: float) -> NDArray:
+    """Centre of the left eyeball: half of the interpupillary distance (63 mm) beside the midline, below the sellion,
+    its cornea at the lids; the eyeball's radius is 12 mm."""
+    height = points["sellion"][1] - 0.004 * scale
+    lids = front + 1.0 - tree.hit([[0.0315 * scale, height + 0.014 * scale, front + 1.0]], [0.0, 0.0, -1.0])[0]
+    lids = lids if np.isfinite(lids) else points["sellion"][2]
+    return np.array([0.0315 * scale, height, lids - 0.018 * scale])

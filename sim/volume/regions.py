@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the parts of a skin are: visible or hidden, rim, and how stiff its tissue is."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..geometry.refine import averaging
+from ..geometry.surface import boundary_loops, vertex_normals
+from ..geometry.triangle_bvh import TriangleTree
+from .landmarks import Landmarks
+
+_RAYS = 64  # per vertex; their noise is evened out over the neighbours
+_REACH = 0.25  # a ray that gets this far [m] has left the head
+_OPEN = 0.12  # share of free rays from which skin counts as visible: the ear's hollow has more, a nostril less
+_RIM = 0.010  # skin closer than this to the cut of the neck is held [m]
+_LIFT = 1e-4  # of ray origins off the skin [m]
+
+CARTILAGE, SCALP, LIPS, CHEEK = 20.0, 3.0, 1.5, 1.0  # m_t, relative to the cheek
+
+
+def openness(vertices: NDArray, triangles: NDArray) -> NDArray[np.float64]:
+    """Share (n,) of the rays from each vertex's outer side that leave the surface: 1 free, 0 inside a cavity."""
+    normals = vertex_normals(vertices, triangles)
+    # A Fibonacci sphere: even directions without chance.
+    k = np.arange(_RAYS) + 0.5
+    polar, turn = np.arccos(1 - 2 * k / _RAYS), np.pi * (1 + 5**0.5) * k
+    directions = np.column_stack([np.cos(turn) * np.sin(polar), np.sin(turn) * np.sin(polar), np.cos(polar)])
+    rays = np.repeat(directions[None], len(vertices), axis=0)
+    rays *= np.where(np.einsum("vkd,vd->vk", rays, normals) < 0, -1.0, 1.0)[..., None]
+    origins = np.repeat((vertices + _LIFT * normals)[:, None], _RAYS, axis=1)
+    hits = TriangleTree(vertices, triangles).hit(origins.reshape(-1, 3), rays.reshape(-1, 3), _REACH)
+    return np.isinf(hits).reshape(-1, _RAYS).mean(1)
+
+
+def visible(share: NDArray, triangles: NDArray) -> NDArray[np.bool_]:
+    """Which vertices (n,) a hand can reach, from `openness` (n,) averaged over the neighbours."""
+    average = averaging(triangles, len(share))
+    return average @ (average @ share) > _OPEN
+
+
+def rim(vertices: NDArray, triangles: NDArray, up: NDArray) -> NDArray[np.bool_]:
+    """Skin (n,) by the cut of the neck: within 10 mm of the largest open boundary, or of the lowest point without one.
+
+    Vertices without triangles are held too; nothing else would.
+    """
+    held = np.ones(len(vertices), bool)
+    used = np.unique(triangles)
+    loops = boundary_loops(triangles)
+    if loops:
+        neck = max(loops, key=lambda loop: float(np.linalg.norm(np.ptp(vertices[loop], axis=0))))
+        closed = np.column_stack([neck, np.roll(neck, -1), np.roll(neck, -1)])
+        held[used] = TriangleTree(vertices, closed).closest(vertices[used], _RIM)[1] >= 0
+    else:
+        height = vertices[used] @ up
+        held[used] = height < height.min() + _RIM
+    return held
+
+
+def skin_stiffness(
+    local: NDArray, tissue_depth: NDArray, landmarks: Landmarks, groups: dict[str, NDArray] | None
+) -> NDArray[np.float64]:
+    """m (n,) at skin vertices: local (n, 3) in the head's frame, tissue_depth (n,) [m].
+
+    groups: "cartilage", "scalp", "lips" or "cheek" → weights (n,) in 0..1 that repaint what the landmarks say.
+    """
+    p, k = landmarks.points, landmarks.scale
+    stiffness = np.full(len(local), CHEEK)
+    brow, ear = p["sellion"][1] + 0.012 * k, 0.5 * (p["ear_left"][1:] + p["ear_right"][1:])
+    # The scalp begins at the brows in front and falls to the nape behind the ears.
+    nape = ear - 0.03 * k
+    edge = np.interp(local[:, 2], [nape[1], ear[1] + 0.01 * k, p["sellion"][2]], [nape[0], brow, brow])
+    stiffness[local[:, 1] > edge] = SCALP
+    mouth = (local - p["stomion"]) / (k * np.array([0.030, 0.015, 0.022]))
+    stiffness[(mouth**2).sum(1) < 1] = LIPS
+    lateral, up, front = local.T
+    nose = (np.abs(lateral) < 0.021 * k) & (front > p["subnasale"][2] - 0.006 * k)
+    nose &= (up > p["subnasale"][1] + 0.004 * k) & (up < p["sellion"][1] - 0.016 * k)
+    stiffness[nose] = CARTILAGE
+    for name in ("ear_left", "ear_right"):
+        near = np.linalg.norm(local - p[name], axis=1) < 0.038 * k
+        # The auricle stands off the skull; the skin beside it does not.
+        stiffness[near & (tissue_depth > 0.012 * k) & (np.abs(lateral) > np.abs(p[name][0]) - 0.018 * k)] = CARTILAGE
+    for name, value in (("cheek", CHEEK), ("lips", LIPS), ("scalp", SCALP), ("cartilage", CARTILAGE)):
+        if groups and name in groups:
+            weight = np.clip(np.asarray(groups[name], float), 0, 1)
+            stiffness = stiffness * (1 - weight) + value * weight
+    return stiffness
