@@ -27,7 +27,7 @@ from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
 from nephim.sim.template import Template
 from nephim.sim.volume.build import VolumeSettings, build_template, fingerprint
-from nephim.threads import OneThread
+from nephim.threads import one_blas_thread
 from numpy.typing import NDArray
 
 from .interactions import FACE_EDGE, FRAME_RATE, Face, Interaction, perform
@@ -95,7 +95,7 @@ def cached_template(head: Surface, path: Path, settings: VolumeSettings | None =
 
 def run(interaction: Interaction, method) -> Run:
     """All frames in order, as the add-on runs them."""
-    with OneThread().limit():
+    with one_blas_thread():
         results = [method.step(frame) for frame in interaction.frames]
     return Run(np.stack([r.skin for r in results]), [r.statistics for r in results])
 

@@ -30,6 +30,7 @@ from .bench_interactions import FRAME_RATE, Meters, Run, hand_surfaces, make_met
 from .blender_cloth import BlenderScene
 from .convergence import Recorder, compare
 from .interactions import Face, Interaction, perform
+from .loaded import loaded, summary
 from .resolutions import MIDDLE, RESOLUTIONS, head_template
 from .scripts import SCRIPTS
 from .stages import files, stages
@@ -240,7 +241,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     character = load_character(drive(fetch_character_data(given.assets)))
     script = next(s for s in SCRIPTS if s.name == SCRIPT)
-    interaction = perform(script, character, Face(character))
+    face = Face(character)
+    interaction = perform(script, character, face)
     main_resolution = given.only or MIDDLE.name
     figures: dict[str, dict[str, Any]] = {}
     by_file: dict[str, dict[str, float]] = {}
@@ -252,6 +254,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{name}: {json.dumps(figures[name])}", flush=True)
         if name != main_resolution:
             continue
+        figures[name]["loaded"] = loaded(character, face, bench.template)
+        print(summary(figures[name]["loaded"]), flush=True)
         if not given.no_pictures:
             from .strips import Studio
 

@@ -17,7 +17,8 @@ from nephim.bridge.cache.manifest import write_json
 from nephim.files import atomic_write
 from nephim.progress import drive
 from nephim.sim.geometry.solid_angle import winding_number
-from nephim.sim.geometry.surface import Surface, fan_caps
+from nephim.sim.geometry.surface import Surface
+from nephim.sim.geometry.topology import fan_caps
 from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.geometry.warp import Warp, carried_volume, folded
 from nephim.sim.template import Template

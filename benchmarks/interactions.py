@@ -16,7 +16,8 @@ from nephim.demo.gestures import FingerPose, Spot
 from nephim.demo.motion import keyed
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.geometry.refine import refine
-from nephim.sim.geometry.surface import Surface, fan_caps, vertex_normals
+from nephim.sim.geometry.surface import Surface, vertex_normals
+from nephim.sim.geometry.topology import fan_caps
 from nephim.sim.geometry.triangle_bvh import TriangleTree
 from numpy.typing import NDArray
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import RigError
 from ..sim.frame import SimulatedFrame, TrackedFrame
-from ..threads import OneThread
+from ..threads import one_blas_thread
 from . import display
 from .cache.point_cache import head_to_object
 from .rig import Rig
@@ -32,7 +32,6 @@ class Preview:
         self.frame_rate = float(getattr(simulation, "frame_rate", 24.0))
         self.names = _names(scene)
         self.times: dict[str, deque[float]] = {name: deque(maxlen=_SHOWN) for name in ("read", "step", "write", "all")}
-        self.one_thread = OneThread()
         self.restart()
 
     def restart(self) -> None:
@@ -44,7 +43,7 @@ class Preview:
 
     def update(self, scene: Any, depsgraph: Any) -> None:
         """Simulates the frame the dependency graph stands at and shows it. Raises NephimError."""
-        with self.one_thread.limit():
+        with one_blas_thread():
             self._update(scene, depsgraph)
 
     def _update(self, scene: Any, depsgraph: Any) -> None:

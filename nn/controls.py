@@ -14,8 +14,8 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
-from ..sim.geometry.refine import unique_edges
 from ..sim.geometry.surface import vertex_normals
+from ..sim.geometry.topology import unique_edges
 from ..sim.template import JAW, Template
 
 SPACING = 0.0075  # [m] between controls: half a fingertip

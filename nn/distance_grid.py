@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ..sim.geometry.surface import fan_caps
+from ..sim.geometry.topology import fan_caps
 from ..sim.geometry.triangle_bvh import TriangleTree
 from ..sim.template import Template
 from .controls import Controls

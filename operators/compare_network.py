@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import CacheError, SimulationError
 from ..progress import Job, Progress, aside, call
+from ..threads import one_blas_thread
 from .network import SHIPPED
 from .paths import volume_path
 
@@ -76,19 +77,18 @@ class _Measurement:
 
     def __init__(self, result: Any, network: Any):
         from ..nn.evaluation import Errors
-        from ..threads import OneThread
 
         self._rig, self._network = result.rig, network
         self._outer = network.template.outer[: network.template.n_head]
         self._triangles = self._rig.head.triangles[self._outer[self._rig.head.triangles].all(axis=1)]
         self._trees: dict[str, Any] = {}
-        self._errors, self._one_thread = Errors.none(), OneThread()
+        self._errors = Errors.none()
         self._ms: list[float] = []
 
     def add(self, read: Any) -> NDArray[np.float32]:
         """One frame, in order. Returns the network's head vertices (n_head, 3), world [m]."""
         tracked = read.tracked.head
-        with self._one_thread.limit():
+        with one_blas_thread():
             step = self._network.step(read.tracked)
         skin = step.skin[: len(tracked)]
         self._errors.add(skin - tracked, read.skin - tracked, self._touched(read))

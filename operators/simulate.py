@@ -16,7 +16,7 @@ from ..bridge.rig import read_rig
 from ..bridge.surfaces import SurfaceReader
 from ..errors import CacheError, NephimError, SimulationError
 from ..progress import Job, Progress, aside, call
-from ..threads import OneThread
+from ..threads import one_blas_thread
 from .jobs import JobOperator
 from .paths import cache_path
 from .volume import load_volume, needs_setup
@@ -115,17 +115,16 @@ def simulate_job(
             if first == rig.frames.stop:
                 return Simulated(rig.frames, 0, 0.0, _notes(rig, writer.manifest.statistics), mode)
             simulation = yield from start_job(scene, mode, template, surfaces, device)
-            one_thread = OneThread()
             for frame in range(_last_rest(writer.manifest.statistics, rig.frames, first), first):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
                 tracked = reader.read(frame)
-                with one_thread.limit():
+                with one_blas_thread():
                     yield from aside(call(progress, partial(simulation.step, tracked)))
             times = []
             for frame in range(first, rig.frames.stop):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"frame {frame}")
                 tracked = reader.read(frame)
-                with one_thread.limit():
+                with one_blas_thread():
                     result = yield from aside(call(progress, partial(simulation.step, tracked)))
                 _check_finite(result.skin, rig, frame)
                 positions = head_to_object(rig, reader, frame, result.skin)

@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 
 from ..errors import SimulationError, SurfaceError
 from .frame import TrackedFrame
-from .geometry.surface import Surface, boundary_loops, fan_caps
+from .geometry.surface import Surface
 from .geometry.thinning import thin
+from .geometry.topology import boundary_loops, fan_caps
 from .hand_jumps import shrunk
 from .template import Template
 

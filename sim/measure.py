@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .geometry.surface import fan_caps
+from .geometry.topology import fan_caps
 from .geometry.triangle_bvh import TriangleTree
-from .geometry.winding import inside
+from .geometry.winding import inside_by_crossings
 
 MM = 1e3
 # Skin counts as stopped by bone once it used this part of the compression it may use.
@@ -64,7 +64,7 @@ class PenetrationMeter:
 
     def contains(self, points: NDArray, hand: NDArray) -> NDArray[np.bool_]:
         """Which points (k, 3) lie inside the closed hand (m, 3), shape (k,)."""
-        return inside(points, hand, self.hand_closed)
+        return inside_by_crossings(points, hand, self.hand_closed)
 
     def measure(self, skin: NDArray, hand: NDArray) -> Penetration:
         """Penetration of skin (n, 3) and hand (m, 3), in the same space, metres."""
@@ -82,7 +82,7 @@ class PenetrationMeter:
             skin_depth[near] = self._hand_tree.closest(skin[near])[0]
 
         self._skin_tree = _moved(self._skin_tree, skin, self.skin_triangles[self.skin_surface])
-        within = np.flatnonzero(inside(hand, skin, self.skin_closed))
+        within = np.flatnonzero(inside_by_crossings(hand, skin, self.skin_closed))
         if len(within):
             hand_depth[within], found, *_ = self._skin_tree.closest(hand[within])
             hand_triangle[within] = self.skin_surface[found]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .frame import SimulatedFrame, TrackedFrame
 from .geometry.surface import Surface
+from .geometry.topology import edges_and_hinges
 from .geometry.triangle_bvh import TriangleTree
 from .hands import Hands
 from .settings import PhysicsSettings
@@ -118,24 +119,6 @@ class SurfacePBD:
 def per_iteration(stiffness: NDArray | float) -> NDArray[np.float64]:
     """Stiffness of one iteration that makes `stiffness` in all (Müller et al. 2007, section 3.3)."""
     return 1 - (1 - np.asarray(stiffness, np.float64)) ** (1 / ITERATIONS)
-
-
-def edges_and_hinges(triangles: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Edges (e, 2), and hinges (h, 4): the two ends of an inner edge, the opposite corner of the triangle in which the
-    edge runs that way, and that of the other one. Where more than two triangles share an edge there is no hinge."""
-    directed = np.concatenate([triangles[:, [0, 1, 2]], triangles[:, [1, 2, 0]], triangles[:, [2, 0, 1]]]).astype(
-        np.int64
-    )
-    n = int(directed.max()) + 1
-    key = directed[:, :2].min(axis=1) * n + directed[:, :2].max(axis=1)
-    order = np.argsort(key, kind="stable")
-    directed = directed[order]
-    _, first, count = np.unique(key[order], return_index=True, return_counts=True)
-    edges = directed[first, :2]
-    one, other = directed[first[count == 2]], directed[first[count == 2] + 1]
-    opposed = one[:, 0] == other[:, 1]  # windings agree
-    hinges = np.column_stack([one, other[:, 2]])[opposed]
-    return np.ascontiguousarray(edges), np.ascontiguousarray(hinges)
 
 
 @njit(cache=True)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from nephim.errors import SurfaceError
 from nephim.sim.frame import TrackedFrame
-from nephim.sim.geometry.surface import Surface, boundary_loops
+from nephim.sim.geometry.surface import Surface
+from nephim.sim.geometry.topology import boundary_loops
 from nephim.sim.hands import hand_notes
 from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings

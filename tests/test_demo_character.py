@@ -12,7 +12,8 @@ from nephim.demo.cutting import edge_loop, part_beyond, triangulate
 from nephim.errors import NephimError
 from nephim.progress import drive
 from nephim.sim.geometry.intersections import intersecting_pairs
-from nephim.sim.geometry.surface import boundary_loops, triangle_normals
+from nephim.sim.geometry.surface import triangle_normals
+from nephim.sim.geometry.topology import boundary_loops
 
 _SHUT = 0.5e-3  # lids this near to each other are closed to the eye [m]
 

@@ -9,9 +9,9 @@ import pytest
 from nephim.demo import motion, posing
 from nephim.demo.character import Character, load_character
 from nephim.sim.geometry.intersections import intersecting_pairs
-from nephim.sim.geometry.surface import fan_caps
+from nephim.sim.geometry.topology import fan_caps
 from nephim.sim.geometry.triangle_bvh import TriangleTree
-from nephim.sim.geometry.winding import inside
+from nephim.sim.geometry.winding import inside_by_crossings
 from scipy.spatial import cKDTree
 
 # Which bones of the hand may be in the head in each contact: pads and palm, not the backs of fingers elsewhere.
@@ -56,7 +56,7 @@ def performance(demo_assets: Path) -> Performance:
                 (head[row], hands[side][row], hand_closed, hand_tree, None),
             ):
                 near = np.flatnonzero(((points > body.min(0)) & (points < body.max(0))).all(1))
-                near = near[inside(points[near], body, triangles)]
+                near = near[inside_by_crossings(points[near], body, triangles)]
                 if len(near):
                     search.refit(body)
                     distance = search.closest(points[near])[0]

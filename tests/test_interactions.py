@@ -6,7 +6,7 @@ import pytest
 from nephim.benchmarks.interactions import FRAME_RATE, Face, Interaction, perform
 from nephim.benchmarks.scripts import SCRIPTS
 from nephim.demo.character import Character, load_character
-from nephim.sim.geometry.surface import fan_caps
+from nephim.sim.geometry.topology import fan_caps
 from nephim.sim.geometry.triangle_bvh import TriangleTree
 
 _SWIPE_STEP = 0.08  # [m] a hand vertex in one frame; only the swipe moves faster than half of it

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nephim.sim import measure
-from nephim.sim.geometry.winding import inside, winding_numbers
+from nephim.sim.geometry.winding import inside_by_crossings, winding_numbers
 
 
 def icosphere(radius, centre=(0.0, 0.0, 0.0), levels=3):
@@ -63,7 +63,7 @@ def test_inside_sphere_agrees_with_radius(seed, radius):
     distance = np.linalg.norm(points, axis=1)
     # Between the inscribed and the circumscribed sphere the polyhedron decides.
     clear = (distance < 0.95 * radius) | (distance > radius)
-    assert np.array_equal(inside(points, v, t)[clear], (distance < radius)[clear])
+    assert np.array_equal(inside_by_crossings(points, v, t)[clear], (distance < radius)[clear])
 
 
 def test_sphere_in_sphere_depths():

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The factor of the global step against plain sparse linear algebra, and what is skipped against what is not."""
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nephim import threads
 from nephim.sim.solver import dissection
 from nephim.sim.solver.active_set import Awake
 from nephim.sim.solver.elasticity import REST
@@ -101,12 +101,9 @@ def test_a_local_load_moves_what_it_moves_and_stillness_costs_as_much_as_it_may(
 def test_the_same_bits_for_any_number_of_threads():
     matrix, positions = diffusion((16, 16, 16))
     b = np.random.default_rng(1).normal(size=positions.shape)
-    factor, threads = Factor(matrix, positions), numba.get_num_threads()
-    try:
-        numba.set_num_threads(1)
+    factor = Factor(matrix, positions)
+    with threads.limited(1):
         one = solved(factor, b)
-    finally:
-        numba.set_num_threads(threads)
     assert np.array_equal(solved(factor, b), one)
 
 

@@ -3,8 +3,8 @@
 
 import numpy as np
 import pytest
-from nephim.sim.geometry.refine import blend, refine, unique_edges
-from nephim.sim.geometry.surface import boundary_loops
+from nephim.sim.geometry.refine import blend, refine
+from nephim.sim.geometry.topology import boundary_loops, unique_edges
 
 PHI = (1 + 5**0.5) / 2
 

@@ -9,7 +9,8 @@ scenes = pytest.importorskip("scenes")
 
 from nephim.bridge.rig import read_rig  # noqa: E402
 from nephim.errors import RigError  # noqa: E402
-from nephim.sim.geometry.surface import boundary_loops, triangle_normals  # noqa: E402
+from nephim.sim.geometry.surface import triangle_normals  # noqa: E402
+from nephim.sim.geometry.topology import boundary_loops  # noqa: E402
 
 pytestmark = pytest.mark.bpy
 

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from nephim import threads
 from nephim.sim.contact.contact_solver import solve_contacts
 from nephim.sim.geometry import rigid
+from nephim.sim.geometry.topology import corner_lists
 from nephim.sim.settings import PhysicsSettings
 from nephim.sim.solver.active_set import Awake
 from nephim.sim.solver.anderson import Anderson
-from nephim.sim.solver.elasticity import corner_lists, deformation_gradients, shape_gradients
+from nephim.sim.solver.elasticity import deformation_gradients, shape_gradients
 from nephim.sim.solver.membrane import triangle_forces, triangle_frames
 from nephim.sim.solver.system import ElasticSystem
 from nephim.sim.solver.tet_blocks import LANES, add_parts, make_blocks, pose, tet_forces, volume_ratios
@@ -31,10 +33,12 @@ def local_step(f: np.ndarray, f_tra: np.ndarray | None = None, tolerance: float 
     tets = np.array([[0, 1, 2, 3]], np.int32)
     gradients, _ = shape_gradients(TETRAHEDRON, tets)
     blocks = make_blocks(gradients, np.ones(1), np.ones(1))
-    pose(TETRAHEDRON @ (f_tra - np.eye(3)).T, tets, blocks, 1)
+    pose(0, 1, TETRAHEDRON @ (f_tra - np.eye(3)).T, tets, blocks)
     u, out = TETRAHEDRON @ (f - f_tra).T, np.zeros((1, 4, 3))
     for _ in range(30):
-        tet_forces(u, np.ones(4, bool), np.zeros(1, np.int32), tets, blocks, np.float32(tolerance), out)
+        threads.run(
+            tet_forces, len(out), u, np.ones(4, bool), np.zeros(1, np.int32), tets, blocks, np.float32(tolerance), out
+        )
     return np.linalg.lstsq(gradients[0], out[0], rcond=None)[0].T
 
 
@@ -99,7 +103,7 @@ def test_forces_are_the_same_in_one_part_and_in_three_and_leave_the_undisplaced_
     sums = []
     for parts in (1, 3):
         blocks, out = make_blocks(gradients, 1e4 * volumes, 3e4 * volumes), np.ones((parts, n, 3))
-        tet_forces(u, displaced, awake, tets, blocks, np.float32(0.05), out)
+        threads.run(tet_forces, len(out), u, displaced, awake, tets, blocks, np.float32(0.05), out)
         sums.append(np.zeros((n, 3)))
         add_parts(out, np.arange(n), sums[-1])
     assert np.abs(sums[0]).max() > 0
@@ -115,7 +119,7 @@ def test_a_membrane_within_its_free_stretch_carries_nothing():
     out, awake = np.zeros((2, len(vertices), 3)), np.arange(len(triangles))
     for scale, carries in ((1.02, False), (1.2, True)):
         u = vertices * (scale - 1)  # a growing sphere
-        triangle_forces(vertices, u, awake, triangles, gradients, areas, out)
+        threads.run(triangle_forces, len(out), vertices, u, awake, triangles, gradients, areas, out)
         # The projection equals the present shape exactly where nothing is carried: then the force is G^T (F - F_tra).
         present = np.einsum("mki,mkj->mij", u[triangles], gradients) * areas[:, None, None]
         free = np.zeros_like(vertices)
@@ -211,11 +215,13 @@ def test_untangling_opens_what_was_turned_inside_out():
     f, one, det = np.broadcast_to(np.eye(3), (len(tets), 3, 3)).copy(), np.ones(len(tets)), np.ones(len(tets))
     blocks, moved = make_blocks(gradients, one, one), np.ones(len(u), bool)
     awake = np.arange(len(blocks))
-    volume_ratios(u, moved, awake, tets, blocks, 2, det)
+    det[:] = 1.0
+    threads.run(volume_ratios, 2, u, moved, awake, tets, blocks, det)
     assert det.min() < 0
     mobility = np.where(TEMPLATE.vertex_region == 0, 1.0, 0.0)
     assert untangle(u, tets, gradients, f, one, det, mobility, start, corners) == 0
-    volume_ratios(u, moved, awake, tets, blocks, 2, det)
+    det[:] = 1.0
+    threads.run(volume_ratios, 2, u, moved, awake, tets, blocks, det)
     assert det.min() >= LEAST_RATIO - 1e-5
     assert np.abs(u[TEMPLATE.vertex_region != 0]).max() == 0.0
 

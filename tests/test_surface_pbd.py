@@ -6,12 +6,12 @@ import pytest
 from nephim.errors import SimulationError, SurfaceError
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.geometry import rigid
+from nephim.sim.geometry.topology import edges_and_hinges
 from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.settings import PhysicsSettings
 from nephim.sim.surface_pbd import (
     ITERATIONS,
     SurfacePBD,
-    edges_and_hinges,
     hinge_angle,
     per_iteration,
     relax,

@@ -3,8 +3,8 @@
 
 import numpy as np
 import pytest
-from nephim.sim.geometry.surface import boundary_loops
 from nephim.sim.geometry.thinning import thin
+from nephim.sim.geometry.topology import boundary_loops
 from nephim.sim.geometry.triangle_bvh import TriangleTree
 from volumes import icosphere
 

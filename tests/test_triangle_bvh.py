@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from nephim.sim.geometry.isosurface import Grid, isosurface
 from nephim.sim.geometry.solid_angle import winding_number
-from nephim.sim.geometry.triangle_bvh import TriangleTree, closest_on_triangle, edge_neighbours
+from nephim.sim.geometry.topology import edge_neighbours
+from nephim.sim.geometry.triangle_bvh import TriangleTree, closest_on_triangle
 
 
 def sphere(radius: float = 0.1, spacing: float = 0.01):

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from nephim.sim.geometry.intersections import degenerate, intersecting_pairs
 from nephim.sim.geometry.isosurface import Grid, isosurface, well_composed
-from nephim.sim.geometry.refine import unique_edges
-from nephim.sim.geometry.surface import boundary_loops
+from nephim.sim.geometry.topology import boundary_loops, unique_edges
 from nephim.sim.volume.closing import cap_holes, main_part, separate, weld_seams
 from nephim.sim.volume.landmarks import estimate_axes, find_landmarks
 from synthetic_head import synthetic_head

@@ -2,13 +2,13 @@
 """Closest points among those triangles of a surface that face a given way."""
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
+from ... import threads
 from .pseudonormals import face_direction
-from .triangle_bvh import TriangleTree, box_distance, corner, to_triangle
-
-_STACK = 64
+from .triangle_bvh import LEAST_POINTS, NEAR, TriangleTree, leaf_span, new_stack, next_leaf, start, to_triangle
+from .vector3 import corner, dot
 
 
 def closest_facing(
@@ -27,53 +27,45 @@ def closest_facing(
     Returns distance (k,) [m], triangle (k,) and barycentric (k, 3); inf, -1 and 0 where none lies within
     `max_distance`.
     """
-    return _closest_facing(
-        np.ascontiguousarray(points), np.ascontiguousarray(directions), least_cosine, least_smooth, max_distance**2,
-        tree.vertices, normals, tree.triangles, tree.order, tree.low, tree.high, len(tree.low) // 2 + 1,
+    count = len(points)
+    result = np.empty(count), np.empty(count, np.int32), np.empty((count, 3))
+    threads.run(
+        _closest_facing, threads.parts(count, LEAST_POINTS), np.ascontiguousarray(points),
+        np.ascontiguousarray(directions), least_cosine, least_smooth, max_distance**2, tree.vertices, normals,
+        tree.triangles, tree.order, tree.low, tree.high, tree.leaves, *result,
     )  # fmt: skip
+    return result
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _closest_facing(
-    points, directions, least_cosine, least_smooth, limit, vertices, normals, triangles, order, low, high, leaves
+    part, parts, points, directions, least_cosine, least_smooth, limit, vertices, normals, triangles, order, low, high,
+    leaves, distance, triangle, barycentric,
 ):  # fmt: skip
-    count, total = len(points), len(order)
-    distance = np.full(count, np.inf)
-    triangle = np.full(count, -1, np.int32)
-    barycentric = np.zeros((count, 3))
-    for i in prange(count):
+    total, stack = len(order), new_stack()
+    for i in range(part * len(points) // parts, (part + 1) * len(points) // parts):
         p, direction = corner(points, i), corner(directions, i)
         best = limit
-        stack = np.empty(_STACK, np.int64)
-        stack[0] = 0
-        top = 1
         found = -1
         u = v = w = 0.0
-        while top > 0:
-            top -= 1
-            node = stack[top]
-            if box_distance(p, low, high, node) > best:
-                continue
-            if node < leaves - 1:
-                stack[top], stack[top + 1] = 2 * node + 1, 2 * node + 2
-                top += 2
-                continue
-            leaf = node - leaves + 1
-            for k in range(leaf * total // leaves, (leaf + 1) * total // leaves):
+        top = start(NEAR, p, p, low, high, stack)
+        while True:
+            leaf, top = next_leaf(NEAR, p, p, best, low, high, leaves, stack, top)
+            if leaf < 0:
+                break
+            first, end = leaf_span(leaf, leaves, total)
+            for k in range(first, end):
                 t = order[k]
-                nx, ny, nz = face_direction(vertices, triangles, t)
-                along = nx * direction[0] + ny * direction[1] + nz * direction[2]
-                if along <= least_cosine * np.sqrt(nx * nx + ny * ny + nz * nz):
+                normal = face_direction(vertices, triangles, t)
+                if dot(normal, direction) <= least_cosine * np.sqrt(dot(normal, normal)):
                     continue
                 wa, wb, wc, squared = to_triangle(p, vertices, triangles, t)
                 closer = squared < best or (squared == best and found < 0)
                 if closer and _faces(normals, triangles, t, wa, wb, wc, direction, least_smooth):
                     best, found = squared, t
                     u, v, w = wa, wb, wc
-        if found >= 0:
-            distance[i], triangle[i] = np.sqrt(best), found
-            barycentric[i, 0], barycentric[i, 1], barycentric[i, 2] = u, v, w
-    return distance, triangle, barycentric
+        distance[i], triangle[i] = np.sqrt(best) if found >= 0 else np.inf, found
+        barycentric[i, 0], barycentric[i, 1], barycentric[i, 2] = u, v, w
 
 
 @njit(cache=True)

@@ -5,11 +5,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .triangle_bvh import TriangleTree, closest_on_triangle
+from .triangle_bvh import OVERLAP, TriangleTree, closest_on_triangle, leaf_span, new_stack, next_leaf, start
+from .vector3 import corner
 
 _TOUCH = 1e-6  # surfaces closer than this touch [m]; TetGen would merge or refuse them
 _PARALLEL = 1e-9  # sine of the angle between a segment and a plane below which rounding decides
-_STACK = 64
 
 
 def intersecting_pairs(vertices: NDArray, triangles: NDArray, touch: float = _TOUCH) -> NDArray[np.int32]:
@@ -82,38 +82,24 @@ def _meet(vertices, s, t, touch):
 def _pairs(vertices, triangles, order, low, high, leaves, touch):
     found = np.empty((256, 2), np.int32)
     count = 0
-    total = len(order)
-    stack = np.empty(_STACK, np.int64)
+    total, stack = len(order), new_stack()
     for s in range(len(triangles)):
-        corners = triangles[s]
-        box_low, box_high = np.empty(3), np.empty(3)
-        for d in range(3):
-            x, y, z = vertices[corners[0], d], vertices[corners[1], d], vertices[corners[2], d]
-            box_low[d], box_high[d] = min(x, y, z) - touch, max(x, y, z) + touch
-        stack[0] = 0
-        top = 1
-        while top > 0:
-            top -= 1
-            node = stack[top]
-            apart = False
-            for d in range(3):
-                apart = apart or low[node, d] > box_high[d] or high[node, d] < box_low[d]
-            if apart:
-                continue
-            if node < leaves - 1:
-                stack[top], stack[top + 1] = 2 * node + 1, 2 * node + 2
-                top += 2
-                continue
-            leaf = node - leaves + 1
-            for k in range(leaf * total // leaves, (leaf + 1) * total // leaves):
+        box_low, box_high = _box(vertices, triangles, s, touch)
+        top = start(OVERLAP, box_low, box_high, low, high, stack)
+        while True:
+            leaf, top = next_leaf(OVERLAP, box_low, box_high, 0.0, low, high, leaves, stack, top)
+            if leaf < 0:
+                break
+            first, end = leaf_span(leaf, leaves, total)
+            for k in range(first, end):
                 t = order[k]
                 if t <= s:
                     continue
+                other_low, other_high = _box(vertices, triangles, t, 0.0)
                 apart = False
                 for d in range(3):
-                    x, y, z = vertices[triangles[t, 0], d], vertices[triangles[t, 1], d], vertices[triangles[t, 2], d]
-                    apart = apart or min(x, y, z) > box_high[d] or max(x, y, z) < box_low[d]
-                if apart or not _meet(vertices, corners, triangles[t], touch):
+                    apart = apart or other_low[d] > box_high[d] or other_high[d] < box_low[d]
+                if apart or not _meet(vertices, triangles[s], triangles[t], touch):
                     continue
                 if count == len(found):
                     larger = np.empty((2 * count, 2), np.int32)
@@ -122,3 +108,16 @@ def _pairs(vertices, triangles, order, low, high, leaves, touch):
                 found[count, 0], found[count, 1] = s, t
                 count += 1
     return found[:count].copy()
+
+
+@njit(cache=True)
+def _box(vertices, triangles, t, margin):
+    """Lowest and highest corner of the box around triangle t."""
+    a, b, c = (
+        corner(vertices, triangles[t, 0]),
+        corner(vertices, triangles[t, 1]),
+        corner(vertices, triangles[t, 2]),
+    )
+    low = (min(a[0], b[0], c[0]) - margin, min(a[1], b[1], c[1]) - margin, min(a[2], b[2], c[2]) - margin)
+    high = (max(a[0], b[0], c[0]) + margin, max(a[1], b[1], c[1]) + margin, max(a[2], b[2], c[2]) + margin)
+    return low, high

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import label
 from scipy.sparse import csr_matrix, diags
 
-from .refine import unique_edges
+from .topology import unique_edges
 
 _COMPOSE_ROUNDS = 20  # each round only adds samples, so it ends; in practice after two or three
 _LARGE = 0.2  # share of the largest part that a part needs to be kept

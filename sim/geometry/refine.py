@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags, identity, vstack
 
+from .topology import unique_edges
+
 _MAX_LEVELS = 6  # 2⁶: an edge of 25 cm comes down to 4 mm
 _FAIRING_STEPS = 8  # every new vertex has two fixed neighbours, so the iteration contracts fast
 _DAMPING = 0.5  # of the Jacobi step; stable for the bi-Laplacian, whose rows are not diagonally dominant
@@ -62,14 +64,6 @@ def blend(refinement: Refinement, smooth: NDArray) -> csr_matrix:
     """The matrix between the plain middles (smooth = 0) and the faired vertices (smooth = 1); smooth: (n_fine,)."""
     weight = np.clip(smooth, 0.0, 1.0)
     return _rows_sum_to_one((diags(weight) @ refinement.matrix + diags(1 - weight) @ refinement.linear).tocsr())
-
-
-def unique_edges(triangles: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The undirected edges (e, 2) and, per triangle, the index of the edge from corner k to k + 1, (m, 3)."""
-    edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
-    key = edges[:, 0].astype(np.int64) * (int(triangles.max(initial=0)) + 1) + edges[:, 1]
-    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-    return edges[first].astype(np.int64), inverse.reshape(3, -1).T
 
 
 def averaging(triangles: NDArray, count: int) -> csr_matrix:

@@ -2,12 +2,13 @@
 """Generalised winding numbers by solid angles: what is inside a surface that may be open or pass through itself."""
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import label
 
+from ... import threads
 from .isosurface import Grid
-from .triangle_bvh import TriangleTree
+from .triangle_bvh import LEAST_POINTS, TriangleTree
 
 _FAR = 2.0  # node radii beyond which a node's triangles count as one dipole (Barill et al. 2018, Section 4.3)
 _STACK = 64
@@ -24,10 +25,15 @@ def winding_number(tree: TriangleTree, points: ArrayLike) -> NDArray[np.float64]
     if len(points) == 0:
         return np.zeros(0)
     dipoles = _dipoles(tree.vertices, tree.triangles, tree.order, tree.leaves)
-    return _winding(points, tree.vertices, tree.triangles, tree.order, tree.leaves, *dipoles)
+    result = np.empty(len(points))
+    threads.run(
+        _winding, threads.parts(len(points), LEAST_POINTS), points, tree.vertices, tree.triangles, tree.order,
+        tree.leaves, *dipoles, result,
+    )  # fmt: skip
+    return result
 
 
-def inside(tree: TriangleTree, points: ArrayLike) -> NDArray[np.bool_]:
+def inside_by_solid_angle(tree: TriangleTree, points: ArrayLike) -> NDArray[np.bool_]:
     """Whether `points` (k, 3) [m] lie inside a closed surface; quick for those outside its bounding box."""
     points = np.asarray(points, dtype=np.float64)
     near = ((points >= tree.low[0]) & (points <= tree.high[0])).all(1)
@@ -104,14 +110,13 @@ def _solid_angle(ax, ay, az, bx, by, bz, cx, cy, cz):
     return np.arctan2(top, la * lb * lc + ab * lc + bc * la + ca * lb)
 
 
-@njit(cache=True, parallel=True)
-def _winding(points, vertices, triangles, order, leaves, area, centre, normal, radius):
-    result = np.zeros(len(points))
+@njit(cache=True, nogil=True)
+def _winding(part, parts, points, vertices, triangles, order, leaves, area, centre, normal, radius, result):
     total = len(order)
-    for i in prange(len(points)):
+    stack = np.empty(_STACK, np.int64)
+    for i in range(part * len(points) // parts, (part + 1) * len(points) // parts):
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
         angle = 0.0
-        stack = np.empty(_STACK, np.int64)
         stack[0] = 0
         top = 1
         while top > 0:
@@ -138,4 +143,3 @@ def _winding(points, vertices, triangles, order, leaves, area, centre, normal, r
                         vertices[c, 0] - x, vertices[c, 1] - y, vertices[c, 2] - z,
                     )  # fmt: skip
         result[i] = angle / (4.0 * np.pi)
-    return result

@@ -5,6 +5,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .topology import unique_edges
+
 
 def thin(vertices: NDArray, triangles: NDArray, spacing: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Which vertices stay (k,), ascending, and the triangles (m, 3) between these.
@@ -13,9 +15,7 @@ def thin(vertices: NDArray, triangles: NDArray, spacing: float) -> tuple[NDArray
     is closest to, and triangles that keep three different corners remain. Joining along edges contracts connected
     patches, so a closed surface stays closed and fingers that touch do not grow together.
     """
-    edges = np.unique(
-        np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])), axis=0
-    )
+    edges, _ = unique_edges(triangles)
     both = np.concatenate([edges, edges[:, ::-1]])
     both = both[np.argsort(both[:, 0], kind="stable")]
     start = np.searchsorted(both[:, 0], np.arange(len(vertices) + 1))

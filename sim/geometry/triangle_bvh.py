@@ -6,12 +6,15 @@ arrays, is built in milliseconds and can be refitted when the surface moves.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from ..solver.elasticity import corner_lists
+from ... import threads
 from .pseudonormals import pseudonormal
+from .topology import corner_lists, edge_neighbours
+from .vector3 import corner, cross, dot
 
+LEAST_POINTS = 200  # that a thread is called for: some tenths of a millisecond
 _LEAF = 4  # triangles a leaf: below that, visiting boxes costs more than testing triangles
 _STACK = 64  # a complete tree of 2³⁰ leaves needs 31 entries
 
@@ -51,11 +54,15 @@ class TriangleTree:
         may be near each point, or -1: only makes it faster.
         """
         points = np.ascontiguousarray(points, dtype=np.float64).reshape(-1, 3)
-        return _closest(
-            points, np.full(len(points), -1, np.int32) if guess is None else guess, float(max_distance) ** 2,
-            self.vertices, self.triangles, self.order, self.low, self.high, self.leaves, self._neighbours, self._start,
-            self._corners,
+        count = len(points)
+        result = np.empty(count), np.empty(count, np.int32), np.empty((count, 3)), np.empty(count)
+        threads.run(
+            _closest, threads.parts(count, LEAST_POINTS), points,
+            np.full(count, -1, np.int32) if guess is None else guess, float(max_distance) ** 2, self.vertices,
+            self.triangles, self.order, self.low, self.high, self.leaves, self._neighbours, self._start, self._corners,
+            *result,
         )  # fmt: skip
+        return result
 
     def points_at(self, triangle: NDArray, barycentric: NDArray) -> NDArray[np.float64]:
         """Positions (k, 3) [m] of barycentric coordinates (k, 3) on triangles (k,)."""
@@ -68,10 +75,12 @@ class TriangleTree:
         """
         origins = np.ascontiguousarray(origins, dtype=np.float64).reshape(-1, 3)
         directions = np.ascontiguousarray(np.broadcast_to(directions, origins.shape), dtype=np.float64)
-        return _first_hit(
-            origins, directions, float(max_distance), self.vertices, self.triangles, self.order, self.low, self.high,
-            self.leaves,
+        result = np.empty(len(origins))
+        threads.run(
+            _first_hit, threads.parts(len(origins), LEAST_POINTS), origins, directions, float(max_distance),
+            self.vertices, self.triangles, self.order, self.low, self.high, self.leaves, result,
         )  # fmt: skip
+        return result
 
 
 @njit(cache=True)
@@ -98,22 +107,6 @@ def bounds(points):
     return low, high
 
 
-def edge_neighbours(triangles: NDArray) -> NDArray[np.int32]:
-    """Triangle on the other side of the edge opposite to each corner, shape (m, 3); -1 at a boundary.
-
-    Where more than two triangles share an edge, they are paired in order.
-    """
-    count = len(triangles)
-    edges = np.sort(np.concatenate([triangles[:, [1, 2]], triangles[:, [2, 0]], triangles[:, [0, 1]]]), axis=1)
-    order = np.lexsort((edges[:, 1], edges[:, 0]))
-    same = (edges[order[1:]] == edges[order[:-1]]).all(1)
-    neighbours = np.full(3 * count, -1, np.int32)
-    first, second = order[:-1][same], order[1:][same]
-    neighbours[first] = second % count
-    neighbours[second] = first % count
-    return np.ascontiguousarray(neighbours.reshape(3, count).T)
-
-
 def curve_order(centres: NDArray) -> NDArray[np.int32]:
     """Order of points along the Morton curve."""
     low = centres.min(0)
@@ -126,10 +119,10 @@ def curve_order(centres: NDArray) -> NDArray[np.int32]:
     return np.argsort(code, kind="stable").astype(np.int32)
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _fit(vertices, triangles, order, leaves, low, high):
     count = len(order)
-    for leaf in prange(leaves):
+    for leaf in range(leaves):
         node = leaves - 1 + leaf
         x0 = y0 = z0 = np.inf
         x1 = y1 = z1 = -np.inf
@@ -144,13 +137,6 @@ def _fit(vertices, triangles, order, leaves, low, high):
         for d in range(3):
             low[node, d] = min(low[2 * node + 1, d], low[2 * node + 2, d])
             high[node, d] = max(high[2 * node + 1, d], high[2 * node + 2, d])
-
-
-@njit(cache=True, inline="always")
-def corner(values, i):
-    """Row i of values (n, 3) as three scalars. A row taken as an array counts its references, and threads that count
-    on the same array wait for each other."""
-    return values[i, 0], values[i, 1], values[i, 2]
 
 
 @njit(cache=True)
@@ -205,33 +191,89 @@ def to_triangle(p, vertices, triangles, t):
     return u, v, w, x * x + y * y + z * z
 
 
-@njit(cache=True)
-def box_distance(p, low, high, node):
-    """Squared distance of p from the box of a node."""
-    x = max(low[node, 0] - p[0], 0.0, p[0] - high[node, 0])
-    y = max(low[node, 1] - p[1], 0.0, p[1] - high[node, 1])
-    z = max(low[node, 2] - p[2], 0.0, p[2] - high[node, 2])
-    return x * x + y * y + z * z
+# What a traversal looks for: what is near a point, what a ray hits, what a box overlaps.
+NEAR, HIT, OVERLAP = 0, 1, 2
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, inline="always")
+def _way(kind, p, q, low, high, node):
+    """How far the box of a node is in the measure of a traversal; infinite where it is out of the question.
+
+    NEAR: squared distance from p. HIT: where the ray from p with inverse direction q enters. OVERLAP: 0 where the box
+    from p to q overlaps. p, q: three numbers each.
+    """
+    if kind == NEAR:
+        x = max(low[node, 0] - p[0], 0.0, p[0] - high[node, 0])
+        y = max(low[node, 1] - p[1], 0.0, p[1] - high[node, 1])
+        z = max(low[node, 2] - p[2], 0.0, p[2] - high[node, 2])
+        return x * x + y * y + z * z
+    enters, leaves = 0.0, np.inf
+    for d in range(3):
+        if kind == OVERLAP:
+            if low[node, d] > q[d] or high[node, d] < p[d]:
+                return np.inf
+        else:
+            one, two = (low[node, d] - p[d]) * q[d], (high[node, d] - p[d]) * q[d]
+            enters, leaves = max(enters, min(one, two)), min(leaves, max(one, two))
+    return enters if enters <= leaves else np.inf
+
+
+@njit(cache=True, inline="always")
+def new_stack():
+    """The nodes that a traversal still has to look at, and how far they are."""
+    return np.empty(_STACK, np.int64), np.empty(_STACK)
+
+
+@njit(cache=True, inline="always")
+def start(kind, p, q, low, high, stack):
+    """Begins a traversal at the root; returns the height of the stack."""
+    stack[0][0], stack[1][0] = 0, _way(kind, p, q, low, high, 0)
+    return 1
+
+
+@njit(cache=True, inline="always")
+def next_leaf(kind, p, q, best, low, high, leaves, stack, top):
+    """The next leaf that is not further than `best`, the nearer child first; -1 where there is none.
+
+    Returns it with the height of the stack. All traversals of the tree go through here, but for that of
+    `solid_angle.py`, which stops at nodes.
+    """
+    nodes, way = stack
+    while top > 0:
+        top -= 1
+        node = nodes[top]
+        if way[top] > best:
+            continue
+        if node >= leaves - 1:
+            return node - leaves + 1, top
+        left, right = 2 * node + 1, 2 * node + 2
+        near, far = _way(kind, p, q, low, high, left), _way(kind, p, q, low, high, right)
+        if near > far:
+            left, right, near, far = right, left, far, near
+        if far <= best and far < np.inf:
+            nodes[top], way[top] = right, far
+            top += 1
+        if near <= best and near < np.inf:
+            nodes[top], way[top] = left, near
+            top += 1
+    return -1, 0
+
+
+@njit(cache=True, inline="always")
+def leaf_span(leaf, leaves, total):
+    """First and last + 1 of the triangles of a leaf, in the order of the tree."""
+    return leaf * total // leaves, (leaf + 1) * total // leaves
+
+
+@njit(cache=True, nogil=True)
 def _closest(
-    points, guess, limit, vertices, triangles, order, low, high, leaves, neighbours, start, corners
+    part, parts, points, guess, limit, vertices, triangles, order, low, high, leaves, neighbours, corner_start, corners,
+    distance, triangle, barycentric, sign,
 ):  # fmt: skip
-    count = len(points)
-    distance = np.full(count, np.inf)
-    triangle = np.full(count, -1, np.int32)
-    barycentric = np.zeros((count, 3))
-    sign = np.ones(count)
-    total = len(order)
-    for i in prange(count):
+    total, stack = len(order), new_stack()
+    for i in range(part * len(points) // parts, (part + 1) * len(points) // parts):
         p = corner(points, i)
         best = limit
-        stack = np.empty(_STACK, np.int64)
-        reach = np.empty(_STACK)
-        stack[0] = 0
-        reach[0] = box_distance(p, low, high, 0)
-        top = 1
         found = -1
         u = v = w = 0.0
         if guess[i] >= 0:
@@ -239,92 +281,70 @@ def _closest(
             if squared <= best:
                 best, found = squared, guess[i]
                 u, v, w = wa, wb, wc
-        while top > 0:
-            top -= 1
-            node = stack[top]
-            if reach[top] > best:
-                continue
-            if node >= leaves - 1:
-                leaf = node - leaves + 1
-                for k in range(leaf * total // leaves, (leaf + 1) * total // leaves):
-                    t = order[k]
-                    wa, wb, wc, squared = to_triangle(p, vertices, triangles, t)
-                    if squared < best or (squared == best and found < 0):
-                        best, found = squared, t
-                        u, v, w = wa, wb, wc
-            else:
-                left, right = 2 * node + 1, 2 * node + 2
-                near, far = box_distance(p, low, high, left), box_distance(p, low, high, right)
-                if near > far:
-                    left, right, near, far = right, left, far, near
-                if far <= best:
-                    stack[top], reach[top] = right, far
-                    top += 1
-                if near <= best:
-                    stack[top], reach[top] = left, near
-                    top += 1
+        top = start(NEAR, p, p, low, high, stack)
+        while True:
+            leaf, top = next_leaf(NEAR, p, p, best, low, high, leaves, stack, top)
+            if leaf < 0:
+                break
+            first, end = leaf_span(leaf, leaves, total)
+            for k in range(first, end):
+                t = order[k]
+                wa, wb, wc, squared = to_triangle(p, vertices, triangles, t)
+                if squared < best or (squared == best and found < 0):
+                    best, found = squared, t
+                    u, v, w = wa, wb, wc
+        distance[i], triangle[i], sign[i] = np.inf, found, 1.0
+        barycentric[i, 0], barycentric[i, 1], barycentric[i, 2] = u, v, w
         if found < 0:
             continue
-        distance[i], triangle[i] = np.sqrt(best), found
-        barycentric[i, 0], barycentric[i, 1], barycentric[i, 2] = u, v, w
-        nx, ny, nz = pseudonormal(vertices, triangles, found, u, v, w, neighbours, start, corners)
+        distance[i] = np.sqrt(best)
+        nx, ny, nz = pseudonormal(vertices, triangles, found, u, v, w, neighbours, corner_start, corners)
         along = 0.0
         for d in range(3):
             q = u * vertices[triangles[found, 0], d] + v * vertices[triangles[found, 1], d]
             q += w * vertices[triangles[found, 2], d]
             along += (p[d] - q) * (nx if d == 0 else ny if d == 1 else nz)
-        sign[i] = -1.0 if along < 0.0 else 1.0
-    return distance, triangle, barycentric, sign
+        if along < 0.0:
+            sign[i] = -1.0
+
+
+@njit(cache=True, nogil=True)
+def _first_hit(part, parts, origins, directions, limit, vertices, triangles, order, low, high, leaves, result):
+    total, stack = len(order), new_stack()
+    for i in range(part * len(origins) // parts, (part + 1) * len(origins) // parts):
+        o, r = corner(origins, i), corner(directions, i)
+        # A tiny component instead of zero keeps the slab test free of 0 · inf.
+        inverse = (
+            1.0 / (r[0] if abs(r[0]) > 1e-300 else 1e-300),
+            1.0 / (r[1] if abs(r[1]) > 1e-300 else 1e-300),
+            1.0 / (r[2] if abs(r[2]) > 1e-300 else 1e-300),
+        )
+        best, result[i] = limit, np.inf
+        top = start(HIT, o, inverse, low, high, stack)
+        while True:
+            leaf, top = next_leaf(HIT, o, inverse, best, low, high, leaves, stack, top)
+            if leaf < 0:
+                break
+            first, end = leaf_span(leaf, leaves, total)
+            for k in range(first, end):
+                along = _ray_triangle(o, r, vertices, triangles, order[k])
+                if 0.0 <= along < best:
+                    best = result[i] = along
 
 
 @njit(cache=True)
-def _ray_box(origin, inverse, low, high, limit):
-    near, far = 0.0, limit
-    for d in range(3):
-        t1, t2 = (low[d] - origin[d]) * inverse[d], (high[d] - origin[d]) * inverse[d]
-        near = max(near, min(t1, t2))
-        far = min(far, max(t1, t2))
-    return near <= far
-
-
-@njit(cache=True, parallel=True)
-def _first_hit(origins, directions, limit, vertices, triangles, order, low, high, leaves):
-    result = np.full(len(origins), np.inf)
-    total = len(order)
-    for i in prange(len(origins)):
-        o, r = origins[i], directions[i]
-        inverse = np.empty(3)
-        for d in range(3):
-            # A tiny component instead of zero keeps the slab test free of 0 · inf.
-            inverse[d] = 1.0 / (r[d] if abs(r[d]) > 1e-300 else 1e-300)
-        best = limit
-        stack = np.empty(_STACK, np.int64)
-        stack[0] = 0
-        top = 1
-        while top > 0:
-            top -= 1
-            node = stack[top]
-            if not _ray_box(o, inverse, low[node], high[node], best):
-                continue
-            if node < leaves - 1:
-                stack[top], stack[top + 1] = 2 * node + 1, 2 * node + 2
-                top += 2
-                continue
-            leaf = node - leaves + 1
-            for k in range(leaf * total // leaves, (leaf + 1) * total // leaves):
-                t = order[k]
-                a = vertices[triangles[t, 0]]
-                e1, e2 = vertices[triangles[t, 1]] - a, vertices[triangles[t, 2]] - a
-                h = np.cross(r, e2)  # Möller and Trumbore 1997
-                det = np.dot(e1, h)
-                if det == 0.0:
-                    continue
-                s = o - a
-                u = np.dot(s, h) / det
-                q = np.cross(s, e1)
-                v = np.dot(r, q) / det
-                along = np.dot(e2, q) / det
-                if u >= 0.0 and v >= 0.0 and u + v <= 1.0 and 0.0 <= along < best:
-                    best = along
-                    result[i] = along
-    return result
+def _ray_triangle(o, r, vertices, triangles, t):
+    """Where the ray from o along r meets triangle t (Möller and Trumbore 1997), in lengths of r; -1 where it does
+    not."""
+    a = corner(vertices, triangles[t, 0])
+    b, c = corner(vertices, triangles[t, 1]), corner(vertices, triangles[t, 2])
+    e1, e2 = (b[0] - a[0], b[1] - a[1], b[2] - a[2]), (c[0] - a[0], c[1] - a[1], c[2] - a[2])
+    h = cross(r, e2)
+    det = dot(e1, h)
+    if det == 0.0:
+        return -1.0
+    s = (o[0] - a[0], o[1] - a[1], o[2] - a[2])
+    u = dot(s, h) / det
+    q = cross(s, e1)
+    v = dot(r, q) / det
+    return dot(e2, q) / det if u >= 0.0 and v >= 0.0 and u + v <= 1.0 else -1.0

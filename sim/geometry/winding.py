@@ -93,7 +93,7 @@ def winding_numbers(points: NDArray, vertices: NDArray, triangles: NDArray) -> N
     return _count_crossings(points, vertices, triangles, order, cell_start, count, count, low, cell)
 
 
-def inside(points: NDArray, vertices: NDArray, triangles: NDArray) -> NDArray[np.bool_]:
+def inside_by_crossings(points: NDArray, vertices: NDArray, triangles: NDArray) -> NDArray[np.bool_]:
     """Which points lie inside the closed surface, shape (k,) (winding number at least one)."""
     result = np.zeros(len(points), np.bool_)
     if len(points) == 0 or len(vertices) == 0:

@@ -2,7 +2,7 @@
 """Linear tetrahedra: shape functions, deformation gradients, and which elements a vertex belongs to."""
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from ..geometry.matrix3 import determinant
@@ -20,10 +20,10 @@ def shape_gradients(vertices: NDArray, tets: NDArray) -> tuple[NDArray, NDArray]
     return np.ascontiguousarray(gradients), np.linalg.det(edges) / 6.0
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True)
 def deformation_gradients(displacement, tets, gradients, out, det):
     """F = I + grad d (t, 3, 3) and det F (t,) for a displacement d (n, 3) from rest, written to out and det."""
-    for t in prange(tets.shape[0]):
+    for t in range(tets.shape[0]):
         for i in range(3):
             for j in range(3):
                 value = 1.0 if i == j else 0.0
@@ -37,12 +37,3 @@ def deformation_gradients(displacement, tets, gradients, out, det):
                 out[t, 2, 0], out[t, 2, 1], out[t, 2, 2],
             )
         )  # fmt: skip
-
-
-def corner_lists(elements: NDArray, n: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """For each of n vertices the rows of the flattened (e, k) elements that name it: (start (n + 1,), corners)."""
-    flat = elements.ravel()
-    order = np.argsort(flat, kind="stable")
-    start = np.zeros(n + 1, np.int32)
-    np.cumsum(np.bincount(flat, minlength=n), out=start[1:])
-    return start, order.astype(np.int32)

@@ -5,10 +5,11 @@ Only elements that are displaced at all are worked on; the others are at rest an
 single precision, so that more of them fit the caches; sums and displacements are in double.
 """
 
-import numba
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
+from ... import threads
 from ..settings import PhysicsSettings
 from .active_set import Awake
 from .elasticity import LEAST_DETERMINANT
@@ -42,7 +43,7 @@ class LocalStep:
         self._flattened: int | None = None  # how many det F_tra are none, once asked for
         self.ratios = np.ones(t, np.float32)  # det F / det F_tra as `untangle` left it
         self._awake, self._skin_awake = Awake(self._tets, n, LANES), Awake(self._triangles, n_skin)
-        self._parts = numba.get_num_threads()
+        self._parts = threads.count()
         self._sums, self._skin_sums = np.zeros((self._parts, n, 3)), np.zeros((self._parts, n_skin, 3))
         self._skin, self._skin_sum = np.arange(n_skin), np.zeros((n_skin, 3))
 
@@ -54,7 +55,7 @@ class LocalStep:
         """Takes the undisturbed volume (n, 3), as displacement from rest [m], as elastic reference F_tra."""
         if not np.array_equal(volume, self._volume):
             self._volume[:] = volume
-            pose(volume, self._tets, self._blocks, self._parts)
+            threads.run(pose, self._parts, volume, self._tets, self._blocks)
             self._tracked = self._flattened = None
 
     def right_hand_side(self, u: NDArray, tracked: NDArray, skin_u: NDArray, out: NDArray) -> None:
@@ -64,10 +65,12 @@ class LocalStep:
         """
         system = self.system
         tolerance = np.float32(self.settings.volume_tolerance)
-        awake = self._awake.find(u)
-        tet_forces(u, self._awake.displaced, awake, self._tets, self._blocks, tolerance, self._sums)
-        awake = self._skin_awake.find(skin_u)
-        triangle_forces(tracked, skin_u, awake, self._triangles, system.skin_gradients, system.w_skin, self._skin_sums)
+        awake, skin_awake = self._awake.find(u), self._skin_awake.find(skin_u)
+        threads.run(
+            _element_forces, self._parts, u, self._awake.displaced, awake, self._tets, self._blocks, tolerance,
+            self._sums, tracked, skin_u, skin_awake, self._triangles, system.skin_gradients, system.w_skin,
+            self._skin_sums,
+        )  # fmt: skip
         add_parts(self._sums, system.free, out)
         add_parts(self._skin_sums, self._skin, self._skin_sum)
         system.from_skin.add(self._skin_sum, out)
@@ -91,11 +94,21 @@ class LocalStep:
         return True
 
     def _find_ratios(self, u: NDArray) -> None:
+        self.ratios[:] = 1.0
         awake = self._awake.find(u)
-        volume_ratios(u, self._awake.displaced, awake, self._tets, self._blocks, self._parts, self.ratios)
+        threads.run(volume_ratios, self._parts, u, self._awake.displaced, awake, self._tets, self._blocks, self.ratios)
 
     def flattened(self) -> int:
         """How many tetrahedra the tracked motion itself flattened."""
         if self._flattened is None:
             self._flattened = int((tracked_determinants(self._blocks) <= LEAST_DETERMINANT).sum())
         return self._flattened
+
+
+@njit(cache=True, nogil=True)
+def _element_forces(
+    part, parts, u, displaced, awake, tets, blocks, tolerance, sums, p, skin_u, skin_awake, triangles, gradients,
+    weights, skin_sums,
+):  # fmt: skip
+    tet_forces(part, parts, u, displaced, awake, tets, blocks, tolerance, sums)
+    triangle_forces(part, parts, p, skin_u, skin_awake, triangles, gradients, weights, skin_sums)

@@ -6,8 +6,10 @@ nearest to it with both principal stretches within limits: skin wrinkles under l
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
+
+from ..geometry.vector3 import dot
 
 STRETCH_LOW, STRETCH_HIGH = 0.95, 1.05  # free range of the principal stretches
 _TINY = 1e-12
@@ -45,18 +47,14 @@ def _in_plane(p, triangles, gradients, t):
 
 
 @njit(cache=True)
-def _dot(a, b):
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-@njit(cache=True)
 def _limited(stretch):
     return min(max(stretch, STRETCH_LOW), STRETCH_HIGH) / stretch
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def triangle_forces(p, u, awake, triangles, gradients, weights, out):
-    """Right-hand side of the global step: what triangles ask of their corners, as parts of a sum, out (q, n, 3) [N].
+@njit(cache=True, nogil=True, error_model="numpy")
+def triangle_forces(part, parts, p, u, awake, triangles, gradients, weights, out):
+    """Right-hand side of the global step: what triangles ask of their corners, as one part of a sum, out
+    (parts, n, 3) [N].
 
     Parts as in `tet_blocks.tet_forces`.
 
@@ -64,40 +62,38 @@ def triangle_forces(p, u, awake, triangles, gradients, weights, out):
     gradients of the rest skin; weights = w_skin area (m,) [N m]. The projection is measured against the tracked
     triangle, whose own deformation G_tra is undone first.
     """
-    parts = out.shape[0]
-    for part in prange(parts):
-        for v in range(out.shape[1]):
-            out[part, v, 0] = out[part, v, 1] = out[part, v, 2] = 0.0
-        for k in range(part, awake.shape[0], parts):
-            t = awake[k]
-            x, y = _in_plane(p, triangles, gradients, t)
-            dx, dy = _in_plane(u, triangles, gradients, t)
-            # Relative deformation seen in the tracked plane: T upper triangular with G_tra = Q T (Gram-Schmidt).
-            t00 = np.sqrt(_dot(x, x)) + _TINY
-            t01 = _dot(x, y) / t00
-            t11 = np.sqrt(max(_dot(y, y) - t01 * t01, 0.0)) + _TINY
-            hx = ((x[0] + dx[0]) / t00, (x[1] + dx[1]) / t00, (x[2] + dx[2]) / t00)  # H = G T^-1
-            hy = (
-                (y[0] + dy[0] - hx[0] * t01) / t11,
-                (y[1] + dy[1] - hx[1] * t01) / t11,
-                (y[2] + dy[2] - hx[2] * t01) / t11,
-            )
-            # Principal stretches from the symmetric H^T H.
-            a, b, c = _dot(hx, hx), _dot(hx, hy), _dot(hy, hy)
-            mean = 0.5 * (a + c)
-            radius = np.sqrt(0.25 * (a - c) ** 2 + b * b)
-            larger, smaller = mean + radius, max(mean - radius, _TINY)
-            f1, f2 = _limited(np.sqrt(larger)), _limited(np.sqrt(smaller))
-            # M = V diag(f1, f2) V^T acts on the right of H.
-            share = (f1 - f2) / (larger - smaller) if radius > _TINY else 0.0
-            m00, m01, m11 = f2 + share * (a - smaller), share * b, f2 + share * (c - smaller)
-            for i in range(3):
-                p0 = hx[i] * m00 + hy[i] * m01
-                p1 = hx[i] * m01 + hy[i] * m11
-                g0 = weights[t] * (p0 * t00 - x[i])
-                g1 = weights[t] * (p0 * t01 + p1 * t11 - y[i])
-                f_b = g0 * gradients[t, 1, 0] + g1 * gradients[t, 1, 1]
-                f_c = g0 * gradients[t, 2, 0] + g1 * gradients[t, 2, 1]
-                out[part, triangles[t, 0], i] -= f_b + f_c
-                out[part, triangles[t, 1], i] += f_b
-                out[part, triangles[t, 2], i] += f_c
+    for v in range(out.shape[1]):
+        out[part, v, 0] = out[part, v, 1] = out[part, v, 2] = 0.0
+    for k in range(part, awake.shape[0], parts):
+        t = awake[k]
+        x, y = _in_plane(p, triangles, gradients, t)
+        dx, dy = _in_plane(u, triangles, gradients, t)
+        # Relative deformation seen in the tracked plane: T upper triangular with G_tra = Q T (Gram-Schmidt).
+        t00 = np.sqrt(dot(x, x)) + _TINY
+        t01 = dot(x, y) / t00
+        t11 = np.sqrt(max(dot(y, y) - t01 * t01, 0.0)) + _TINY
+        hx = ((x[0] + dx[0]) / t00, (x[1] + dx[1]) / t00, (x[2] + dx[2]) / t00)  # H = G T^-1
+        hy = (
+            (y[0] + dy[0] - hx[0] * t01) / t11,
+            (y[1] + dy[1] - hx[1] * t01) / t11,
+            (y[2] + dy[2] - hx[2] * t01) / t11,
+        )
+        # Principal stretches from the symmetric H^T H.
+        a, b, c = dot(hx, hx), dot(hx, hy), dot(hy, hy)
+        mean = 0.5 * (a + c)
+        radius = np.sqrt(0.25 * (a - c) ** 2 + b * b)
+        larger, smaller = mean + radius, max(mean - radius, _TINY)
+        f1, f2 = _limited(np.sqrt(larger)), _limited(np.sqrt(smaller))
+        # M = V diag(f1, f2) V^T acts on the right of H.
+        share = (f1 - f2) / (larger - smaller) if radius > _TINY else 0.0
+        m00, m01, m11 = f2 + share * (a - smaller), share * b, f2 + share * (c - smaller)
+        for i in range(3):
+            p0 = hx[i] * m00 + hy[i] * m01
+            p1 = hx[i] * m01 + hy[i] * m11
+            g0 = weights[t] * (p0 * t00 - x[i])
+            g1 = weights[t] * (p0 * t01 + p1 * t11 - y[i])
+            f_b = g0 * gradients[t, 1, 0] + g1 * gradients[t, 1, 1]
+            f_c = g0 * gradients[t, 2, 0] + g1 * gradients[t, 2, 1]
+            out[part, triangles[t, 0], i] -= f_b + f_c
+            out[part, triangles[t, 1], i] += f_b
+            out[part, triangles[t, 2], i] += f_c

@@ -11,10 +11,11 @@ are skipped on the way up, exactly; on the way down those whose separators hardl
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from ... import threads
 from .dissection import WIDEST, dissect
 
 _LANES = 8  # blocks are as wide as a multiple of the vector units
@@ -75,11 +76,13 @@ class Factor:
         """Solves for the three columns of b (n, 3) into x. Parts without load of their own whose separators stay below
         `least` are left at zero."""
         _gather(b, self._order, self._y)
-        blocks = self._start, self._row_start, self._row_count, self._rows
-        _solve(
-            *blocks, self._up_start, self._up, self._down_start, self._down, self._branches, self._trunk,
-            np.float32(least), self._y, self._trunk_parts, self._work, self._loaded,
-        )  # fmt: skip
+        up = self._start, self._row_start, self._row_count, self._rows, self._up_start, self._up
+        down = self._start, self._row_start, self._row_count, self._rows, self._down_start, self._down
+        branches, count, limit = self._branches, len(self._branches), np.float32(least)
+        trunk = self._trunk, self._y, self._trunk_parts
+        threads.run(_branches_up, count, *up, branches, *trunk, self._work, self._loaded)
+        _through_trunk(*up, *down[-2:], branches, *trunk, limit, self._work, self._loaded)
+        threads.run(_branches_down, count, *down, branches, limit, self._y, self._work, self._loaded)
         _spread(self._y, self._order, x)
 
 
@@ -207,29 +210,34 @@ def _go_down(first, end, start, row_start, row_count, rows, down_start, down, le
                 y[c, a + i] = work[c * WIDEST + i]
 
 
-@njit(cache=True, parallel=True)
-def _solve(
-    start, row_start, row_count, rows, up_start, up, down_start, down, branches, trunk, least, y, trunk_parts, work,
+@njit(cache=True, nogil=True)
+def _branches_up(
+    part, parts, start, row_start, row_count, rows, up_start, up, branches, trunk, y, trunk_parts, work, loaded
+):  # fmt: skip
+    trunk_parts[part] = 0.0
+    _go_up(
+        branches[part, 0], branches[part, 1], start, row_start, row_count, rows, up_start, up, trunk, y,
+        trunk_parts[part], work[part], loaded,
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _through_trunk(
+    start, row_start, row_count, rows, up_start, up, down_start, down, branches, trunk, y, trunk_parts, least, work,
     loaded,
 ):  # fmt: skip
-    count, parts = len(branches), len(start) - 1
-    trunk_parts[:] = 0.0
-    for b in prange(count):
-        _go_up(
-            branches[b, 0], branches[b, 1], start, row_start, row_count, rows, up_start, up, trunk, y, trunk_parts[b],
-            work[b], loaded,
-        )  # fmt: skip
-    for b in range(count):
+    for b in range(len(branches)):
         for c in range(3):
             for i in range(trunk, y.shape[1]):
                 y[c, i] += trunk_parts[b, c, i - trunk]
-    first = branches[:, 1].max()
-    _go_up(
-        first, parts, start, row_start, row_count, rows, up_start, up, y.shape[1], y, trunk_parts[0], work[0], loaded
-    )
-    _go_down(first, parts, start, row_start, row_count, rows, down_start, down, least, y, work[0], loaded)
-    for b in prange(count):
-        _go_down(
-            branches[b, 0], branches[b, 1], start, row_start, row_count, rows, down_start, down, least, y, work[b],
-            loaded,
-        )  # fmt: skip
+    first, end = branches[:, 1].max(), len(start) - 1
+    _go_up(first, end, start, row_start, row_count, rows, up_start, up, y.shape[1], y, trunk_parts[0], work[0], loaded)
+    _go_down(first, end, start, row_start, row_count, rows, down_start, down, least, y, work[0], loaded)
+
+
+@njit(cache=True, nogil=True)
+def _branches_down(part, parts, start, row_start, row_count, rows, down_start, down, branches, least, y, work, loaded):
+    _go_down(
+        branches[part, 0], branches[part, 1], start, row_start, row_count, rows, down_start, down, least, y, work[part],
+        loaded,
+    )  # fmt: skip

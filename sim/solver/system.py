@@ -8,10 +8,11 @@ from scipy.sparse import csr_matrix, diags
 
 from ...errors import VolumeError
 from ..geometry.surface import triangle_normals
+from ..geometry.topology import corner_lists
 from ..geometry.triangle_bvh import curve_order
 from ..settings import PhysicsSettings
 from ..template import TISSUE, Template
-from .elasticity import corner_lists, shape_gradients
+from .elasticity import shape_gradients
 from .membrane import triangle_frames
 from .multifrontal import Factor
 from .sparse import PointMap

@@ -13,7 +13,7 @@ run of rows of sixteen numbers; nine rows hold a 3 x 3 matrix, row by row.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from ..geometry.matrix3 import cofactor, combine, determinant, inner, product, product_transposed, rotation
@@ -209,16 +209,23 @@ def _at_rest(tets, t, displaced):
     return not moved
 
 
-@njit(cache=True)
-def _part_of_forces(part, u, displaced, awake, tets, blocks, tolerance, out):
-    parts, n, t = out.shape[0], out.shape[1], tets.shape[0]
-    for v in range(n):
+@njit(cache=True, nogil=True)
+def tet_forces(part, parts, u, displaced, awake, tets, blocks, tolerance, out):
+    """Right-hand side of the global step: what tetrahedra ask of their corners, as one part of a sum, out (parts, n, 3)
+    [N].
+
+    Each part takes every parts-th of the awake blocks, so that they are shared evenly, and the sums do not depend on
+    who works them.
+    u: (n, 3) displacement [m]; displaced: (n,) where it is not at rest; awake: rows of the blocks with a displaced
+    corner; tets: (t, 4); blocks: from `make_blocks` and `pose`, their warm start is updated; tolerance: float32.
+    """
+    for v in range(out.shape[1]):
         out[part, v, 0] = out[part, v, 1] = out[part, v, 2] = 0.0
     s = np.zeros(_WORKING_ROWS * LANES, np.float32)
     for k in range(part, awake.shape[0], parts):
         block = awake[k]
         first = block * LANES
-        count = min(LANES, t - first)
+        count = min(LANES, tets.shape[0] - first)
         for i in range(ROWS * LANES):
             s[i] = blocks[block, i]
         _take_edges(u, tets, first, count, s)
@@ -239,19 +246,6 @@ def _part_of_forces(part, u, displaced, awake, tets, blocks, tolerance, out):
                 out[part, b, i] += x
                 out[part, c, i] += y
                 out[part, d, i] += z
-
-
-@njit(cache=True, parallel=True)
-def tet_forces(u, displaced, awake, tets, blocks, tolerance, out):
-    """Right-hand side of the global step: what tetrahedra ask of their corners, as parts of a sum, out (p, n, 3) [N].
-
-    Each part, worked by a thread of its own, takes every p-th of the awake blocks, so that they are shared evenly, and
-    the sums do not depend on which thread comes first.
-    u: (n, 3) displacement [m]; displaced: (n,) where it is not at rest; awake: rows of the blocks with a displaced
-    corner; tets: (t, 4); blocks: from `make_blocks` and `pose`, their warm start is updated; tolerance: float32.
-    """
-    for part in prange(out.shape[0]):
-        _part_of_forces(part, u, displaced, awake, tets, blocks, tolerance, out)
 
 
 def make_blocks(gradients: NDArray, v_str: NDArray, v_vol: NDArray) -> NDArray[np.float32]:
@@ -286,8 +280,9 @@ def _pose_block(s):
         s[_DET * LANES + lane] = determinant(f)
 
 
-@njit(cache=True)
-def _part_of_pose(part, parts, d, tets, blocks):
+@njit(cache=True, nogil=True)
+def pose(part, parts, d, tets, blocks):
+    """Takes the undisturbed volume, d (n, 3) displacement from rest [m], as elastic reference F_tra of the blocks."""
     s = np.zeros(_WORKING_ROWS * LANES, np.float32)
     for block in range(part, blocks.shape[0], parts):
         first = block * LANES
@@ -299,13 +294,6 @@ def _part_of_pose(part, parts, d, tets, blocks):
             blocks[block, _F_TRA * LANES + i] = s[_F_TRA * LANES + i]
         for i in range(LANES):
             blocks[block, _DET * LANES + i] = s[_DET * LANES + i]
-
-
-@njit(cache=True, parallel=True)
-def pose(d, tets, blocks, parts):
-    """Takes the undisturbed volume, d (n, 3) displacement from rest [m], as elastic reference F_tra of the blocks."""
-    for part in prange(parts):
-        _part_of_pose(part, parts, d, tets, blocks)
 
 
 def tracked_gradients(blocks: NDArray, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -326,8 +314,11 @@ def _values(s):
         s[_VALUE * LANES + lane] = determinant(combine(f_tra, _ONE, product(_load(s, _EDGES, lane), shape)))
 
 
-@njit(cache=True)
-def _part_of_ratios(part, parts, u, displaced, awake, tets, blocks, out):
+@njit(cache=True, nogil=True)
+def volume_ratios(part, parts, u, displaced, awake, tets, blocks, out):
+    """det(F_tra + grad u) / det F_tra of the displaced tetrahedra, written to out (t,); untouched where nothing is
+    displaced (n,), and where the tracked motion itself flattened a tetrahedron. Parts, displaced and awake as in
+    `tet_forces`."""
     s = np.zeros(_WORKING_ROWS * LANES, np.float32)
     for k in range(part, awake.shape[0], parts):
         block = awake[k]
@@ -343,19 +334,10 @@ def _part_of_ratios(part, parts, u, displaced, awake, tets, blocks, out):
                 out[first + lane] = s[_VALUE * LANES + lane] / det
 
 
-@njit(cache=True, parallel=True)
-def volume_ratios(u, displaced, awake, tets, blocks, parts, out):
-    """det(F_tra + grad u) / det F_tra per tetrahedron, written to out (t,); 1 where nothing is displaced (n,), and
-    where the tracked motion itself flattened a tetrahedron. Displaced and awake as in `tet_forces`."""
-    out[:] = 1.0
-    for part in prange(parts):
-        _part_of_ratios(part, parts, u, displaced, awake, tets, blocks, out)
-
-
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def add_parts(parts, vertices, out):
     """The sum over the first axis of parts (p, n, 3) at the given vertices (m,), written to out (m, 3)."""
-    for i in prange(out.shape[0]):
+    for i in range(out.shape[0]):
         v = vertices[i]
         x = y = z = 0.0
         for p in range(parts.shape[0]):

@@ -5,8 +5,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from ..geometry.topology import corner_lists
 from ..template import CRANIUM, JAW, TISSUE, Template
-from .elasticity import corner_lists, deformation_gradients, shape_gradients
+from .elasticity import deformation_gradients, shape_gradients
 from .multifrontal import Factor
 from .system import stiffness
 from .untangle import LEAST_RATIO, untangle

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, identity
 from scipy.spatial import cKDTree
 
-from ..geometry.solid_angle import inside
+from ..geometry.solid_angle import inside_by_solid_angle
 from ..geometry.surface import Surface, vertex_normals
 from ..geometry.triangle_bvh import TriangleTree
 from ..template import CRANIUM, JAW, TISSUE, Template
@@ -62,7 +62,7 @@ def assemble(
     centres = points[tets].mean(1)
     for region, (v, t) in zip((JAW, CRANIUM), bones, strict=True):
         if len(t):
-            bony = inside(TriangleTree(v, t), centres)
+            bony = inside_by_solid_angle(TriangleTree(v, t), centres)
             tet_region[bony] = region
             vertex_region[tets[bony]] = region
 

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from ...errors import SurfaceError, VolumeError
 from ..geometry.isosurface import Grid
 from ..geometry.solid_angle import inside_grid, winding_number
-from ..geometry.surface import Surface, fan_caps
+from ..geometry.surface import Surface
+from ..geometry.topology import fan_caps
 from ..geometry.triangle_bvh import TriangleTree
 
 _PIERCES = 0.005  # bone further outside than this [m] is not a slip of the hand

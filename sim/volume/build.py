@@ -11,7 +11,8 @@ from ...errors import SurfaceError, VolumeError
 from ...progress import Job, Progress
 from ..geometry.intersections import degenerate, intersecting_pairs
 from ..geometry.refine import averaging, blend, refine
-from ..geometry.surface import Surface, fan_caps, vertex_normals
+from ..geometry.surface import Surface, vertex_normals
+from ..geometry.topology import fan_caps
 from ..geometry.triangle_bvh import TriangleTree
 from ..template import Template
 from .assembly import Skin, assemble

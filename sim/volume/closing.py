@@ -8,7 +8,8 @@ from scipy.sparse.csgraph import connected_components
 
 from ..geometry.intersections import intersecting_pairs
 from ..geometry.refine import averaging
-from ..geometry.surface import boundary_loops, triangle_normals, vertex_normals
+from ..geometry.surface import triangle_normals, vertex_normals
+from ..geometry.topology import boundary_loops
 
 GAP = 5e-5  # step by which touching skin is drawn apart [m]
 _ROUNDS = 6  # of that step: a little more than the 0.2 mm that visible skin may move

@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 
 from ..geometry.isosurface import Grid, isosurface, large_parts, smooth_surface
-from ..geometry.solid_angle import inside, inside_grid
+from ..geometry.solid_angle import inside_by_solid_angle, inside_grid
 from ..geometry.triangle_bvh import TriangleTree
 
 _OFFSET = 0.001  # of the envelope outside the skin [m]
@@ -43,7 +43,7 @@ def flesh_only(
     vertices: NDArray, tets: NDArray, outside: NDArray, around: NDArray
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """Drops the tetrahedra that fill cavities of an envelope (outside, around), and the vertices only they use."""
-    flesh = inside(TriangleTree(outside, around), vertices[tets].mean(1))
+    flesh = inside_by_solid_angle(TriangleTree(outside, around), vertices[tets].mean(1))
     used, numbers = np.unique(tets[flesh], return_inverse=True)
     return vertices[used], numbers.reshape(-1, 4).astype(np.int32)
 

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
 
 from ...errors import VolumeError
-from ..geometry.surface import boundary_loops, triangle_normals
+from ..geometry.surface import triangle_normals
+from ..geometry.topology import boundary_loops
 from ..geometry.triangle_bvh import TriangleTree
 
 _REFERENCE = 0.150  # nose tip to top of an adult head [m]; every length below is for a head of this size

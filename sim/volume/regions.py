@@ -5,7 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry.refine import averaging
-from ..geometry.surface import boundary_loops, vertex_normals
+from ..geometry.surface import vertex_normals
+from ..geometry.topology import boundary_loops
 from ..geometry.triangle_bvh import TriangleTree
 from .landmarks import Landmarks
 
