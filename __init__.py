@@ -4,43 +4,16 @@
 Outside Blender (`sim`, `nn`) the package imports nothing of it; `register` and `unregister` are what Blender calls.
 """
 
-import atexit
-from typing import Any
-
-__version__ = "0.1.0"
-
-_command: Any = None
+from .version import VERSION as __version__  # noqa: F401
 
 
 def register() -> None:
-    """Tells Blender the settings, operators, panels and, where it has a command line, `--command nephim`."""
-    global _command
-    import bpy
+    from . import registration
 
-    from . import cli, compat, handlers, operators, panels, properties
-
-    properties.register()
-    operators.register()
-    panels.register()
-    handlers.register()
-    if compat.is_module():
-        # The bpy module hangs at the interpreter's exit while our classes are registered.
-        atexit.register(unregister)
-    else:  # only the program has a command line of its own
-        _command = bpy.utils.register_cli_command("nephim", cli.command)
+    registration.register()
 
 
 def unregister() -> None:
-    global _command
-    import bpy
+    from . import registration
 
-    from . import handlers, operators, panels, properties
-
-    atexit.unregister(unregister)
-    if _command is not None:
-        bpy.utils.unregister_cli_command(_command)
-        _command = None
-    handlers.unregister()
-    panels.unregister()
-    operators.unregister()
-    properties.unregister()
+    registration.unregister()

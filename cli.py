@@ -2,15 +2,25 @@
 """The command line: one grammar in `python -m nephim VERB …` and `blender FILE.blend --command nephim VERB …`."""
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .choices import (
+    ADD,
+    MODES,
+    POINT_CACHE,
+    REGIONS,
+    REPLACE,
+    SHAPE_KEYS,
+    TOLERANCE_MM,
+    TRAINING_MINUTES,
+    TRAINING_SEQUENCES,
+    parse_frames,
+)
 from .errors import NephimError, RigError
 from .progress import drive
 
-_REGIONS = ("cheek", "lips", "scalp", "cartilage")  # bridge.weights.REGIONS, which needs bpy
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
@@ -25,15 +35,11 @@ class _Parser(argparse.ArgumentParser):
         raise _UsageError(f"{message}. {self.format_usage().strip()}")
 
 
-def frame_range(text: str) -> tuple[int, int]:
-    """`A-B` as (A, B), both included; either may be negative. Raises ArgumentTypeError."""
-    match = re.fullmatch(r"\s*(-?\d+)\s*-\s*(-?\d+)\s*", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a frame range such as 1-150")
-    first, last = int(match[1]), int(match[2])
-    if last < first:
-        raise argparse.ArgumentTypeError(f"the frame range {text} ends before it begins")
-    return first, last
+def _frames(text: str) -> tuple[int, int]:
+    try:
+        return parse_frames(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive(text: str) -> float:
@@ -58,8 +64,8 @@ def _millimetres(text: str) -> float:
 
 def _painted(text: str) -> tuple[str, str]:
     region, _, group = text.partition("=")
-    if region not in _REGIONS or not group:
-        raise argparse.ArgumentTypeError(f"'{text}' is not REGION=GROUP with a region of {', '.join(_REGIONS)}")
+    if region not in REGIONS or not group:
+        raise argparse.ArgumentTypeError(f"'{text}' is not REGION=GROUP with a region of {', '.join(REGIONS)}")
     return region, group
 
 
@@ -88,7 +94,7 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="REGION=GROUP",
-        help=f"vertex group or float attribute that is as stiff as one of: {', '.join(_REGIONS)}; may be repeated",
+        help=f"vertex group or float attribute that is as stiff as one of: {', '.join(REGIONS)}; may be repeated",
     )
     setup.add_argument("--neutral-frame", type=int, metavar="N", help="frame of the rest face without contact")
     setup.add_argument("-o", "--output", type=Path, metavar="OUT.blend", help="save here instead of FILE.blend")
@@ -96,12 +102,12 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     verb("volume", "Build the tetrahedral volume of the head.")
 
     simulate = verb("simulate", "Simulate all frames into the point cache; goes on where it was interrupted.")
-    simulate.add_argument("--frames", type=frame_range, metavar="A-B", help="default: the scene's range")
+    simulate.add_argument("--frames", type=_frames, metavar="A-B", help="default: the scene's range")
     simulate.add_argument("--preset", metavar="NAME", help="tissue preset")
     simulate.add_argument("--interaction", metavar="NAME", help="interaction preset: touch, firm_press or pull")
     simulate.add_argument(
         "--mode",
-        choices=("physics", "network", "surface"),
+        choices=MODES,
         help="physics: the volume with its history; network: trained from it, in real time; surface: the skin alone, a "
         "baseline to compare with; default: as set in the file",
     )
@@ -110,16 +116,16 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     )
 
     bake = verb("bake", "Write the simulation into the character.")
-    bake.add_argument("--to", choices=("shape-keys", "point-cache"), required=True)
+    bake.add_argument("--to", choices=(SHAPE_KEYS, POINT_CACHE), required=True)
     bake.add_argument(
-        "--tolerance", type=_millimetres, metavar="MM", help="largest error of the shape keys, default 0.1"
+        "--tolerance", type=_millimetres, metavar="MM", help=f"largest error of the shape keys, default {TOLERANCE_MM}"
     )
     bake.add_argument("--per-frame", action="store_true", help="one shape key a frame instead of few keys with weights")
 
     bake.add_argument(
         "--existing",
-        choices=("replace", "add"),
-        default="replace",
+        choices=(REPLACE, ADD),
+        default=REPLACE,
         help="whether shape keys of earlier bakes are replaced, the default, or a further set is added beside them; of "
         "sets for the same frames only the newest plays, the others are muted",
     )
@@ -128,8 +134,20 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     report.add_argument("--json", type=Path, required=True, metavar="PATH")
 
     train = verb("train", "Record the physics of the character and train its network; goes on where it stopped.")
-    train.add_argument("--minutes", type=_positive, default=20.0, metavar="N", help="of training, default 20")
-    train.add_argument("--sequences", type=int, default=40, metavar="N", help="to record, default 40")
+    train.add_argument(
+        "--minutes",
+        type=_positive,
+        default=TRAINING_MINUTES,
+        metavar="N",
+        help=f"of training, default {TRAINING_MINUTES:g}",
+    )
+    train.add_argument(
+        "--sequences",
+        type=int,
+        default=TRAINING_SEQUENCES,
+        metavar="N",
+        help=f"to record, default {TRAINING_SEQUENCES}",
+    )
     train.add_argument("--processes", type=int, metavar="N", help="that record side by side, default one a core")
     train.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers record instead")
     train.add_argument("--scratch", action="store_true", help="do not start from the network there is")
@@ -142,34 +160,14 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str]) -> int:
-    """`python -m nephim …`, with the bpy module. Returns the exit code."""
-    try:
-        import bpy  # noqa: F401
-    except ModuleNotFoundError:
-        advice = "Install nephim[bpy], or use: blender FILE.blend --command nephim …"
-        print(f"nephim: This Python has no bpy module. {advice}", file=sys.stderr)
-        return EXIT_FAILED
-    from . import register, unregister
-
-    # No parsing errors after seconds of loading: the grammar is checked first.
-    code, parsed = _parse(arguments, file_needed=True)
-    if parsed is None:
-        return code
-    register()
-    try:
-        return _run(parsed)
-    finally:  # the bpy module hangs at the interpreter's exit while Python classes are registered
-        unregister()
-
-
 def command(arguments: list[str]) -> int:
     """`blender FILE.blend --command nephim …`; FILE may be named again or left out. Returns the exit code."""
-    code, parsed = _parse(arguments, file_needed=False)
-    return code if parsed is None else _run(parsed)
+    code, parsed = parse(arguments, file_needed=False)
+    return code if parsed is None else run(parsed)
 
 
-def _parse(arguments: Sequence[str], file_needed: bool) -> tuple[int, argparse.Namespace | None]:
+def parse(arguments: Sequence[str], file_needed: bool) -> tuple[int, argparse.Namespace | None]:
+    """Exit code, and the arguments where they fit the grammar."""
     try:
         return EXIT_OK, build_parser(file_needed).parse_args(list(arguments))
     except _UsageError as error:
@@ -179,7 +177,8 @@ def _parse(arguments: Sequence[str], file_needed: bool) -> tuple[int, argparse.N
         return EXIT_OK, None
 
 
-def _run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> int:
+    """Does what was asked for, with the add-on registered. Returns the exit code."""
     try:
         if parsed.verb != "demo":
             _open(parsed.file)
@@ -216,10 +215,10 @@ def _open(path: Path | None) -> None:
 def _setup(parsed: argparse.Namespace) -> str:
     import bpy
 
-    from .operators import setup as rig
+    from .operators import setup
     from .operators.save import save_blend
 
-    found = rig.setup(
+    found = setup.setup(
         bpy.context.scene,
         head=parsed.head,
         left=parsed.left,
@@ -232,7 +231,7 @@ def _setup(parsed: argparse.Namespace) -> str:
         stiffness=dict(parsed.stiffness),
         skull_model=parsed.skull_model and str(parsed.skull_model.absolute()),
     )
-    return f"{rig.summary(found)} Saved {save_blend(parsed.output)}."
+    return f"{setup.summary(found)} Saved {save_blend(parsed.output)}."
 
 
 def _volume(parsed: argparse.Namespace) -> str:
@@ -289,9 +288,9 @@ def _report(parsed: argparse.Namespace) -> str:
 def _train(parsed: argparse.Namespace) -> str:
     import bpy
 
-    from .operators import network
+    from .operators import train
 
-    job = network.train_job(
+    job = train.train_job(
         bpy.context.scene,
         minutes=parsed.minutes,
         sequences=parsed.sequences,
@@ -299,15 +298,15 @@ def _train(parsed: argparse.Namespace) -> str:
         scheduler=parsed.scheduler,
         scratch=parsed.scratch,
     )
-    return network.train_summary(drive(job))
+    return train.train_summary(drive(job))
 
 
 def _evaluate(parsed: argparse.Namespace) -> str:
     import bpy
 
-    from .operators import network
+    from .operators import train
 
-    return network.evaluate_summary(drive(network.evaluate_job(bpy.context.scene)))
+    return train.evaluate_summary(drive(train.evaluate_job(bpy.context.scene)))
 
 
 def _demo(parsed: argparse.Namespace) -> str:

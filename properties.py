@@ -16,18 +16,8 @@ from bpy.props import (
 )
 from bpy.types import PropertyGroup
 
+from .choices import EXISTING, REPLACE, TOLERANCE_MM
 from .compat import is_module
-
-REPLACE, ADD = "replace", "add"
-EXISTING = [
-    (REPLACE, "Replace", "The shape keys of all earlier bakes are removed"),
-    (
-        ADD,
-        "Add",
-        "A further set of shape keys beside those of earlier bakes. Sets of other frames play side by side; those of "
-        "the same frames are kept, but muted",
-    ),
-]
 
 _PRESETS = Path(__file__).parent / "presets"
 
@@ -168,7 +158,7 @@ class SceneSettings(PropertyGroup):
     tolerance_mm: FloatProperty(  # type: ignore[valid-type]
         name="Tolerance (mm)",
         description="Largest distance of the baked from the simulated surface, in millimetres",
-        default=0.1,
+        default=TOLERANCE_MM,
         min=0.001,
         soft_max=1.0,
         precision=3,
@@ -209,14 +199,6 @@ class SceneSettings(PropertyGroup):
     )
     preview_object: PointerProperty(type=bpy.types.Object)  # type: ignore[valid-type]
     preview_changes: CollectionProperty(type=PreviewChange)  # type: ignore[valid-type]
-
-
-def frame_range(scene) -> range:
-    """The frames to simulate, both ends included."""
-    settings = scene.nephim
-    if settings.use_scene_range:
-        return range(scene.frame_start, scene.frame_end + 1)
-    return range(settings.frame_start, settings.frame_end + 1)
 
 
 def register() -> None:

@@ -30,8 +30,8 @@ STAGES = {"all": "handler_ms", "step": "step_ms", "read": "read_ms", "write": "w
 def build(out: Path, assets: Path) -> Any:
     """The demo scene, saved in `out`, with its volume; what an earlier run left is used again."""
     import bpy
+    from nephim.bridge.plan import folder, read_plan
     from nephim.operators import demo, volume
-    from nephim.operators.paths import volume_path
     from nephim.operators.save import save_blend
 
     archive = drive(fetch_character_data(assets))
@@ -40,9 +40,9 @@ def build(out: Path, assets: Path) -> Any:
     drive(demo.add_demo_job(archive=archive))
     scene = bpy.context.scene
     try:
-        volume.load_volume(_neutral(scene), scene)
+        volume.load_volume(_neutral(scene), read_plan(scene))
     except NephimError:
-        volume_path().unlink(missing_ok=True)
+        folder().volume.unlink(missing_ok=True)
         drive(volume.volume_job(scene))
     save_blend()  # for the test in the window
     return scene

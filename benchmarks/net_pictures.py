@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from nephim.bridge.colours import displacement_colours
 from nephim.nn.controls import Controls
 from nephim.nn.samples import Sample
-from nephim.pictures.images import displacement_colours, write_png
+from nephim.pictures.images import write_png
 from nephim.pictures.raster import Light, Model, View, render
 from nephim.sim.template import Template
 from numpy.typing import NDArray

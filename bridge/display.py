@@ -11,8 +11,8 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pictures.images import displacement_colours
 from ..sim.frame import SimulatedFrame
+from .colours import displacement_colours
 from .modifiers import BAKED, SUBDIVISION, after_rig, is_baked_name
 
 NAME = "NePHIM Preview"

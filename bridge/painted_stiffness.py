@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..choices import REGIONS
 from ..errors import RigError
 from .rig import Part, scene_object
-
-REGIONS = ("cheek", "lips", "scalp", "cartilage")  # kinds of tissue, each with a setting `REGION_group`
 
 
 def stiffness_groups(scene: Any, head: Part) -> dict[str, NDArray[np.float32]]:

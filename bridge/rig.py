@@ -8,8 +8,8 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..choices import frame_range
 from ..errors import RigError
-from ..properties import frame_range
 from .meshes import outward_triangles
 from .modifiers import check_stack
 

@@ -21,7 +21,8 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty
 
 from ..bridge.cache.manifest import write_json
-from ..bridge.cache.point_cache import folder_beside
+from ..bridge.plan import folder
+from ..choices import TRAINING_MINUTES, TRAINING_SEQUENCES
 from ..compat import is_module
 from ..errors import NephimError, SimulationError
 from . import problems
@@ -45,8 +46,8 @@ class Training:
 
 
 def _files() -> tuple[Path, Path]:
-    folder = folder_beside(bpy.data.filepath)
-    return folder / "training.json", folder / "training.log"
+    own = folder().path
+    return own / "training.json", own / "training.log"
 
 
 def training_command(blend: Path, minutes: float, sequences: int, scratch: bool) -> list[str]:
@@ -134,11 +135,11 @@ class NEPHIM_OT_start_training(bpy.types.Operator):
     bl_options = {"REGISTER"}
 
     minutes: FloatProperty(  # type: ignore[valid-type]
-        name="Minutes", description="Length of the training after the recording", default=20.0, min=0.1
+        name="Minutes", description="Length of the training after the recording", default=TRAINING_MINUTES, min=0.1
     )
     sequences: IntProperty(  # type: ignore[valid-type]
         name="Sequences", description="Recorded sequences of 240 frames; more are better and take longer",
-        default=40, min=2,
+        default=TRAINING_SEQUENCES, min=2,
     )  # fmt: skip
     scratch: BoolProperty(  # type: ignore[valid-type]
         name="From Scratch", description="Do not start from the network there is"

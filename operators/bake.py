@@ -8,14 +8,12 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty
 
 from ..bridge.rig import read_rig, scene_object
+from ..choices import EXISTING, POINT_CACHE, REPLACE, SHAPE_KEYS
 from ..progress import Job
-from ..properties import EXISTING, REPLACE
 from .jobs import JobOperator
 from .preview import switch_off
 from .simulate import finished_cache_job
 from .volume import needs_setup
-
-SHAPE_KEYS, POINT_CACHE = "shape-keys", "point-cache"
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@
 import bpy
 
 from ..bridge.cache.point_cache import manifest_path
+from ..bridge.plan import folder
 from ..errors import CacheError
 from .jobs import is_free
-from .paths import cache_path
 from .volume import needs_setup
 
 
@@ -21,7 +21,7 @@ class NEPHIM_OT_clear(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         if not needs_setup(cls, context):
             return False
-        if not cache_path().exists():
+        if not folder().cache.exists():
             cls.poll_message_set("Nothing is simulated")
             return False
         return True
@@ -40,7 +40,7 @@ class NEPHIM_OT_clear(bpy.types.Operator):
 
 
 def _delete() -> None:
-    path = cache_path()
+    path = folder().cache
     try:
         manifest_path(path).unlink(missing_ok=True)  # first: without it the positions mean nothing
         path.unlink(missing_ok=True)

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bridge.plan import SHIPPED, folder
 from ..errors import CacheError, SimulationError
 from ..progress import Job, Progress, aside, call
 from ..threads import one_blas_thread
-from .network import SHIPPED
-from .paths import volume_path
 
 _STEP = "network beside physics"
 _COLUMNS = 4
@@ -65,7 +64,7 @@ def _network_job(result: Any, weights: Path) -> Job[Any]:
 
     def make() -> Network:
         return Network(
-            Template.load(volume_path()), Weights.load(weights), left=neutral.left, right=neutral.right,
+            Template.load(folder().volume), Weights.load(weights), left=neutral.left, right=neutral.right,
             frame_rate=result.frame_rate,
         )  # fmt: skip
 

@@ -5,10 +5,10 @@ import bpy
 from bpy.props import EnumProperty
 
 from ..bridge.cut_object import add_cutaway, remove_cutaway
+from ..bridge.plan import folder
 from ..bridge.rig import unit_scale
 from ..errors import NephimError
 from . import problems
-from .paths import volume_path
 from .volume import needs_setup
 
 
@@ -33,7 +33,7 @@ class NEPHIM_OT_cutaway(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         if not needs_setup(cls, context):
             return False
-        if not volume_path().exists():
+        if not folder().volume.exists():
             cls.poll_message_set("Build the volume first")
             return False
         return True
@@ -45,7 +45,7 @@ class NEPHIM_OT_cutaway(bpy.types.Operator):
         from ..sim.template import Template
 
         try:
-            template = Template.load(volume_path())
+            template = Template.load(folder().volume)
         except NephimError as error:
             problems.remember(error)
             self.report({"ERROR"}, str(error))

@@ -7,11 +7,11 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
+from ..bridge.plan import folder
 from ..errors import NephimError
 from ..progress import Job, Progress, drive
 from . import bake, compare_network, report, setup, simulate, volume
 from .jobs import JobOperator, is_free
-from .paths import cache_path, volume_path
 from .save import save_blend
 
 
@@ -39,15 +39,15 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
         scene, head=HEAD, left=LEFT, right=RIGHT, head_bone=HEAD_BONE, jaw_bone=JAW_BONE, neutral_frame=NEUTRAL_FRAME
     )
     # The demo shows the whole way, so nothing of an earlier run is taken over.
-    volume_path().unlink(missing_ok=True)
-    cache_path().with_suffix(".json").unlink(missing_ok=True)
+    folder().volume.unlink(missing_ok=True)
+    folder().cache.with_suffix(".json").unlink(missing_ok=True)
     save_blend()
     yield from volume.volume_job(scene)
     yield from simulate.simulate_job(scene)
     yield from bake.bake_job(scene, to="shape-keys")
     save_blend()
     measured = yield from report.report_to_job(scene, out / "report.json")
-    yield from cut_picture_job(Template.load(volume_path()), out / "cut.png")
+    yield from cut_picture_job(Template.load(folder().volume), out / "cut.png")
     yield from contact_sheet_job(scene, out / "contact-sheet.png")
     measured["network"] = yield from compare_network.compare_job(scene, out / "network-strip.png")
     write_json(out / "report.json", measured)

@@ -7,12 +7,9 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
-from ..bridge.cache.point_cache import folder_beside
+from ..bridge.plan import folder, read_method
 from ..errors import NephimError
 from . import problems
-from .network import WEIGHTS
-from .paths import volume_path
-from .simulate import frame_rate
 from .volume import needs_setup
 
 
@@ -27,8 +24,8 @@ def load_network(scene: Any, path: Path) -> Path:
     from ..sim.template import Template
 
     weights = Weights.load(path)
-    check_fit(Template.load(volume_path()), weights, None, None, frame_rate(scene))
-    own = folder_beside(bpy.data.filepath) / WEIGHTS
+    check_fit(Template.load(folder().volume), weights, None, None, read_method(scene).frame_rate)
+    own = folder().weights
     weights.save(own)
     return own
 

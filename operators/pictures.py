@@ -6,7 +6,7 @@ from typing import Any
 
 import bpy
 
-from ..bridge.cache.point_cache import folder_beside
+from ..bridge.plan import folder
 from ..progress import Job
 from .jobs import JobOperator
 from .show import open_picture
@@ -19,7 +19,7 @@ def pictures_job(scene: Any) -> Job[Path]:
     from ..pictures.contact_sheet import contact_sheet_job
 
     yield from finished_cache_job(scene)
-    path = folder_beside(bpy.data.filepath) / "contact-sheet.png"
+    path = folder().sheet
     yield from contact_sheet_job(scene, path)
     return path
 

@@ -2,6 +2,7 @@
 """Preview: the result in the viewport while the animation plays; `handlers.py` calls it at every frame."""
 
 import traceback
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,14 +11,13 @@ from bpy.props import BoolProperty, EnumProperty
 
 from ..bridge import display
 from ..bridge.modifiers import is_tracked
+from ..bridge.plan import folder, read_plan
 from ..bridge.preview import Preview
-from ..bridge.rig import read_rig
 from ..bridge.surfaces import SurfaceReader, view_layer_of
 from ..errors import NephimError
 from ..progress import Job, Progress, aside, call
 from .jobs import JobOperator, redraw_sidebars
-from .paths import volume_path
-from .simulate import simulation_class, start_job
+from .modes import start_job
 from .volume import load_volume, needs_setup, volume_job
 
 _REDRAWN = 12  # the sidebar is drawn again at every frame of this multiple
@@ -27,15 +27,6 @@ LABELS = {"off": "Off", "physics": "Physics", "network": "Network", "surface": "
 _previews: dict[int, Preview] = {}  # by the scene's session uid
 _messages: dict[int, str] = {}  # why a preview switched itself off
 _rendering = False
-
-
-def why_no_network() -> str:
-    """Why the network cannot be chosen; empty where it can."""
-    try:
-        simulation_class("network")
-    except NephimError as error:
-        return str(error)
-    return ""
 
 
 def message(scene: Any) -> str:
@@ -68,8 +59,8 @@ def preview_job(scene: Any, mode: str) -> Job[str]:
     switch_off(scene)
     if mode == "off":
         return "The preview is off."
-    read_rig(scene)
-    if not volume_path().exists():
+    read_plan(scene)  # refuses what cannot be previewed before anything is built
+    if not folder().volume.exists():
         yield from volume_job(scene)
     preview = yield from _prepare_job(scene, mode)
     settings = scene.nephim
@@ -83,14 +74,15 @@ def preview_job(scene: Any, mode: str) -> Job[str]:
 def _prepare_job(scene: Any, mode: str) -> Job[Preview]:
     from ..sim.warm_up import warm_up
 
-    rig = read_rig(scene)
+    plan = read_plan(scene)
+    rig = plan.rig
     yield Progress("preview", 0.0, "reading the neutral frame")
     with SurfaceReader(scene, rig) as reader:
         surfaces = reader.neutral()
-        template = load_volume(surfaces, scene)
+        template = load_volume(surfaces, plan)
         reader.read(rig.neutral_frame)  # the bones' neutral pose as well
 
-    simulation = yield from start_job(scene, mode, template, surfaces)
+    simulation = yield from start_job(replace(plan.method, mode=mode), template, surfaces)
     touch = partial(warm_up, simulation, template, surfaces.left, surfaces.right)
     yield from aside(call(Progress("preview", 0.5, "trying it out; the first time this takes a minute"), touch))
     return Preview(scene, rig, simulation, template, reader)

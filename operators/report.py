@@ -7,11 +7,11 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
+from ..bridge.plan import folder
 from ..errors import CacheError
 from ..progress import Job
 from . import state
 from .jobs import JobOperator, is_free
-from .paths import plot_path, report_path
 from .show import open_picture
 from .simulate import finished_cache_job
 from .volume import needs_setup
@@ -64,7 +64,7 @@ class NEPHIM_OT_report(JobOperator, bpy.types.Operator):
         return needs_setup(cls, context)
 
     def job(self, context: bpy.types.Context) -> Job[Any]:
-        return report_to_job(context.scene, Path(bpy.path.abspath(self.json)) if self.json else report_path())
+        return report_to_job(context.scene, Path(bpy.path.abspath(self.json)) if self.json else folder().report)
 
     def summary(self, result: Any) -> str:
         before, after = (result["penetration_mm"][when]["max"] for when in ("before", "after"))
@@ -93,7 +93,7 @@ class NEPHIM_OT_plot(bpy.types.Operator):
         report = state.report_state()
         assert report is not None  # see poll
         try:
-            path = plot_report(report, plot_path())
+            path = plot_report(report, folder().plot)
         except CacheError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

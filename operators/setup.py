@@ -7,8 +7,9 @@ from typing import Any
 import bpy
 from bpy.props import IntProperty, StringProperty
 
-from ..bridge.painted_stiffness import REGIONS, stiffness_groups
+from ..bridge.painted_stiffness import stiffness_groups
 from ..bridge.rig import Rig, read_rig
+from ..choices import REGIONS
 from ..errors import NephimError, RigError
 from . import problems
 from .jobs import is_free

@@ -1,49 +1,46 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulate: every frame through the physics into the point cache, going on where an earlier run stopped."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
 from bpy.props import StringProperty
 
-from ..bridge.cache.manifest import motion_fingerprint, settings_fingerprint, topology_fingerprint
+from ..bridge.cache.manifest import motion_fingerprint, topology_fingerprint
 from ..bridge.cache.point_cache import PointCache, PointCacheWriter, cache_status, head_to_object
 from ..bridge.cache.results import frame_notes, hands_notes
-from ..bridge.rig import read_rig
+from ..bridge.plan import read_method, read_plan
 from ..bridge.surfaces import SurfaceReader
+from ..choices import MODES, NETWORK, PHYSICS, SURFACE, parse_frames
 from ..errors import CacheError, NephimError, SimulationError
 from ..progress import Job, Progress, aside, call
 from ..threads import one_blas_thread
+from ..version import VERSION
 from .jobs import JobOperator
-from .paths import cache_path
+from .modes import start_job
 from .volume import load_volume, needs_setup
 
-if TYPE_CHECKING:  # scipy and numba load when they are used
-    from ..sim.settings import PhysicsSettings
-
 _STEP = "simulation"
-# The volume with its history; a network trained from it; the skin alone, a baseline.
-MODES = ("physics", "network", "surface")
 _MODE_NOTES = {
-    "physics": ".",
-    "network": " by the network instead of the physics.",
-    "surface": ", skin alone as a baseline to compare with.",
+    PHYSICS: ".",
+    NETWORK: " by the network instead of the physics.",
+    SURFACE: ", skin alone as a baseline to compare with.",
 }
 
 
 @dataclass(frozen=True)
 class Simulated:
     """frames: all; new: simulated by this run; ms: median time of a new frame's step; notes: for people; mode: see
-    `MODES`."""
+    `choices.MODES`."""
 
     frames: range
     new: int
     ms: float
     notes: tuple[str, ...]
-    mode: str = "physics"
+    mode: str = PHYSICS
 
 
 def choose(
@@ -58,16 +55,20 @@ def choose(
 
     Raises SimulationError for an unknown preset or mode; nothing is stored then.
     """
-    from ..sim.settings import PhysicsSettings
-
     settings = scene.nephim
     names = ("use_scene_range", "frame_start", "frame_end", "tissue", "interaction", "mode")
     before = [getattr(settings, name) for name in names]
-    tissue, interaction = preset or settings.tissue, interaction or settings.interaction
-    PhysicsSettings.load(tissue, interaction)
-    if mode is not None and mode not in MODES:
+    present = read_method(scene)
+    chosen = replace(
+        present,
+        tissue=preset or present.tissue,
+        interaction=interaction or present.interaction,
+        mode=mode or present.mode,
+    )
+    chosen.settings()  # an unknown preset is refused here
+    if chosen.mode not in MODES:
         raise SimulationError(f"There is no mode '{mode}'.", advice=f"Choose one of: {', '.join(MODES)}.")
-    settings.tissue, settings.interaction, settings.mode = tissue, interaction, mode or settings.mode
+    settings.tissue, settings.interaction, settings.mode = chosen.tissue, chosen.interaction, chosen.mode
     if frames is not None:
         settings.use_scene_range = False
         settings.frame_start, settings.frame_end = frames
@@ -87,34 +88,32 @@ def simulate_job(
     The physics has a history: a run that goes on first repeats the frames since the skin was last at rest. device: on
     which torch runs the network, as "cuda"; without one it runs without torch. The result is the same.
     """
-    from .. import __version__
-
-    path = cache_path()
     choose(scene, frames=frames, preset=preset, interaction=interaction, mode=mode)
-    mode = scene.nephim.mode
-    if device and mode != "network":
-        raise SimulationError(f"A device is chosen for the network only, and this is {mode}.", advice="Leave it out.")
-    rig = read_rig(scene)
-    tissue = physics_settings(scene)
+    plan = read_plan(scene)
+    rig, method = plan.rig, plan.method
+    if device and method.mode != NETWORK:
+        raise SimulationError(
+            f"A device is chosen for the network only, and this is {method.mode}.", advice="Leave it out."
+        )
     yield Progress(_STEP, 0.0, "preparing")
     with SurfaceReader(scene, rig) as reader:
         surfaces = reader.neutral()
-        template = load_volume(surfaces, scene)
+        template = load_volume(surfaces, plan)
         writer = PointCacheWriter(
-            path,
+            plan.folder.cache,
             object_name=rig.head.object_name,
             n_vertices=rig.head.n_vertices,
             frames=rig.frames,
             topology=topology_fingerprint(rig),
-            settings=settings_of_cache(scene, tissue, template),
-            versions={"nephim": __version__, "blender": bpy.app.version_string, "numpy": np.__version__},
+            settings=method.fingerprint(template.fingerprint),
+            versions={"nephim": VERSION, "blender": bpy.app.version_string, "numpy": np.__version__},
         )
         with writer:
             first = yield from _first_changed_job(reader, writer, rig.frames)
             writer.restart(first)
             if first == rig.frames.stop:
-                return Simulated(rig.frames, 0, 0.0, _notes(rig, writer.manifest.statistics), mode)
-            simulation = yield from start_job(scene, mode, template, surfaces, device)
+                return Simulated(rig.frames, 0, 0.0, _notes(rig, writer.manifest.statistics), method.mode)
+            simulation = yield from start_job(method, template, surfaces, device)
             for frame in range(_last_rest(writer.manifest.statistics, rig.frames, first), first):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
                 tracked = reader.read(frame)
@@ -135,90 +134,31 @@ def simulate_job(
                 times.append(result.statistics["ms"])
         yield Progress(_STEP, 1.0)
         notes = _notes(rig, writer.manifest.statistics)
-        return Simulated(rig.frames, len(times), float(np.median(times)), notes, mode)
+        return Simulated(rig.frames, len(times), float(np.median(times)), notes, method.mode)
 
 
 def finished_cache_job(scene: Any) -> Job[PointCache]:
     """The point cache, checked against mesh, settings and motion as they are now; if not valid raises CacheError."""
-
-    path = cache_path()
-    rig = read_rig(scene)
+    plan = read_plan(scene)
+    rig, path = plan.rig, plan.folder.cache
     if not path.exists():
         raise CacheError("Nothing has been simulated yet.", object=rig.head.object_name, advice="Simulate first.")
     motion = []
     with SurfaceReader(scene, rig) as reader:
-        template = load_volume(reader.neutral(), scene)
+        template = load_volume(reader.neutral(), plan)
         for frame in rig.frames:
             yield Progress("checking the cache", (frame - rig.frames.start) / len(rig.frames), f"frame {frame}")
             motion.append(motion_fingerprint(reader.read(frame)))
     status = cache_status(
         path,
         topology=topology_fingerprint(rig),
-        settings=settings_of_cache(scene, physics_settings(scene), template),
+        settings=plan.method.fingerprint(template.fingerprint),
         frames=rig.frames,
         motion=motion,
     )
     if status.state != "valid":
         raise CacheError(status.reason, object=rig.head.object_name, advice="Simulate again: what still holds is kept.")
     return PointCache(path)
-
-
-def physics_settings(scene: Any) -> "PhysicsSettings":
-    """The scene's tissue preset with its interaction preset. Raises SimulationError."""
-    from ..sim.settings import PhysicsSettings
-
-    return PhysicsSettings.load(scene.nephim.tissue, scene.nephim.interaction)
-
-
-def frame_rate(scene: Any) -> float:
-    return scene.render.fps / scene.render.fps_base
-
-
-def simulation_class(mode: str) -> Any:
-    """The class that simulates in this mode, or what makes it. Raises SimulationError where there is no network."""
-    if mode == "surface":
-        from ..sim.surface_pbd import SurfacePBD
-
-        return SurfacePBD
-    if mode == "network":
-        from .network import network_maker
-
-        return network_maker()
-    from ..sim.physics import Physics
-
-    return Physics
-
-
-def settings_of_cache(scene: Any, tissue: Any, template: Any) -> str:
-    """Of what decides the result besides topology and motion."""
-    values = {
-        "mode": scene.nephim.mode,
-        "tissue": asdict(tissue),
-        "volume": template.fingerprint,
-        "frame_rate": frame_rate(scene),
-    }
-    if scene.nephim.mode == "network":
-        from .network import weights_fingerprint
-
-        values["network"] = weights_fingerprint()
-    return settings_fingerprint(values)
-
-
-def start_job(scene: Any, mode: str, template: Any, surfaces: Any, device: str | None = None) -> Job[Any]:
-    """What simulates in this mode, without history; `surfaces` are the neutral ones. device: of the network only.
-
-    Raises SimulationError.
-    """
-    make = partial(
-        simulation_class(mode),
-        template,
-        physics_settings(scene),
-        left=surfaces.left,
-        right=surfaces.right,
-        frame_rate=frame_rate(scene),
-        **({"device": device} if device else {}),
-    )
-    return (yield from aside(call(Progress(_STEP, 0.0, "preparing"), make)))
 
 
 def _first_changed_job(reader: SurfaceReader, writer: PointCacheWriter, frames: range) -> Job[int]:
@@ -299,13 +239,7 @@ class NEPHIM_OT_simulate(JobOperator, bpy.types.Operator):
 
 
 def _range(text: str) -> tuple[int, int] | None:
-    from argparse import ArgumentTypeError
-
-    from ..cli import frame_range
-
-    if not text:
-        return None
     try:
-        return frame_range(text)
-    except ArgumentTypeError as error:
+        return parse_frames(text) if text else None
+    except ValueError as error:
         raise NephimError(f"{error}.") from None

@@ -5,7 +5,6 @@ import functools
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import bpy
@@ -13,11 +12,9 @@ import numpy as np
 
 from ..bridge.cache.manifest import Manifest
 from ..bridge.cache.point_cache import CacheStatus, cache_status, manifest_path
+from ..bridge.plan import SHIPPED, folder, read_method, weights_path
+from ..choices import NETWORK, frame_range
 from ..errors import NephimError
-from ..properties import frame_range
-from .network import SHIPPED, weights_path
-from .paths import cache_path, report_path, volume_path
-from .simulate import frame_rate, physics_settings, settings_of_cache
 
 
 @dataclass(frozen=True)
@@ -33,15 +30,15 @@ class VolumeState:
 
 def volume_state() -> VolumeState:
     """The volume beside the open file; whether it still fits the mesh is only seen when it is used."""
-    stamp = _stamp(volume_path()) if bpy.data.filepath else None
-    return VolumeState(False) if stamp is None else _read_volume(str(volume_path()), stamp)
+    stamp = _stamp(folder().volume) if bpy.data.filepath else None
+    return VolumeState(False) if stamp is None else _read_volume(str(folder().volume), stamp)
 
 
 def cache_state(scene: Any) -> CacheStatus:
     """The point cache against the scene's settings and frames. Mesh and motion are compared by Simulate and Bake."""
     if not bpy.data.filepath:
         return CacheStatus("missing", 0, "Nothing has been simulated yet.")
-    path = cache_path()
+    path = folder().cache
     stamp = _stamp(manifest_path(path))
     if stamp is None:
         return CacheStatus("missing", 0, "Nothing has been simulated yet.")
@@ -69,8 +66,8 @@ def has_torch() -> bool:
 
 def report_state() -> dict | None:
     """The report beside the open file, if there is one."""
-    stamp = _stamp(report_path()) if bpy.data.filepath else None
-    return None if stamp is None else _read_report(str(report_path()), stamp)
+    stamp = _stamp(folder().report) if bpy.data.filepath else None
+    return None if stamp is None else _read_report(str(folder().report), stamp)
 
 
 _last_settings: tuple[tuple, str] = ((), "")
@@ -79,13 +76,10 @@ _last_settings: tuple[tuple, str] = ((), "")
 def _settings(scene: Any, volume: str) -> str:
     """The fingerprint of the scene's settings; computed again only where one has changed."""
     global _last_settings
-    chosen = scene.nephim
-    key: tuple = (chosen.mode, chosen.tissue, chosen.interaction, volume, frame_rate(scene))
-    if chosen.mode == "network":
-        key = (*key, _stamp(weights_path()))
+    method = read_method(scene)
+    key: tuple = (method, volume, _stamp(weights_path()) if method.mode == NETWORK else None)
     if key != _last_settings[0]:
-        found = settings_of_cache(scene, physics_settings(scene), SimpleNamespace(fingerprint=volume))
-        _last_settings = (key, found)
+        _last_settings = (key, method.fingerprint(volume))
     return _last_settings[1]
 
 

@@ -1,72 +1,62 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Volume: the tetrahedral template of the head at the neutral frame, beside the .blend."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ..bridge.rig import read_rig
+from ..bridge.plan import Plan, read_plan
 from ..bridge.surfaces import SurfaceReader
 from ..errors import CacheError
 from ..progress import Job, aside
 from .jobs import JobOperator, is_free
-from .paths import volume_path
 
 if TYPE_CHECKING:  # scipy and numba load when they are used, so that enabling the add-on stays fast
     from ..sim.template import Template
-    from ..sim.volume.build import VolumeSettings
-
-
-def volume_settings(scene: Any) -> "VolumeSettings":
-    from ..sim.volume.build import VolumeSettings
-
-    return VolumeSettings(target_edge=1e-3 * scene.nephim.target_edge_mm)
 
 
 def volume_job(scene: Any) -> Job["Template"]:
     """Builds the template and writes `FILE.nephim/volume.npz`; returns it. Raises NephimError."""
     from ..sim.volume.build import build_template
 
-    path = volume_path()
-    surfaces = SurfaceReader(scene, read_rig(scene)).neutral()
-    jaw, cranium = bones(surfaces, scene)
+    plan = read_plan(scene)
+    surfaces = SurfaceReader(scene, plan.rig).neutral()
+    jaw, cranium = bones(surfaces, plan)
     job = build_template(
         surfaces.head,
         jaw,
         cranium,
-        settings=volume_settings(scene),
+        settings=plan.volume_settings(),
         groups=surfaces.groups,
         upright=surfaces.upright,
     )
     template = yield from aside(job)
-    template.save(path)
+    template.save(plan.folder.volume)
     return template
 
 
-def bones(surfaces: Any, scene: Any) -> tuple[Any, Any]:
+def bones(surfaces: Any, plan: Plan) -> tuple[Any, Any]:
     """Jaw and cranium as surfaces: the artists' own, else the skull model's, else None. Raises NephimError."""
     from ..sim.geometry.surface import Surface
     from ..sim.volume.skull_model import SkullModel
 
     jaw, cranium = surfaces.jaw, surfaces.cranium
-    path = scene.nephim.skull_model
-    if path and (jaw is None or cranium is None):
-        model = SkullModel.load(Path(bpy.path.abspath(path)))
+    if plan.skull_model is not None and (jaw is None or cranium is None):
+        model = SkullModel.load(plan.skull_model)
         found = model.predict(surfaces.head.vertices, surfaces.head.triangles, surfaces.head.name)
         jaw = jaw or Surface(found.jaw_vertices, found.jaw_triangles, "jaw of the skull model")
         cranium = cranium or Surface(found.cranium_vertices, found.cranium_triangles, "cranium of the skull model")
     return jaw, cranium
 
 
-def load_volume(surfaces: Any, scene: Any) -> "Template":
+def load_volume(surfaces: Any, plan: Plan) -> "Template":
     """The template built before. Raises CacheError where there is none, or the neutral head has changed since."""
     from ..sim.template import Template
     from ..sim.volume.build import fingerprint
 
-    template = Template.load(volume_path())
-    jaw, cranium = bones(surfaces, scene)
-    now = fingerprint([surfaces.head, jaw, cranium], volume_settings(scene), surfaces.groups, surfaces.upright)
+    template = Template.load(plan.folder.volume)
+    jaw, cranium = bones(surfaces, plan)
+    now = fingerprint([surfaces.head, jaw, cranium], plan.volume_settings(), surfaces.groups, surfaces.upright)
     if template.fingerprint != now:
         raise CacheError(
             "The volume was built from another mesh, skull, neutral pose, stiffness or edge length than there is now.",

@@ -5,10 +5,11 @@ from typing import Any
 
 import bpy
 
+from ..choices import frame_range
 from ..operators import jobs, preview
 from ..operators.background_training import training
+from ..operators.modes import why_no_network
 from ..operators.state import cache_state, has_torch, network_name
-from ..properties import frame_range
 from .presets import NEPHIM_PT_presets
 from .sidebar import Step, paragraph
 
@@ -65,7 +66,7 @@ class NEPHIM_PT_network(Step, bpy.types.Panel):
     bl_idname = "NEPHIM_PT_network"
 
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
-        missing = preview.why_no_network()
+        missing = why_no_network()
         if missing:
             paragraph(context, layout, missing, icon="INFO")
         else:
@@ -97,7 +98,7 @@ class NEPHIM_PT_preview(Step, bpy.types.Panel):
         row = layout.row(align=True)
         for mode, text in preview.LABELS.items():
             cell = row.row(align=True)
-            cell.enabled = mode != "network" or not preview.why_no_network()
+            cell.enabled = mode != "network" or not why_no_network()
             cell.operator("nephim.preview", text=text, depress=settings.preview == mode).mode = mode
         layout.prop(settings, "preview_colour")
         if settings.preview_colour == "displacement":

@@ -5,7 +5,7 @@ from typing import Any
 
 import bpy
 
-from ..bridge.painted_stiffness import REGIONS
+from ..choices import REGIONS
 from ..operators.state import volume_state
 from .sidebar import Step, paragraph
 

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bridge.cache.results import ResultReader
+from ..bridge.colours import displacement_colours
 from ..progress import Job, Progress
 from .camera import best_direction, focus
 from .highlights import choose_frames
-from .images import blank, displacement_colours, scale_end, write_png
+from .images import blank, scale_end, write_png
 from .lettering import GREY, write_text
 from .raster import Light, View, render_all, to_srgb
 from .staging import Shot, Stage

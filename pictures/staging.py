@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bridge.cache.results import ResultReader, evaluated_mesh
+from ..bridge.colours import displacement_colours
 from ..bridge.meshes import outward_triangles
 from ..bridge.rig import Part, scene_object
 from ..sim.measure import rigid_rotation
-from .images import displacement_colours
 from .raster import Model
 
 # Linear colours: skin; hands a shade lighter and cooler, so that they part from the face where they touch it.

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from nephim import cli
+from nephim.__main__ import main
+from nephim.choices import parse_frames
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,12 +35,12 @@ def test_setup_takes_objects_groups_bones_and_an_output():
     ("text", "expected"), [("1-150", (1, 150)), ("7-7", (7, 7)), ("-10--2", (-10, -2)), ("-5-5", (-5, 5))]
 )
 def test_frame_ranges(text, expected):
-    assert cli.frame_range(text) == expected
+    assert parse_frames(text) == expected
 
 
 @pytest.mark.parametrize("text", ["10", "a-b", "1-2-3", "", "5-1", "1.5-2"])
 def test_wrong_frame_ranges(text, capsys):
-    assert cli.main(["simulate", "a.blend", "--frames", text]) == cli.EXIT_USAGE
+    assert main(["simulate", "a.blend", "--frames", text]) == cli.EXIT_USAGE
     assert text in capsys.readouterr().err
 
 
@@ -59,7 +61,7 @@ def test_wrong_frame_ranges(text, capsys):
     ],
 )
 def test_wrong_arguments_end_with_code_2_and_one_line(text, says, capsys):
-    assert cli.main(text.split()) == cli.EXIT_USAGE
+    assert main(text.split()) == cli.EXIT_USAGE
     message = capsys.readouterr().err
     assert says in message
     assert message.startswith("nephim: ")
@@ -71,7 +73,7 @@ def test_the_mode_is_one_of_two():
 
 
 def test_help_ends_with_code_0(capsys):
-    assert cli.main(["--help"]) == cli.EXIT_OK
+    assert main(["--help"]) == cli.EXIT_OK
     assert "simulate" in capsys.readouterr().out
 
 
@@ -82,7 +84,7 @@ def test_the_open_file_need_not_be_named_inside_blender():
 
 def test_bpy_missing_is_one_sentence(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "bpy", None)
-    assert cli.main(["volume", "a.blend"]) == cli.EXIT_FAILED
+    assert main(["volume", "a.blend"]) == cli.EXIT_FAILED
     assert "no bpy module" in capsys.readouterr().err
 
 

@@ -9,9 +9,8 @@ bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
 from nephim import cli  # noqa: E402
+from nephim.bridge.plan import folder, weights_path  # noqa: E402
 from nephim.nn.weights import Weights  # noqa: E402
-from nephim.operators.network import weights_path  # noqa: E402
-from nephim.operators.paths import volume_path  # noqa: E402
 from nephim.sim.template import Template  # noqa: E402
 from small_cast import random_weights  # noqa: E402
 
@@ -28,7 +27,7 @@ def blend(tmp_path):
 
 
 def test_a_network_that_fits_is_copied_beside_the_file(blend, tmp_path):
-    own = replace(random_weights(), heads=(Template.load(volume_path()).n_head,), frame_rates=(24.0, 30.0))
+    own = replace(random_weights(), heads=(Template.load(folder().volume).n_head,), frame_rates=(24.0, 30.0))
     own.save(tmp_path / "given.npz")
     assert bpy.ops.nephim.load_network(filepath=str(tmp_path / "given.npz")) == {"FINISHED"}
     assert weights_path() == blend.with_suffix(".nephim") / "network.npz"

@@ -12,8 +12,8 @@ scenes = pytest.importorskip("scenes")
 
 from nephim import cli  # noqa: E402
 from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
+from nephim.bridge.plan import folder  # noqa: E402
 from nephim.operators.compare_network import compare_job, compare_summary  # noqa: E402
-from nephim.operators.paths import cache_path, volume_path  # noqa: E402
 from nephim.progress import drive  # noqa: E402
 from nephim.sim.template import Template  # noqa: E402
 from small_cast import random_weights  # noqa: E402
@@ -27,7 +27,7 @@ def simulated(tmp_path):
     path = str(scenes.saved_set_up(tmp_path))
     assert cli.command(["volume", path]) == cli.EXIT_OK
     assert cli.command(["simulate", path]) == cli.EXIT_OK
-    return Template.load(volume_path()).n_head, len(bpy.data.objects["Left"].data.vertices)
+    return Template.load(folder().volume).n_head, len(bpy.data.objects["Left"].data.vertices)
 
 
 def still(head: int, hand: int):
@@ -41,7 +41,7 @@ def test_figures_and_picture(simulated, tmp_path):
     still(*simulated).save(tmp_path / "still.npz")
     found = drive(compare_job(bpy.context.scene, tmp_path / "strip.png", tmp_path / "still.npz"))
     # A network that moves nothing is wrong by all that the physics moves.
-    cache, truth = PointCache(cache_path()), []
+    cache, truth = PointCache(folder().cache), []
     for numbers in cache.manifest.statistics:
         truth.append(numbers["displacement_mm"])
     assert found["max_mm"] == pytest.approx(max(truth), rel=0.02)

@@ -10,6 +10,7 @@ bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
 from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
+from nephim.bridge.plan import folder  # noqa: E402
 from nephim.errors import BakeError  # noqa: E402
 from nephim.operators import bake, preview, setup, simulate, volume  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
@@ -54,7 +55,7 @@ def shown(obj, frame):
 
 def test_preview_shows_what_the_simulation_gives_and_leaves_nothing(scene):
     drive(simulate.simulate_job(scene), io.StringIO())
-    cache = PointCache(simulate.cache_path())
+    cache = PointCache(folder().cache)
     head = scene.nephim.head
     assert bpy.ops.nephim.preview(mode="surface") == {"FINISHED"}
     preview_object = scene.nephim.preview_object
@@ -81,7 +82,7 @@ def test_point_cache_survives_saving_and_shape_keys_say_what_to_do(scene, tmp_pa
     assert [m.type for m in head.modifiers] == ["ARMATURE", "MESH_CACHE", "SUBSURF"]
     assert np.abs(shown(head, 6) - tracked).max() > 0.002
     head.modifiers["Subdivision"].show_viewport = False
-    cache = PointCache(simulate.cache_path())
+    cache = PointCache(folder().cache)
     for frame in cache.frames:
         assert np.abs(shown(head, frame) - cache.read(frame)).max() < 1e-6
     assert bpy.ops.nephim.unbake() == {"FINISHED"}

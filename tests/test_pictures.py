@@ -6,9 +6,10 @@ import zlib
 
 import numpy as np
 import pytest
+from nephim.bridge.colours import displacement_colours
 from nephim.pictures.camera import best_direction, focus
 from nephim.pictures.highlights import choose_frames, episodes
-from nephim.pictures.images import displacement_colours, scale_end, write_png
+from nephim.pictures.images import scale_end, write_png
 from nephim.pictures.raster import Light, Model, View, coverage, render, visible
 
 

@@ -170,17 +170,17 @@ def test_plot_of_a_report(made, tmp_path):
     import bpy
 
     assert not bpy.ops.nephim.plot.poll()
+    from nephim.bridge.plan import folder
     from nephim.bridge.report import report_job
-    from nephim.operators.paths import plot_path, report_path
     from nephim.progress import drive
 
     scene, _ = made()
-    drive(report_job(scene, report_path()))
+    drive(report_job(scene, folder().report))
     assert bpy.ops.nephim.plot() == {"FINISHED"}
-    image = bpy.data.images.load(str(plot_path()))
+    image = bpy.data.images.load(str(folder().plot))
     assert image.size[0] == 1600 and image.size[1] > 1000
-    report = json.loads(report_path().read_text())
+    report = json.loads(folder().report.read_text())
     del report["per_frame"]
-    report_path().write_text(json.dumps(report))
+    folder().report.write_text(json.dumps(report))
     with pytest.raises(RuntimeError, match="Measure again"):
         bpy.ops.nephim.plot()

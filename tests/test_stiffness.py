@@ -10,9 +10,10 @@ bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
 from nephim import cli  # noqa: E402
-from nephim.bridge.painted_stiffness import REGIONS  # noqa: E402
+from nephim.bridge.plan import read_plan  # noqa: E402
 from nephim.bridge.rig import read_rig  # noqa: E402
 from nephim.bridge.surfaces import SurfaceReader  # noqa: E402
+from nephim.choices import REGIONS  # noqa: E402
 from nephim.errors import CacheError, RigError  # noqa: E402
 from nephim.operators import volume  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
@@ -52,7 +53,7 @@ def test_a_painted_group_changes_the_stiffness(tmp_path, attribute):
         pytest.raises(CacheError, match=r"stiffness.*Build the volume again"),
         SurfaceReader(scene, read_rig(scene)) as reader,
     ):
-        volume.load_volume(reader.neutral(), scene)
+        volume.load_volume(reader.neutral(), read_plan(scene))
     painted = drive(volume.volume_job(scene), io.StringIO())
     height = painted.vertices[painted.tets].mean(1)[:, 2]
     assert (painted.tet_stiffness[height > 1.65] == CARTILAGE).all()
@@ -81,7 +82,6 @@ def test_the_command_line_takes_regions(tmp_path, capsys):
     assert "cheek, lips, scalp, cartilage" in capsys.readouterr().err
     assert cli.command([*arguments, "--stiffness", "cartilage=horn", "--stiffness", "lips=horn"]) == cli.EXIT_OK
     assert (bpy.context.scene.nephim.cartilage_group, bpy.context.scene.nephim.lips_group) == ("horn", "horn")
-    assert cli._REGIONS == REGIONS
 
 
 def test_a_tilted_head_stands_as_its_bone_says(tmp_path):

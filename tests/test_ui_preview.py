@@ -13,7 +13,9 @@ scenes = pytest.importorskip("scenes")
 
 from nephim import cli  # noqa: E402
 from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
-from nephim.operators import preview, simulate, volume  # noqa: E402
+from nephim.bridge.plan import folder  # noqa: E402
+from nephim.bridge.rig import read_rig  # noqa: E402
+from nephim.operators import preview, volume  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
 from nephim.progress import drive  # noqa: E402
 from nephim.sim import warm_up  # noqa: E402
@@ -57,18 +59,17 @@ def counter(scene, monkeypatch):
     from scipy.sparse import identity
 
     stand_in = Counter()
-    rig = preview.read_rig(scene)
+    rig = read_rig(scene)
     template = SimpleNamespace(refinement=identity(len(rig.head.indices), format="csr"))
     monkeypatch.setattr(warm_up, "warm_up", lambda *_: None)
     monkeypatch.setattr(preview, "load_volume", lambda *_: template)
-    monkeypatch.setattr(preview, "simulation_class", lambda mode: Counter)
 
     def start(*_):
         yield from ()
         return stand_in
 
     monkeypatch.setattr(preview, "start_job", start)
-    monkeypatch.setattr(preview, "volume_path", lambda: SimpleNamespace(exists=lambda: True))
+    monkeypatch.setattr(preview, "folder", lambda: SimpleNamespace(volume=SimpleNamespace(exists=lambda: True)))
     assert bpy.ops.nephim.preview(mode="physics") == {"FINISHED"}
     yield stand_in
     preview.forget_all()
@@ -128,7 +129,7 @@ def test_preview_bakes_and_command_line_give_the_same_vertices(scene, tmp_path):
     for verb in ("volume", "simulate"):
         assert cli.command([verb, str(tmp_path / "farm.blend")]) == cli.EXIT_OK
     assert bpy.data.filepath.endswith("farm.blend")
-    same(PointCache(simulate.cache_path()).read)
+    same(PointCache(folder().cache).read)
 
 
 def evaluated(obj):
@@ -300,7 +301,6 @@ def test_two_scenes_do_not_meet(scene, counter):
 
 
 def test_jobs_read_the_tracked_surfaces_undisturbed(scene, counter):
-    from nephim.bridge.rig import read_rig
     from nephim.bridge.surfaces import SurfaceReader
 
     with SurfaceReader(scene, read_rig(scene)) as reader:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...choices import REPLACE
 from ...errors import BakeError, RigError
 from ...progress import Job, Progress
-from ...properties import REPLACE
 from ..cache.point_cache import PointCache
 from ..modifiers import BAKED, is_baked_name, tracked_state
 from ..rig import Rig, scene_object

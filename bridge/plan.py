@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a job is to do, read from the scene once: whoever works on it asks the plan, not the scene."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from ..choices import NETWORK
+from ..errors import SimulationError
+from .cache.manifest import settings_fingerprint
+from .cache.point_cache import folder_beside
+from .rig import Rig, read_rig
+
+if TYPE_CHECKING:  # scipy and numba load when they are used, so that enabling the add-on stays fast
+    from ..sim.settings import PhysicsSettings
+    from ..sim.volume.build import VolumeSettings
+
+SHIPPED = Path(__file__).resolve().parent.parent / "presets" / "networks" / "demo.npz"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """`FILE.nephim` beside FILE.blend, and what lies in it."""
+
+    path: Path
+
+    @property
+    def volume(self) -> Path:
+        return self.path / "volume.npz"
+
+    @property
+    def cache(self) -> Path:
+        return self.path / "simulation.pc2"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.json"
+
+    @property
+    def plot(self) -> Path:
+        return self.path / "report.png"
+
+    @property
+    def sheet(self) -> Path:
+        return self.path / "contact-sheet.png"
+
+    @property
+    def weights(self) -> Path:
+        """The character's own network."""
+        return self.path / "network.npz"
+
+    @property
+    def recordings(self) -> Path:
+        return self.path / "network"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "network.json"
+
+
+def folder() -> Folder:
+    """Of the open file. Raises CacheError where it was never saved."""
+    return Folder(folder_beside(bpy.data.filepath))
+
+
+def weights_path() -> Path:
+    """The character's own weights beside the .blend where there are any, else those that come with the add-on.
+
+    Raises SimulationError where there are neither.
+    """
+    if bpy.data.filepath and folder().weights.is_file():
+        return folder().weights
+    if SHIPPED.is_file():
+        return SHIPPED
+    raise SimulationError("There is no trained network for this character yet.", advice="Train it, or use the physics.")
+
+
+@dataclass(frozen=True)
+class Method:
+    """How contact is resolved: mode (see `choices.MODES`), presets by name, frames per second [1/s]."""
+
+    mode: str
+    tissue: str
+    interaction: str
+    frame_rate: float
+
+    def settings(self) -> "PhysicsSettings":
+        """The tissue preset with its interaction preset. Raises SimulationError."""
+        from ..sim.settings import PhysicsSettings
+
+        return PhysicsSettings.load(self.tissue, self.interaction)
+
+    def fingerprint(self, volume: str) -> str:
+        """Of what decides the result besides topology and motion; volume: fingerprint of the template.
+
+        Raises SimulationError.
+        """
+        values = {
+            "mode": self.mode,
+            "tissue": asdict(self.settings()),
+            "volume": volume,
+            "frame_rate": self.frame_rate,
+        }
+        if self.mode == NETWORK:  # other weights, another result
+            values["network"] = hashlib.sha256(weights_path().read_bytes()).hexdigest()
+        return settings_fingerprint(values)
+
+
+def read_method(scene: Any) -> Method:
+    chosen = scene.nephim
+    return Method(chosen.mode, chosen.tissue, chosen.interaction, scene.render.fps / scene.render.fps_base)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """rig: who is who; method: how contact is resolved; folder: where results lie; target_edge [m] of the simulated
+    skin; skull_model: file that tells jaw and cranium, or None."""
+
+    rig: Rig
+    method: Method
+    folder: Folder
+    target_edge: float
+    skull_model: Path | None
+
+    def volume_settings(self) -> "VolumeSettings":
+        from ..sim.volume.build import VolumeSettings
+
+        return VolumeSettings(target_edge=self.target_edge)
+
+
+def read_plan(scene: Any) -> Plan:
+    """Raises RigError where the rig cannot be used, CacheError where the .blend was never saved."""
+    chosen = scene.nephim
+    return Plan(
+        rig=read_rig(scene),
+        method=read_method(scene),
+        folder=folder(),
+        target_edge=1e-3 * chosen.target_edge_mm,
+        skull_model=Path(bpy.path.abspath(chosen.skull_model)) if chosen.skull_model else None,
+    )

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What simulates in each mode: all have `step(TrackedFrame)` and `reset()`."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..bridge.plan import Method, weights_path
+from ..choices import NETWORK, SURFACE
+from ..errors import NephimError
+from ..progress import Job, Progress, aside, call
+
+
+def simulation_maker(mode: str) -> Callable[..., Any]:
+    """The class that simulates in this mode, or what makes it. Raises SimulationError where there is no network."""
+    if mode == SURFACE:
+        from ..sim.surface_pbd import SurfacePBD
+
+        return SurfacePBD
+    if mode == NETWORK:
+        return partial(_network, weights_path())
+    from ..sim.physics import Physics
+
+    return Physics
+
+
+def _network(path: Path, template: Any, _settings: Any, *, device: str | None = None, **others: Any) -> Any:
+    from ..nn.runtime import Network
+    from ..nn.torch_runtime import TorchNetwork
+    from ..nn.weights import Weights
+
+    weights = Weights.load(path)
+    if device:
+        return TorchNetwork(template, weights, device=device, **others)
+    return Network(template, weights, **others)
+
+
+def why_no_network() -> str:
+    """Why the network cannot be chosen; empty where it can."""
+    try:
+        weights_path()
+    except NephimError as error:
+        return str(error)
+    return ""
+
+
+def start_job(method: Method, template: Any, surfaces: Any, device: str | None = None) -> Job[Any]:
+    """What simulates by this method, without history; `surfaces` are the neutral ones. device: of the network only.
+
+    Raises SimulationError.
+    """
+    make = partial(
+        simulation_maker(method.mode),
+        template,
+        method.settings(),
+        left=surfaces.left,
+        right=surfaces.right,
+        frame_rate=method.frame_rate,
+        **({"device": device} if device else {}),
+    )
+    return (yield from aside(call(Progress("simulation", 0.0, "preparing"), make)))

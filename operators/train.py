@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Network: trained for this character from the physics, used in its place, and judged against it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+from bpy.props import BoolProperty, FloatProperty, IntProperty
+from numpy.typing import NDArray
+
+from ..bridge.cache.manifest import write_json
+from ..bridge.plan import Plan, folder, read_plan, weights_path
+from ..bridge.surfaces import SurfaceReader
+from ..choices import TRAINING_MINUTES, TRAINING_SEQUENCES
+from ..progress import Job, Progress, aside
+from .jobs import JobOperator
+from .volume import load_volume, needs_setup
+
+_SHOT_FRAMES, _SHAPES = 60, 6  # frames of the shot that are looked at, and hand shapes that are taken from it
+_RATE_TO_ADAPT = 5e-4  # an adapted network starts near its goal
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """path of the weights; rollout_mm: error on unseen sequences; minutes: dataset and training; notes: for people."""
+
+    path: Path
+    rollout_mm: float
+    minutes: tuple[float, float]
+    notes: tuple[str, ...]
+
+
+def train_job(
+    scene: Any,
+    *,
+    minutes: float = TRAINING_MINUTES,
+    sequences: int = TRAINING_SEQUENCES,
+    scheduler: str | None = None,
+    processes: int | None = None,
+    scratch: bool = False,
+) -> Job[TrainedNetwork]:
+    """Records sequences with the scene's character and trains its network. Raises NephimError; what is recorded stays.
+
+    The shapes of the hands are taken from the scene's frames, and the frames themselves are recorded beside the
+    generated sequences. Training starts from the weights there are, unless `scratch`.
+    """
+    from ..nn.pipeline import record_job
+    from ..nn.pipeline import train_job as train
+    from ..nn.training_settings import TrainSettings
+
+    plan = read_plan(scene)
+    out, recordings = plan.folder.weights, plan.folder.recordings
+    pieces = yield from _cast_job(scene, plan)
+    recorded = yield from record_job(
+        [recordings], [*range(sequences), *pieces], processes=processes, scheduler=scheduler,
+        tissue=plan.method.tissue, interaction=plan.method.interaction,
+    )  # fmt: skip
+    start = None if scratch else _start()
+    settings = TrainSettings(minutes=minutes)
+    if start is not None:
+        settings = TrainSettings(minutes=minutes, rate=_RATE_TO_ADAPT)
+    origin = {"character": Path(bpy.data.filepath).stem, "shot_pieces": len(pieces)}
+    trained = yield from aside(train(recorded, [recordings], settings, out, start=start, origin=origin))
+    return TrainedNetwork(
+        out, trained.weights.origin["rollout_mm"], (recorded.minutes, trained.curve[-1][0]), trained.notes
+    )
+
+
+def _start() -> Any:
+    from ..errors import NephimError
+    from ..nn.weights import Weights
+
+    try:
+        return Weights.load(weights_path())
+    except NephimError:
+        return None  # nothing to start from, or of another version: from scratch then
+
+
+def _cast_job(scene: Any, plan: Plan) -> Job[list[int]]:
+    """Leaves the character in the dataset's folder: its volume, hand shapes from the frames of the scene, and these
+    frames as pieces, whose numbers are returned."""
+    from scipy.spatial import cKDTree
+
+    from ..motions.cast import prepare_shot
+    from ..nn.pipeline import FRAMES
+    from ..nn.shot import NEAR, ShotWriter
+
+    rig, recordings = plan.rig, plan.folder.recordings
+    with SurfaceReader(scene, rig) as reader:
+        surfaces = reader.neutral()
+        template = load_volume(surfaces, plan)
+        given = {"L": surfaces.left, "R": surfaces.right}
+        shapes: dict[str, list[NDArray]] = {side: [] for side, hand in given.items() if hand is not None}
+        nearest: dict[str, list[int]] = {side: [] for side in shapes}
+        looked_at = set(np.linspace(rig.frames[0], rig.frames[-1], _SHOT_FRAMES).round().astype(int).tolist())
+        recordings.mkdir(parents=True, exist_ok=True)
+        shot = ShotWriter(recordings, template, len(rig.frames), FRAMES, plan.method.frame_rate)
+        for number, frame in enumerate(rig.frames):
+            yield Progress("reading the shot", number / len(rig.frames), f"frame {frame}")
+            tracked = reader.read(frame)
+            head, gaps = cKDTree(tracked.head), [np.inf]
+            for side, hand in (("L", tracked.left), ("R", tracked.right)):
+                if side not in shapes or hand is None:
+                    continue
+                gap = head.query(hand)[0]
+                gaps.append(gap.min())
+                if frame in looked_at:
+                    shapes[side].append(hand.astype(np.float64))
+                    nearest[side].append(int(gap.argmin()))
+            shot.add(tracked, min(gaps) < NEAR)
+        pieces = shot.finish()
+    hands: dict[str, dict[str, NDArray]] = {}
+    for side, surface in given.items():
+        if surface is not None:
+            chosen, aligned = _different(np.array(shapes[side]), surface.vertices)
+            contact = np.array(nearest[side])[chosen]
+            hands[side] = {"shapes": aligned, "triangles": surface.triangles, "contact": contact}
+    prepare_shot(recordings, Path(bpy.data.filepath).stem, template, hands)
+    return pieces
+
+
+def _different(shapes: NDArray, rest: NDArray) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The frames with the most different shapes of a hand (f, n, 3), and these shapes (k, n, 3) laid on `rest`."""
+    from ..sim.geometry.rigid import apply, fit_rigid
+
+    laid = np.array([apply(fit_rigid(shape, rest), shape) for shape in shapes])
+    chosen = [int(np.linalg.norm(laid - rest, axis=2).sum(axis=1).argmax())]
+    while len(chosen) < min(_SHAPES, len(laid)):
+        away = np.min([np.linalg.norm(laid - laid[c], axis=2).mean(axis=1) for c in chosen], axis=0)
+        chosen.append(int(away.argmax()))
+    kept = np.array(sorted(set(chosen)))
+    return kept, laid[kept]
+
+
+def evaluate_job(scene: Any) -> Job[dict]:
+    """The network against the physics on the unseen sequences of its training; also written to `network.json`.
+
+    Raises NephimError; CacheError where no training was done for this character.
+    """
+    from ..motions.cast import load_cast
+    from ..nn.evaluation import evaluate
+    from ..nn.pipeline import hand_surfaces, unseen_recordings
+    from ..nn.weights import Weights
+
+    own = folder()
+    weights = Weights.load(weights_path())
+    recordings = unseen_recordings(own.recordings)
+    puppet, template = load_cast(own.recordings)
+    result = yield from aside(evaluate(template, hand_surfaces(puppet, recordings[0]), weights, recordings))
+    result |= {"weights": str(weights_path()), "parameters": weights.parameters, "sequences": len(recordings)}
+    write_json(own.evaluation, result)
+    return result
+
+
+def train_summary(result: TrainedNetwork) -> str:
+    """One line for people."""
+    recording, training = result.minutes
+    text = (
+        f"Trained {result.path}: {result.rollout_mm:.2f} mm off the physics where skin is deformed, on unseen motion; "
+        f"{recording:.1f} minutes of recording, {training:.1f} of training."
+    )
+    return " ".join([text, *result.notes])
+
+
+def evaluate_summary(result: dict) -> str:
+    """A few lines for people."""
+    rmse, ms = result["rmse_mm"], result["ms"]["total"]
+    return "\n".join(
+        [
+            f"{result['frames']} unseen frames; {result['skin_vertices']} skin vertices, {result['controls']} controls",
+            f"RMSE: {rmse['all']:.3f} mm of all, {rmse['deformed']:.2f} mm of deformed, {rmse['contact']:.2f} mm of "
+            f"touching vertices; p95 {result['p95_mm']:.2f} mm, largest {result['max_mm']:.1f} mm",
+            f"Penetration added: p95 {result['added_penetration_mm']['p95']:.2f} mm; at rest "
+            f"{result['rest_error_mm']:.4f} mm; drift {result['drift_mm_per_min']:+.3f} mm a minute",
+            f"Time: {ms['p50']:.2f} ms a frame, physics {result['physics_ms']['in_contact_p50']:.0f} ms in contact",
+        ]
+    )
+
+
+class NEPHIM_OT_train(JobOperator, bpy.types.Operator):
+    """Let the physics play this character and train a network that repeats it in real time; long, needs PyTorch"""
+
+    bl_idname = "nephim.train"
+    bl_label = "Train Network"
+    bl_options = {"REGISTER"}
+
+    minutes: FloatProperty(  # type: ignore[valid-type]
+        name="Minutes", description="Length of the training after the recording", default=TRAINING_MINUTES, min=0.1
+    )
+    sequences: IntProperty(  # type: ignore[valid-type]
+        name="Sequences", description="Recorded sequences of 240 frames; more are better and take longer",
+        default=TRAINING_SEQUENCES, min=2,
+    )  # fmt: skip
+    scratch: BoolProperty(  # type: ignore[valid-type]
+        name="From Scratch", description="Do not start from the network there is"
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return needs_setup(cls, context)
+
+    def job(self, context: bpy.types.Context) -> Job[Any]:
+        return train_job(context.scene, minutes=self.minutes, sequences=self.sequences, scratch=self.scratch)
+
+    def summary(self, result: Any) -> str:
+        return train_summary(result)
+
+
+class NEPHIM_OT_evaluate(JobOperator, bpy.types.Operator):
+    """Measure how far the network is from the physics on motions that it has not seen"""
+
+    bl_idname = "nephim.evaluate"
+    bl_label = "Evaluate Network"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return needs_setup(cls, context)
+
+    def job(self, context: bpy.types.Context) -> Job[Any]:
+        return evaluate_job(context.scene)
+
+    def summary(self, result: Any) -> str:
+        return evaluate_summary(result)
