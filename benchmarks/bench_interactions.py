@@ -26,6 +26,7 @@ from nephim.sim.geometry.surface import Surface
 from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
 from nephim.sim.template import Template
+from nephim.sim.tuning import DEFAULT, Tuning
 from nephim.sim.volume.build import VolumeSettings, build_template, fingerprint
 from nephim.threads import one_blas_thread
 from numpy.typing import NDArray
@@ -61,15 +62,18 @@ def available_methods() -> list[str]:
     return [name for name in METHODS if name != "surface_pbd" or baseline]
 
 
-def make_method(name: str, template: Template, settings: PhysicsSettings, hands: dict[str, Surface]):
+def make_method(
+    name: str, template: Template, settings: PhysicsSettings, hands: dict[str, Surface], tuning: Tuning = DEFAULT
+):
     """What has `step(TrackedFrame)`."""
     if name == "tracked":
         return Tracked(template)
+    others = {"left": hands.get("L"), "right": hands.get("R"), "frame_rate": FRAME_RATE}
     if name == "surface_pbd":
-        from nephim.sim.surface_pbd import SurfacePBD as method
-    else:
-        method = Physics
-    return method(template, settings, left=hands.get("L"), right=hands.get("R"), frame_rate=FRAME_RATE)
+        from nephim.sim.surface_pbd import SurfacePBD
+
+        return SurfacePBD(template, settings, **others)
+    return Physics(template, settings, tuning=tuning, **others)
 
 
 def hand_surfaces(character: Character, frame: TrackedFrame) -> dict[str, Surface]:
@@ -271,7 +275,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--preset", default="default", help="tissue preset")
     parser.add_argument("--interaction", default="touch", help="interaction preset of what pushes; pulls take `pull`")
     parser.add_argument("--no-pictures", action="store_true")
+    parser.add_argument(
+        "--tune",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="of sim/tuning.py, as step.follow 2",
+    )
     given = parser.parse_args(arguments)
+
+    tuning = DEFAULT
+    for name, value in given.tune:
+        try:
+            tuning = tuning.changed(name, float(value))
+        except ValueError as error:
+            parser.error(str(error))
 
     character = load_character(drive(fetch_character_data(given.assets)))
     face = Face(character)
@@ -290,7 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         meters = Meters(template, settings, character)
         interaction = perform(script, character, face)
         hands = hand_surfaces(character, interaction.frames[0])
-        runs = {name: run(interaction, make_method(name, template, settings, hands)) for name in methods}
+        runs = {name: run(interaction, make_method(name, template, settings, hands, tuning)) for name in methods}
         tracked = runs["tracked"].skins
         before = meters.depths(interaction, tracked)
         rows[script.name] = {name: meters.measure(interaction, tracked, before, r) for name, r in runs.items()}

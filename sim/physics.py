@@ -6,7 +6,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from .contact.contact_solver import BONE_GIVE, HAND_GIVE, ContactProblem
+from .contact.contact_solver import ContactProblem
 from .contact.pinch import PinchTracker
 from .contact.tracker import Contacts, ContactTracker, interpolate
 from .frame import SimulatedFrame, TrackedFrame
@@ -26,30 +26,9 @@ from .solver.system import ElasticSystem
 from .solver.undisturbed import UndisturbedVolume
 from .template import Template
 from .tracking import HeadTracking, Pose
+from .tuning import DEFAULT, Tuning
 
-_AT_REST = 1e-6  # [m] without contact, what is left of a deformation below this is set to zero
-_FADING = 5e-4  # [m] without contact, what is left of a deformation below this just decays
-_SLOWEST = 0.5  # without contact all decays by this share of the relaxation's rate: thin parts that turn hardly strain
-# [m] largest change of an iteration at which a substep is done, with contacts and without: what relaxes freely moves
-# slowly.
-_CONVERGED, _CONVERGED_FREE = 5e-5, 2e-6
-_STILL = 5e-7  # [m] tissue without load whose surroundings move less is left where it was
-_MAX_TARGET_STEP = 0.003  # [m] a contact moves the skin at most so far in one substep, so that nothing ever pops
-_MAX_CHANGE = 0.006  # [m] largest change of a displacement in a substep
-# Skin that a hand holds or pushes moves at most so many times as far as the hand in a frame, and this [m] more: where a
-# contact would have it jump, it gets there over some frames. Under hands (and a face) that move by less than _SLOW [m]
-# in a frame this fades to the hand's own motion and a creep [m/s]: skin under a hand that stands stands too.
-_FOLLOW, _SETTLE, _SLOW, _CREEP = 2.5, 9e-4, 3e-4, 1e-4
-# Share of the drag limit to which skin is pushed along the hand's normal, and at which straight into the head.
-_PUSHED_ALONG, _PUSHED_UNDER = 0.5, 1.5
-# How far skin and skin in contact move against 1 inside the volume when tetrahedra are opened.
-_SKIN_MOBILITY, _CONTACT_MOBILITY = 0.5, 0.1
-_NEAR_BONE = 0.5  # a skin vertex with less than this share of its yield left is kept off the bone explicitly
-_TOWARDS_BONE = 0.2  # cos between push and bone direction below which bone does not stop the push
-_DEEP = 0.05  # [m] how deep a hand may be in the head to be noticed
-_FIRST_SUBSTEPS = 24  # of a first frame with a hand on the skin, which is pushed out a little in each
-_PERCENTILES = np.array([0.01, 0.5, 0.99])  # of the volume ratios that are told
-_REACH = 0.005  # [m] hand vertices further than this plus their own motion from the skin need no substeps
+_PERCENTILES = np.array([0.01, 0.5, 0.99])  # of the volume ratios in the statistics
 
 
 class Physics:
@@ -68,17 +47,25 @@ class Physics:
         left: Surface | None = None,
         right: Surface | None = None,
         frame_rate: float = 24.0,
+        tuning: Tuning = DEFAULT,
     ):
         self.template, self.settings, self.frame_rate = template, settings, frame_rate
+        self.tuning, gap = tuning, settings.gap
         self.system = ElasticSystem(template, settings)
         self.undisturbed = UndisturbedVolume(template)
         self.tracking = HeadTracking(template)
         self.hands = Hands(template, left, right)
-        self.pinch = PinchTracker(self.hands.owner)
+        self.pinch = PinchTracker(self.hands.owner, tuning.pinch, gap)
         # Skin that is held, as the rim is, cannot yield: no partner for a hand.
         self._yielding = template.outer & (np.diff(self.system.free_embedding.indptr) > 0)
         self.contact = ContactTracker(
-            self._yielding, template.skin_vertices, template.skin_triangles, self.hands.vertices, self.hands.triangles
+            self._yielding,
+            template.skin_vertices,
+            template.skin_triangles,
+            self.hands.vertices,
+            self.hands.triangles,
+            tuning.contact,
+            gap,
         )
 
         n = len(template.vertices)
@@ -86,10 +73,10 @@ class Physics:
         self._u = np.zeros((n, 3))
         self._skin_u = np.zeros((template.n_skin, 3))
         # Of the free vertices: right-hand side, solution, iterate, and the displacement a substep began with.
-        self._b, self._x, self._iterate, self._began = np.zeros((4, len(self.system.free), 3))
+        self._b, self._x, self._iterate, self._u_before = np.zeros((4, len(self.system.free), 3))
         outer = template.outer[template.skin_triangles].all(axis=1)
         self._skin_tree = TriangleTree(template.skin_vertices, template.skin_triangles[outer])
-        self._clearance = Clearance(len(self.hands.vertices), _DEEP)
+        self._clearance = Clearance(len(self.hands.vertices), tuning.contact.deepest * gap)
         self._posed: NDArray | None = None
         self._anderson = Anderson(self._x.size)
         self._mobility = np.zeros(n)
@@ -103,49 +90,52 @@ class Physics:
         self.contact.reset()
         self.pinch.reset()
         self._clearance.forget()
-        self._previous: tuple[NDArray, NDArray, NDArray] | None = None
+        self._last_pose: tuple[NDArray, NDArray, NDArray] | None = None
         self._jaw = np.eye(4)
-        self._before: TrackedFrame | None = None
+        self._last_frame: TrackedFrame | None = None
         self._change = 0.0
         self._lifted = 0.0
-        self._fastest = _MAX_CHANGE
+        self._longest = 0.0
 
     def step(self, frame: TrackedFrame) -> SimulatedFrame:
         """Resolves the interaction of one frame; frames are given in order."""
         started = time.perf_counter()
+        tuning, gap = self.tuning.step, self.settings.gap
         tracked_hands = self.hands.read(frame)
         pose = self.tracking.pose(frame)
         hands = rigid.apply(rigid.inverse(pose.cranium), tracked_hands)
-        first = self._previous is None
-        if self._previous is not None and self._keeps_still(pose):
-            now = (*self._previous[:2], hands)  # a face that keeps still needs nothing computed anew
+        first = self._last_pose is None
+        if self._last_pose is not None and self._keeps_still(pose):
+            now = (*self._last_pose[:2], hands)  # a face that keeps still needs nothing computed anew
         else:
             now = (pose.skin, self.undisturbed.displacement(pose.skin, pose.jaw), hands)
             self._jaw, self._bone_direction = pose.jaw, pose.bone_direction
-        previous = self._previous or now
-        self._previous = now
-        jumped = jumped_hands(self._before, frame, 1.0 / self.frame_rate)
-        self._before = frame
-        begins = np.full(len(hands), first) | jumped[self.hands.owner]
+        previous = self._last_pose or now
+        self._last_pose = now
+        jumped = jumped_hands(self._last_frame, frame, 1.0 / self.frame_rate)
+        self._last_frame = frame
+        new_hands = np.full(len(hands), first) | jumped[self.hands.owner]
         if jumped.any():  # such a hand starts anew where it is
-            previous = (previous[0], previous[1], np.where(begins[:, None], hands, previous[2]))
-            self.contact.forget(begins)
+            previous = (previous[0], previous[1], np.where(new_hands[:, None], hands, previous[2]))
+            self.contact.forget(new_hands)
             self.pinch.forget(jumped)
 
         self.pinch.watch(hands, 1.0 / self.frame_rate)
         self._pose(now[0])
-        started_inside = self._depth_inside(hands, begins) if begins.any() else 0.0
-        substeps = self._count_substeps(previous[2], hands, begins)
+        started_inside = self._depth_inside(hands, new_hands) if new_hands.any() else 0.0
+        substeps = self._count_substeps(previous[2], hands, new_hands)
         iterations = 0
-        if not substeps and len(self.contact.contacts) == 0 and np.abs(self._u).max() < _FADING:
+        if not substeps and len(self.contact.contacts) == 0 and np.abs(self._u).max() < tuning.fading * gap:
             decay = self._decay(1.0 / self.frame_rate)
             self._u *= decay
             self._skin_u *= decay
         elif substeps or self._u.any():
             substeps = max(substeps, 1)
             duration = 1.0 / (self.frame_rate * substeps)
-            theta, fade = self._persistence(duration), self._decay(_SLOWEST * duration)
-            self._fastest = _MAX_CHANGE if begins.any() else self._reach(previous, now) / substeps
+            theta, fade = self._persistence(duration), self._decay(tuning.slowest_decay * duration)
+            self._longest = tuning.longest * gap
+            if not new_hands.any():
+                self._longest = min(self._longest, self._speed_limit(previous, now) * duration)
             for s in range(1, substeps + 1):
                 a = s / substeps
                 skin, inside, hand = (
@@ -162,7 +152,7 @@ class Physics:
                 live, hands, self.contact.normals(), carried, self.settings.pull_limit, 1.0 / self.frame_rate
             )
         limited = 1000 * self._lifted if substeps else 0.0
-        if len(self.contact.contacts) == 0 and np.abs(self._u).max() < _AT_REST:
+        if len(self.contact.contacts) == 0 and np.abs(self._u).max() < tuning.at_rest * gap:
             self._u[:] = 0
             self._skin_u[:] = 0
             self._local.restart()
@@ -176,17 +166,18 @@ class Physics:
         statistics["ms"] = 1000 * (time.perf_counter() - started)
         return SimulatedFrame(skin.astype(np.float32), tracked.astype(np.float32), contacts, statistics)
 
-    def _reach(self, previous: tuple[NDArray, NDArray, NDArray], now: tuple[NDArray, NDArray, NDArray]) -> float:
-        """How far [m] skin in contact may move in this frame: see `_FOLLOW`."""
-        moved = max(farthest_move(previous[k], now[k]) for k in (0, 2))
-        lively = min(1.0, moved / _SLOW) ** 2
-        return moved * (1.0 + (_FOLLOW - 1.0) * lively) + _SETTLE * lively + _CREEP / self.frame_rate
+    def _speed_limit(self, previous: tuple[NDArray, NDArray, NDArray], now: tuple[NDArray, NDArray, NDArray]) -> float:
+        """How fast skin may move in this frame where hands touch [m/s], see `StepTuning.follow`."""
+        tuning = self.tuning.step
+        speed = self.frame_rate * max(farthest_move(previous[k], now[k]) for k in (0, 2))
+        lively = min(1.0, speed / tuning.slow) ** 2
+        return speed * (1.0 + (tuning.follow - 1.0) * lively) + tuning.settle * lively + tuning.creep
 
     def _keeps_still(self, pose: Pose) -> bool:
         """Whether neither skin nor jaw moved in the cranium's frame since the last pose that was taken over."""
-        assert self._previous is not None
-        moved = max(largest_difference(pose.skin, self._previous[0]), np.abs(pose.jaw - self._jaw).max())
-        return bool(moved < _AT_REST)
+        assert self._last_pose is not None
+        moved = max(largest_difference(pose.skin, self._last_pose[0]), np.abs(pose.jaw - self._jaw).max())
+        return bool(moved < self.tuning.step.at_rest * self.settings.gap)
 
     def _decay(self, duration: float) -> float:
         """What is left after `duration` [s] of a deformation that relaxes freely."""
@@ -209,29 +200,31 @@ class Physics:
             self._skin_tree.refit(self.template.skin_vertices + skin)
         return self._skin_tree.vertices
 
-    def _count_substeps(self, before: NDArray, hands: NDArray, begins: NDArray) -> int:
+    def _count_substeps(self, before: NDArray, hands: NDArray, new_hands: NDArray) -> int:
         """Substeps so that no hand vertex near the skin moves further than the step length; 0 when no hand is near.
 
-        begins: (n_hand,) vertices of hands without history, see `_FIRST_SUBSTEPS`.
+        new_hands: (n_hand,) vertices of hands without history, see `StepTuning.first_substeps`.
         """
+        reach = self.tuning.step.reach * self.settings.gap
         motion = np.sqrt(((hands - before) ** 2).sum(axis=1))
-        near, distance, *_ = self._clearance.near(self._skin_tree, hands, _REACH + motion)
-        near = near[distance < _REACH + motion[near]]  # the depth of the hand is the skin's business, not its own
+        near, distance, *_ = self._clearance.near(self._skin_tree, hands, reach + motion)
+        near = near[distance < reach + motion[near]]  # the depth of the hand is the skin's business, not its own
         if len(near) == 0:
             return 0
         wanted = int(np.ceil(motion[near].max() / self.settings.step_length))
-        least = _FIRST_SUBSTEPS if begins[near].any() else 1
+        least = self.tuning.step.first_substeps if new_hands[near].any() else 1
         return min(max(wanted, least), self.settings.max_substeps)
 
-    def _depth_inside(self, hands: NDArray, begins: NDArray) -> float:
+    def _depth_inside(self, hands: NDArray, new_hands: NDArray) -> float:
         """How deep [m] those hand vertices that begin are inside the outer skin before anything was simulated."""
         near, depth, *_ = self._clearance.near(self._skin_tree, hands, 0.0)
-        return float(np.max(depth[begins[near]], initial=0.0))
+        return float(np.max(depth[new_hands[near]], initial=0.0))
 
     def _substep(self, skin: NDArray, volume: NDArray, hands: NDArray, theta: float, *, last: bool) -> int:
         """Minimises the energy for one position of skin (n_skin, 3) displacement, volume and hands; returns the
         iterations."""
-        system, settings = self.system, self.settings
+        system, settings, tuning = self.system, self.settings, self.tuning.step
+        gap = settings.gap
         self._local.pose(volume)
         tracked = self._pose(skin)
         hands = self._lift_off_bone(tracked, hands)
@@ -239,23 +232,23 @@ class Physics:
         deformed = tracked + self._skin_u
         self.contact.update(tracked, deformed, hands)
         contacts = self.contact.contacts
-        before, iterate = self._began, self._iterate
+        before, iterate = self._u_before, self._iterate
         take(self._u, system.free, before)
         iterate[:] = before
         self._anderson.restart()
         carried = self._carried(contacts)
         limit = settings.drag_limit
-        directions = self.contact.directions(carried, _PUSHED_ALONG * limit, _PUSHED_UNDER * limit)
+        directions = self.contact.directions(carried, tuning.pushed_along * limit, tuning.pushed_under * limit)
         problem = self._contact_problem(tracked, deformed, hands, directions, carried) if len(contacts) else None
 
-        enough = _CONVERGED_FREE if problem is None else _CONVERGED
+        enough = gap * (tuning.converged_free if problem is None else tuning.converged)
         count = settings.final_iterations if last else settings.iterations
         for iteration in range(1, count + 1):
             self._local.right_hand_side(self._u, tracked, self._skin_u, self._b)
             self._b *= 1 - theta
             if problem is not None:
                 problem.load(self._b)
-            system.factor.solve(self._b, self._x, _STILL)
+            system.factor.solve(self._b, self._x, tuning.still * gap)
             add_scaled(theta, before, self._x)
             if problem is not None:
                 problem.correct(self._x)
@@ -266,10 +259,7 @@ class Physics:
             self._scatter(iterate)
         if problem is not None:
             contacts.force[:] = problem.force[: len(contacts)]
-        # Never more than this in one substep, whatever the contacts ask for: a bad step must not become the next
-        # one's start.
-        most = _MAX_CHANGE if problem is None else min(_MAX_CHANGE, self._fastest)
-        shorten_moves(before, most, self._x)
+        shorten_moves(before, self._longest if problem is not None else tuning.longest * gap, self._x)
         self._scatter(self._x)
         self._untangle(contacts)
         self._change = change
@@ -306,9 +296,9 @@ class Physics:
         self._mobility[:] = 0.0
         self._mobility[self.system.free] = 1.0
         if self.template.conforming:
-            self._mobility[: self.template.n_skin] *= _SKIN_MOBILITY
+            self._mobility[: self.template.n_skin] *= self.tuning.step.skin_mobility
             touched = contacts.skin[contacts.force.any(axis=1)]
-            self._mobility[touched] = np.minimum(self._mobility[touched], _CONTACT_MOBILITY)
+            self._mobility[touched] = np.minimum(self._mobility[touched], self.tuning.step.contact_mobility)
         if self._local.untangle(self._u, self._mobility):
             self.system.to_skin.map(self._u, self._skin_u)
 
@@ -326,17 +316,19 @@ class Physics:
         """The present contacts, each wanting its skin point a gap off its anchor along `normals` (m, 3), and the bone
         under the skin (n_skin, 3) near them. carried: (m, 3) how far that skin is from where it was tracked [m]."""
         contacts, settings, template = self.contact.contacts, self.settings, self.template
+        tuning, give = self.tuning.step, self.tuning.contact
         targets = interpolate(hands, contacts.hand, contacts.hand_weights) + settings.gap * normals
         present = interpolate(deformed, contacts.skin, contacts.skin_weights)
         step = targets - present
         length = np.linalg.norm(step, axis=1, keepdims=True)
-        targets = present + step * np.minimum(1.0, _MAX_TARGET_STEP / np.maximum(length, 1e-12))
+        targets = present + step * np.minimum(1.0, tuning.target * settings.gap / np.maximum(length, 1e-12))
 
         # Bone stops the skin: a contact asks for no more than its skin can still yield along the push.
         limit = settings.compression_limit * template.tissue_depth
         room = limit - np.einsum("ij,ij->i", self._skin_u, self._bone_direction)
         towards = np.einsum("mkd,md->mk", self._bone_direction[contacts.skin], normals)
-        reach = np.where(towards > _TOWARDS_BONE, room[contacts.skin] / np.maximum(towards, _TOWARDS_BONE), np.inf)
+        least = tuning.towards_bone
+        reach = np.where(towards > least, room[contacts.skin] / np.maximum(towards, least), np.inf)
         reach = np.min(np.where(contacts.skin_weights > 0, reach, np.inf), axis=1)
         asked = np.einsum("ij,ij->i", targets - present, normals)
         targets -= np.maximum(asked - np.maximum(reach, 0.0), 0.0)[:, None] * normals
@@ -345,7 +337,7 @@ class Physics:
         along = carried - np.einsum("ij,ij->i", carried, normals)[:, None] * normals
         hold = np.clip(2.0 - np.linalg.norm(along, axis=1) / settings.drag_limit, 0.0, 1.0)
 
-        deep = np.flatnonzero(self._yielding & (room < _NEAR_BONE * limit))
+        deep = np.flatnonzero(self._yielding & (room < tuning.near_bone * limit))
         away = -self._bone_direction[deep]
         floor = tracked[deep] - limit[deep, None] * away
         return ContactProblem(
@@ -356,7 +348,7 @@ class Physics:
             np.concatenate([targets, floor]),
             tracked,
             np.concatenate([settings.friction * hold, np.zeros(len(deep))]),
-            np.concatenate([np.full(len(contacts), HAND_GIVE), np.full(len(deep), BONE_GIVE)]),
+            np.concatenate([np.full(len(contacts), give.hand_give), np.full(len(deep), give.bone_give)]),
             np.concatenate([contacts.held, np.zeros(len(deep), bool)]),
             np.concatenate([contacts.force, np.zeros((len(deep), 3))]),
         )

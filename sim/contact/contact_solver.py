@@ -8,10 +8,6 @@ from numpy.typing import NDArray
 from ..solver.system import ElasticSystem
 from .tracker import interpolate
 
-# Give of a hand's contact as a share of the skin's own: contacts that bone contradicts then end at a finite force, and
-# a press of 10 mm ends 0.2 mm short, less than the gap. Bone has none but what keeps two contacts on one spot from
-# fighting.
-HAND_GIVE, BONE_GIVE = 0.02, 1e-3
 _SWEEPS = 20
 _SETTLED = 1e-6  # [m] largest displacement by a force's change at which the sweeps end
 

@@ -11,16 +11,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from ..tuning import DEFAULT, PinchTuning
 from .tracker import Contacts, interpolate
-
-_OPPOSED = -0.7  # cos between the normals of two sides of a pinch, at most
-_ACROSS = 0.7  # cos between a side's normal and the way to the other side, at least
-_WIDEST = 0.016  # [m] gap between the sides that still holds a fold of skin
-_GRAB_TIME = 0.08  # [s] a pinch must last before it holds
-_CLOSED = 0.0015  # [m] by which the gap must have become narrower …
-_CLOSING_TIME = 0.6  # [s] … within so long, for a pinch to begin
-_LOSE_TIME = 0.08  # [s] without opposition before it lets go
-_OPENING = (1.15, 0.0007)  # it lets go when the gap exceeds factor * narrowest + this [m]
 
 
 class PinchTracker:
@@ -29,8 +21,8 @@ class PinchTracker:
     hand_of: (n_hand,) index of the hand that each hand vertex belongs to.
     """
 
-    def __init__(self, hand_of: NDArray[np.int64]):
-        self._hand_of = hand_of
+    def __init__(self, hand_of: NDArray[np.int64], tuning: PinchTuning = DEFAULT.pinch, gap: float = 5e-4):
+        self._hand_of, self._tuning, self._gap = hand_of, tuning, gap
         self._hands = int(hand_of.max()) + 1
         self.reset()
 
@@ -46,7 +38,7 @@ class PinchTracker:
     def watch(self, hands: NDArray, duration: float) -> None:
         """Remembers where the hands (n_hand, 3) [m] are in a frame of `duration` [s]; to be called in every frame."""
         self._past.append(hands)
-        while len(self._past) > 1 + _CLOSING_TIME / duration:
+        while len(self._past) > 1 + self._tuning.closing_time / duration:
             self._past.popleft()
 
     def forget(self, hands: NDArray[np.bool_]) -> None:
@@ -69,7 +61,7 @@ class PinchTracker:
         owner = self._hand_of[contacts.hand[:, 0]] if len(contacts) else np.zeros(0, np.int64)
         for hand in range(self._hands):
             own = np.flatnonzero(owner == hand)
-            pairs, gap = _opposed(anchors[own], normals[own])
+            pairs, gap = self._opposed(anchors[own], normals[own])
             opposed = np.zeros(len(own), bool)
             opposed[pairs] = True
             closing = self.holding[hand] or self._closing(contacts.select(own), pairs, gap)
@@ -87,23 +79,24 @@ class PinchTracker:
         for hands in self._past:
             anchors = interpolate(hands, contacts.hand, contacts.hand_weights)
             apart = np.linalg.norm(anchors[pairs[:, 0]] - anchors[pairs[:, 1]], axis=1)
-            if np.median(apart) > gap + _CLOSED:
+            if np.median(apart) > gap + self._tuning.closed * self._gap:
                 return True
         return False
 
     def _advance(self, hand: int, gap: float, opposed: bool, duration: float, off: bool) -> None:
+        tuning = self._tuning
         if off:
             self._spent[hand] = False
         self._narrowest[hand] = min(self._narrowest[hand], gap)
-        opening = opposed and gap > _OPENING[0] * self._narrowest[hand] + _OPENING[1]
+        opening = opposed and gap > tuning.opening_factor * self._narrowest[hand] + tuning.opening * self._gap
         self._lasting[hand] = self._lasting[hand] + duration if opposed and not opening else 0.0
         self._lost[hand] = 0.0 if opposed else self._lost[hand] + duration
         if self.holding[hand]:
-            if opening or self._lost[hand] >= _LOSE_TIME:
+            if opening or self._lost[hand] >= tuning.lose_time:
                 self._let_go(hand)
         elif not opposed:
             self._narrowest[hand] = np.inf
-        elif self._lasting[hand] >= _GRAB_TIME and not self._spent[hand]:
+        elif self._lasting[hand] >= tuning.grab_time and not self._spent[hand]:
             self.holding[hand] = True
 
     def _let_go(self, hand: int) -> None:
@@ -112,6 +105,18 @@ class PinchTracker:
         self._lasting[hand] = 0.0
         self._narrowest[hand] = np.inf
 
+    def _opposed(self, anchors: NDArray, normals: NDArray) -> tuple[NDArray[np.int64], float]:
+        """Pairs (p, 2) of (m, 3) contacts on the two sides of a fold, and the median gap between them [m]."""
+        if len(anchors) < 2:
+            return np.zeros((0, 2), np.int64), np.inf
+        way = anchors[None] - anchors[:, None]
+        distance = np.linalg.norm(way, axis=2)
+        facing = np.einsum("abd,ad->ab", way, normals) / np.maximum(distance, 1e-12)
+        tuning = self._tuning
+        pairs = (normals @ normals.T < tuning.opposed) & (distance < tuning.widest * self._gap)
+        pairs &= (facing > tuning.across) & (tuning.across < facing.T)
+        return np.argwhere(np.triu(pairs)), float(np.median(distance[pairs])) if pairs.any() else np.inf
+
 
 def _hold_once(contacts: Contacts) -> None:
     """Where a skin vertex is held itself, hand vertices on its triangles only push: skin held twice would be torn
@@ -119,14 +124,3 @@ def _hold_once(contacts: Contacts) -> None:
     of_vertex = contacts.skin_weights[:, 0] == 1.0
     doubled = np.isin(contacts.skin, contacts.skin[of_vertex & contacts.held, 0]).any(axis=1) & ~of_vertex
     contacts.held &= ~doubled
-
-
-def _opposed(anchors: NDArray, normals: NDArray) -> tuple[NDArray[np.int64], float]:
-    """Pairs (p, 2) of (m, 3) contacts on the two sides of a fold, and the median gap between them [m]."""
-    if len(anchors) < 2:
-        return np.zeros((0, 2), np.int64), np.inf
-    way = anchors[None] - anchors[:, None]
-    distance = np.linalg.norm(way, axis=2)
-    facing = np.einsum("abd,ad->ab", way, normals) / np.maximum(distance, 1e-12)
-    pairs = (normals @ normals.T < _OPPOSED) & (distance < _WIDEST) & (facing > _ACROSS) & (facing.T > _ACROSS)
-    return np.argwhere(np.triu(pairs)), float(np.median(distance[pairs])) if pairs.any() else np.inf

@@ -17,15 +17,7 @@ from ..geometry.clearance import Clearance
 from ..geometry.facing import closest_facing
 from ..geometry.pseudonormals import face_direction
 from ..geometry.triangle_bvh import TriangleTree, bounds, inside_box
-
-_NEAR = 0.001  # [m] skin so close to a hand becomes a candidate; the forces decide
-_DEEPEST = 0.01  # [m] a hand vertex deeper in the skin than this is not found by looking from the hand
-_DEEP = 0.05  # [m] an anchor further inside the tracked skin than this lets go, as no skin yields so far
-_SEARCH = 0.02  # [m] how far from the skin the anchored side of a hand is looked for, and from hands the skin
-_FACING = 0.1  # least -cos between skin normal and the normal of a hand triangle that may push it
-_CLEAR = 0.002  # [m] a hand further outside the tracked skin than this lets go
-_OUTWARD = 0.2  # cos between push and skin normal above which a contact lets go
-_SAME_SIDE = 0.2  # least cos between the old and the new hand normal of a sliding anchor
+from ..tuning import DEFAULT, ContactTuning
 
 
 @njit(cache=True)
@@ -121,14 +113,20 @@ class ContactTracker:
         skin_triangles: NDArray,
         hands: NDArray,
         hand_triangles: NDArray,
+        tuning: ContactTuning = DEFAULT.contact,
+        gap: float = 5e-4,
     ):
+        self._tuning = tuning
+        self._near_length, self._clear = tuning.near * gap, tuning.clear * gap
+        self._search, self._deepest = tuning.search * gap, tuning.deepest * gap
+        self._seen_from_hand = tuning.seen_from_hand * gap
         self.outer = outer
         self.n_skin = len(outer)
         self.skin_triangles = np.ascontiguousarray(skin_triangles, np.int32)
         self._outer_triangles = np.ascontiguousarray(self.skin_triangles[outer[skin_triangles].all(axis=1)])
         self.hand_triangles = np.ascontiguousarray(hand_triangles, np.int32)
-        self._clearance = Clearance(self.n_skin, _SEARCH)
-        self._hand_clearance = Clearance(len(hands), _SEARCH)
+        self._clearance = Clearance(self.n_skin, self._search)
+        self._hand_clearance = Clearance(len(hands), self._search)
         self.contacts = Contacts.none()
         self._tracked: NDArray | None = None
         self.tracked_normals = np.zeros((self.n_skin, 3))
@@ -153,8 +151,8 @@ class ContactTracker:
         if len(self.contacts) == 0:
             return
         anchors = interpolate(hands, self.contacts.hand, self.contacts.hand_weights)
-        distance, _, _, sign = tracked.closest(anchors, _DEEP)
-        self.contacts = self.contacts.select(self.contacts.held | (sign < 0) | (distance < _CLEAR))
+        distance, _, _, sign = tracked.closest(anchors, self._deepest)
+        self.contacts = self.contacts.select(self.contacts.held | (sign < 0) | (distance < self._clear))
 
     def update(self, tracked: NDArray, skin: NDArray, hands: NDArray) -> None:
         """Finds new contacts of the skin (n_skin, 3) with hands (n_hand, 3); those that pushed until now stay.
@@ -164,7 +162,8 @@ class ContactTracker:
         the skin out of the head is none.
         """
         low, high = bounds(hands)
-        near_skin = inside_box(skin, low - _SEARCH, high + _SEARCH)  # with all corners of a triangle that is touched
+        # With all corners of a triangle that is touched.
+        near_skin = inside_box(skin, low - self._search, high + self._search)
         if not self.outer[near_skin].any():
             self.contacts = Contacts.none()
             return
@@ -177,17 +176,23 @@ class ContactTracker:
         halfway_normals(skin, self.skin_triangles, self._near, self.tracked_normals, self.skin_normals)
         unit_normals(hands, self.hand_triangles, self.hand_normals)
         self._hand_tree.refit(hands)
-        pulls = np.einsum("ij,ij->i", self.normals(), self._outward()) >= _OUTWARD
+        pulls = np.einsum("ij,ij->i", self.normals(), self._outward()) >= self._tuning.outward
         kept = self.contacts = self.contacts.select(self.contacts.held | ~pulls)
         self._kept[:] = False
         self._kept[kept.key] = True
         self.contacts = kept.join(self._skin_on_hand(skin)).join(self._hand_on_skin(skin, hands))
 
     def _skin_on_hand(self, skin: NDArray) -> Contacts:
-        near = self._clearance.near(self._hand_tree, skin, _NEAR)[0]
+        near = self._clearance.near(self._hand_tree, skin, self._near_length)[0]
         chosen = near[self.outer[near] & ~self._kept[near]]
         distance, triangle, weights = closest_facing(
-            self._hand_tree, self.hand_normals, skin[chosen], -self.skin_normals[chosen], _FACING, _SEARCH, -_OUTWARD
+            self._hand_tree,
+            self.hand_normals,
+            skin[chosen],
+            -self.skin_normals[chosen],
+            self._tuning.facing,
+            self._search,
+            -self._tuning.outward,
         )
         found = np.isfinite(distance)
         chosen, triangle, weights = chosen[found], triangle[found], weights[found]
@@ -206,8 +211,8 @@ class ContactTracker:
         if self._skin_tree is None:
             return Contacts.none()
         self._skin_tree.refit(skin)
-        near, distance, triangle, weights, _ = self._hand_clearance.near(self._skin_tree, hands, _NEAR)
-        new = (distance < _DEEPEST) & ~self._kept[near + self.n_skin]
+        near, distance, triangle, weights, _ = self._hand_clearance.near(self._skin_tree, hands, self._near_length)
+        new = (distance < self._seen_from_hand) & ~self._kept[near + self.n_skin]
         new[new] = self._faces(near[new], triangle[new], weights[new])
         m = int(new.sum())
         return Contacts(
@@ -224,7 +229,7 @@ class ContactTracker:
         """Whether hand vertices (k,) face the skin at points on triangles (k,) of its outer part, (k,)."""
         assert self._skin_tree is not None
         normals = interpolate(self.skin_normals, self._skin_tree.triangles[triangle], weights)
-        return np.einsum("ij,ij->i", self.hand_normals[hand], normals) < -_FACING
+        return np.einsum("ij,ij->i", self.hand_normals[hand], normals) < -self._tuning.facing
 
     def normals(self) -> NDArray[np.float64]:
         """Unit normals of the hands at the anchors, (m, 3)."""
@@ -267,7 +272,13 @@ class ContactTracker:
         contacts = self.contacts
         sliding = skin[contacts.key[which]]
         distance, triangle, weights = closest_facing(
-            self._hand_tree, self.hand_normals, sliding, facing[which], _SAME_SIDE, _SEARCH, -_OUTWARD
+            self._hand_tree,
+            self.hand_normals,
+            sliding,
+            facing[which],
+            self._tuning.same_side,
+            self._search,
+            -self._tuning.outward,
         )
         found = np.isfinite(distance)
         contacts.hand[which[found]] = self.hand_triangles[triangle[found]]
@@ -279,8 +290,8 @@ class ContactTracker:
         contacts, tree = self.contacts, self._skin_tree
         tree.refit(skin)
         hand = contacts.hand[which, 0]
-        distance, triangle, weights, sign = tree.closest(self._hand_tree.vertices[hand], _DEEPEST)
-        touching = np.isfinite(distance) & ((sign < 0) | (distance < _NEAR))
+        distance, triangle, weights, sign = tree.closest(self._hand_tree.vertices[hand], self._seen_from_hand)
+        touching = np.isfinite(distance) & ((sign < 0) | (distance < self._near_length))
         touching &= self._faces(hand, triangle, weights)
         contacts.skin[which[touching]] = tree.triangles[triangle[touching]]
         contacts.skin_weights[which[touching]] = weights[touching]
