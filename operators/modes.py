@@ -59,4 +59,8 @@ def start_job(method: Method, template: Any, surfaces: Any, device: str | None =
         frame_rate=method.frame_rate,
         **({"device": device} if device else {}),
     )
-    return (yield from aside(call(Progress("simulation", 0.0, "preparing"), make)))
+    simulation = yield from aside(call(Progress("simulation", 0.0, "preparing"), make))
+    from ..sim.warm_up import warm_up_job
+
+    yield from warm_up_job(simulation, template, surfaces.left, surfaces.right)
+    return simulation

@@ -3,7 +3,6 @@
 
 import traceback
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import bpy
@@ -15,7 +14,7 @@ from ..bridge.plan import folder, read_plan
 from ..bridge.preview import Preview
 from ..bridge.surfaces import SurfaceReader, view_layer_of
 from ..errors import NephimError
-from ..progress import Job, Progress, aside, call
+from ..progress import Job, Progress
 from .jobs import JobOperator, redraw_sidebars
 from .modes import start_job
 from .volume import load_volume, needs_setup, volume_job
@@ -72,8 +71,6 @@ def preview_job(scene: Any, mode: str) -> Job[str]:
 
 
 def _prepare_job(scene: Any, mode: str) -> Job[Preview]:
-    from ..sim.warm_up import warm_up
-
     plan = read_plan(scene)
     rig = plan.rig
     yield Progress("preview", 0.0, "reading the neutral frame")
@@ -83,8 +80,6 @@ def _prepare_job(scene: Any, mode: str) -> Job[Preview]:
         reader.read(rig.neutral_frame)  # the bones' neutral pose as well
 
     simulation = yield from start_job(replace(plan.method, mode=mode), template, surfaces)
-    touch = partial(warm_up, simulation, template, surfaces.left, surfaces.right)
-    yield from aside(call(Progress("preview", 0.5, "trying it out; the first time this takes a minute"), touch))
     return Preview(scene, rig, simulation, template, reader)
 
 

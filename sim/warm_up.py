@@ -1,16 +1,69 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lets a simulation compile its code before the first frame that somebody waits for: once after an installation that
-takes a minute, later a second."""
+"""Compiles a simulation's loops before the first frame that anybody waits for.
 
+That takes about a minute once after an installation or an update; compiled loops are kept on disk, from where the next
+session loads them within a second or two.
+"""
+
+import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numba.core import event
+from numba.core.dispatcher import Dispatcher
 
+from ..progress import Job, Progress, aside, call
 from .frame import TrackedFrame
 from .geometry.surface import Surface, vertex_normals
 from .template import Template
 
+STEP = "compiling"
 _DEEP, _AWAY = 0.002, 0.05  # [m] a fingertip touches the skin, and leaves it
+_ready: set[type] = set()  # classes whose loops have been compiled or loaded in this process
+
+
+def warm_up_job(simulation: Any, template: Template, left: Surface | None, right: Surface | None) -> Job[None]:
+    """Compiles, or loads, every loop of the simulation, with its progress; at once where that has been done.
+
+    left, right: the hands at the neutral frame. The simulation has no history afterwards.
+    """
+    if type(simulation) in _ready:
+        return
+    compiled = _Compiled()
+    preparing = Progress("simulation", 0.0, "loading compiled loops")
+    with event.install_listener("numba:compile", compiled):
+        for progress in aside(call(preparing, partial(warm_up, simulation, template, left, right))):
+            yield compiled.progress() if compiled.count else progress
+    _ready.add(type(simulation))
+
+
+class _Compiled(event.Listener):
+    """Counts the loops that are compiled, each with those that it calls."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_start(self, event: Any) -> None:
+        pass
+
+    def on_end(self, event: Any) -> None:
+        self.count += 1
+
+    def progress(self) -> Progress:
+        done = min(self.count / max(_loops(), 1), 0.99)
+        return Progress(STEP, done, f"{self.count} loops, once for this version")
+
+
+def _loops() -> int:
+    """How many compiled functions the package has in the modules that are loaded."""
+    package = __name__.rpartition(".")[0]
+    return sum(
+        isinstance(value, Dispatcher) and value.py_func.__module__ == name
+        for name, module in list(sys.modules.items())
+        if name.startswith(package)
+        for value in vars(module).values()
+    )
 
 
 def warm_up(simulation: Any, template: Template, left: Surface | None, right: Surface | None) -> None:

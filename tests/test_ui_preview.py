@@ -18,7 +18,6 @@ from nephim.bridge.rig import read_rig  # noqa: E402
 from nephim.operators import preview, volume  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
 from nephim.progress import drive  # noqa: E402
-from nephim.sim import warm_up  # noqa: E402
 from nephim.sim.frame import SimulatedFrame  # noqa: E402
 
 pytestmark = pytest.mark.bpy
@@ -61,7 +60,6 @@ def counter(scene, monkeypatch):
     stand_in = Counter()
     rig = read_rig(scene)
     template = SimpleNamespace(refinement=identity(len(rig.head.indices), format="csr"))
-    monkeypatch.setattr(warm_up, "warm_up", lambda *_: None)
     monkeypatch.setattr(preview, "load_volume", lambda *_: template)
 
     def start(*_):
