@@ -6,8 +6,18 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from .operators import background_training as training
-from .operators import preview
+from .errors import RigError
+from .migration import migrate
+from .operators import background_training, preview, problems
+
+
+def _migrate_scenes() -> None:
+    """Settings of older versions become those of this one; the sidebar says where a newer one has written them."""
+    for scene in bpy.data.scenes:
+        if scene.library is None:
+            note = migrate(scene.nephim)
+            if note:
+                problems.remember(RigError(note))
 
 
 @persistent
@@ -28,13 +38,15 @@ def _before_load(*_: Any) -> None:
 @persistent
 def _loaded(*_: Any) -> None:
     preview.forget_all()
+    _migrate_scenes()
     if not bpy.app.background:  # a render farm needs no preview
         preview.later(preview.resume)
-        training.begin_watching()
+        background_training.begin_watching()
 
 
 @persistent
 def _before_save(*_: Any) -> None:
+    _migrate_scenes()  # scenes that were made since
     preview.put_away()
 
 
@@ -78,5 +90,5 @@ def unregister() -> None:
         getattr(bpy.app.handlers, name).remove(handler)
     if bpy.app.timers.is_registered(preview.resume):
         bpy.app.timers.unregister(preview.resume)
-    training.end_watching()
+    background_training.end_watching()
     preview.end_all()

@@ -85,6 +85,7 @@ class PreviewChange(PropertyGroup):
 class SceneSettings(PropertyGroup):
     """Roles, frames and tolerances of one scene."""
 
+    version: IntProperty()  # type: ignore[valid-type] # see `migration.py`
     head: _object("Head", "Mesh of the head, or of the body the head is a vertex group of")  # type: ignore[valid-type]
     head_group: _group("head")  # type: ignore[valid-type]
     left: _object("Left Hand", "Mesh of the left hand, or of the body it is a vertex group of")  # type: ignore[valid-type]

@@ -7,7 +7,7 @@ import bpy
 
 from ..operators.report import rows
 from ..operators.state import report_state
-from .sidebar import Step
+from .sidebar import Step, entry
 
 
 class NEPHIM_PT_bake(Step, bpy.types.Panel):
@@ -46,9 +46,7 @@ class NEPHIM_PT_report(Step, bpy.types.Panel):
             return
         table = layout.column(align=True)
         for name, value in rows(report):
-            split = table.split(factor=0.42)
-            split.label(text=name)
-            split.label(text=value)
+            entry(context, table, name, value)
 
 
 CLASSES = (NEPHIM_PT_bake, NEPHIM_PT_report)

@@ -9,6 +9,8 @@ import bpy
 from ..operators import jobs, problems
 
 _LETTER = 7.0  # width of a letter of the interface [pixels at scale 1]
+_FEWEST = 20  # letters of a line, however narrow the sidebar
+_NAMES, _INDENT = 0.42, 0.08  # shares of the width: names beside their values, and what stands before those below
 _MARGIN = 45.0  # of a box with an icon, in the same unit
 
 
@@ -71,11 +73,29 @@ def _draw_problem(context: bpy.types.Context, layout: Any, problem: Any) -> None
     row.operator("nephim.dismiss_problem", icon="X")
 
 
-def paragraph(context: bpy.types.Context, layout: Any, text: str, icon: str = "NONE") -> None:
-    """Text wrapped to the width of the sidebar."""
-    scale = context.preferences.system.ui_scale
-    letters = max(20, int((context.region.width / scale - _MARGIN) / _LETTER))
+def paragraph(context: bpy.types.Context, layout: Any, text: str, icon: str = "NONE", share: float = 1.0) -> None:
+    """Text wrapped to the width of the sidebar, or to a share of it."""
     column = layout.column(align=True)
     column.scale_y = 0.8
-    for number, line in enumerate(textwrap.wrap(text, letters)):
+    for number, line in enumerate(wrapped(context, text, share)):
         column.label(text=line, icon="NONE" if number and icon == "NONE" else (icon if not number else "BLANK1"))
+
+
+def wrapped(context: bpy.types.Context, text: str, share: float = 1.0) -> list[str]:
+    """The lines of a paragraph."""
+    scale = context.preferences.system.ui_scale
+    letters = int((share * context.region.width / scale - _MARGIN) / _LETTER)
+    return textwrap.wrap(text, max(_FEWEST, letters))
+
+
+def entry(context: bpy.types.Context, layout: Any, name: str, value: str) -> None:
+    """A line of a table: the name, and the value beside it where both fit in one line, else below."""
+    if len(wrapped(context, f"{name}  {value}")) == 1:
+        split = layout.split(factor=_NAMES)
+        split.label(text=name)
+        split.label(text=value)
+    else:
+        layout.label(text=name)
+        below = layout.split(factor=_INDENT)
+        below.label()
+        paragraph(context, below, value, share=1.0 - _INDENT)

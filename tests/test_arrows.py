@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     *("version", "errors", "choices", "threads", "compat", "files", "progress"),
     *("sim", "demo", "motions", "nn", "bridge", "pictures", "operators", "panels"),
-    *("handlers", "properties", "cli", "registration", "__main__", "__init__"),
+    *("migration", "handlers", "properties", "cli", "registration", "__main__", "__init__"),
 )
 FOLDERS = tuple(name for name in FLOORS if (ROOT / name).is_dir())
 TORCH = {"model", "training", "torch_runtime"}  # what trains, or runs on a graphics card
