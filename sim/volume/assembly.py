@@ -26,7 +26,7 @@ class Skin:
     """The simulation surface while the volume is built.
 
     vertices: (n_skin, 3) [m] repaired; triangles: (m, 3); main: (m,) which of them bound the volume, the others are
-    separate parts such as eyes; matrix, linear: (n_skin, n_head), see `refine.Refinement`; outer: (n_skin,); stands:
+    separate parts such as eyes; matrix, linear: (n_skin, n_head), see `refine.Refinement`; outer: (n_skin,); welded_to:
     (n_skin,) the vertex that stands for each one after welding.
     """
 
@@ -36,7 +36,7 @@ class Skin:
     matrix: csr_matrix
     linear: csr_matrix
     outer: NDArray[np.bool_]
-    stands: NDArray[np.int64]
+    welded_to: NDArray[np.int64]
 
 
 def assemble(
@@ -69,8 +69,8 @@ def assemble(
     used = np.zeros(count, bool)
     used[skin.triangles[skin.main]] = True
     held = rim(skin.vertices, skin.triangles[skin.main], landmarks.frame.rotation[1])
-    represented = ~used & used[skin.stands]  # the other half of a welded seam
-    held[represented] = held[skin.stands[represented]]
+    represented = ~used & used[skin.welded_to]  # the other half of a welded seam
+    held[represented] = held[skin.welded_to[represented]]
     depth, direction = _to_bone(skin, bones, landmarks)
     painted = {name: skin.linear @ np.asarray(weight, float) for name, weight in (groups or {}).items()}
     stiffness = skin_stiffness(landmarks.frame.into(skin.vertices), depth, landmarks, painted)
@@ -105,10 +105,10 @@ def _embedding(
     count = len(skin.vertices)
     if conforming:
         rows = np.arange(count)
-        stands = np.where(used[skin.stands], skin.stands, rows)
-        return csr_matrix((np.ones(count), (rows, stands)), shape=(count, len(points)))
+        welded_to = np.where(used[skin.welded_to], skin.welded_to, rows)
+        return csr_matrix((np.ones(count), (rows, welded_to)), shape=(count, len(points)))
     whole = np.zeros(count, bool)
-    whole[used | used[skin.stands]] = True
+    whole[used | used[skin.welded_to]] = True
     soft = embed(skin.vertices[whole], points, tets[tet_region == TISSUE])
     # Eyes, teeth and single vertices ride on bone where there is any.
     hard = tets[tet_region != TISSUE] if (tet_region != TISSUE).any() else tets

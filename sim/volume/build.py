@@ -60,9 +60,9 @@ def build_template(
     check_head(head)
     notes: list[str] = []
     yield Progress("volume", 0.0, "landmarks")
-    welded, stands = weld_seams(head.vertices, head.triangles)
-    if (stands != np.arange(len(stands))).any():
-        notes.append(f"Joined {int((stands != np.arange(len(stands))).sum())} vertices along seams.")
+    welded, welded_to = weld_seams(head.vertices, head.triangles)
+    if (welded_to != np.arange(len(welded_to))).any():
+        notes.append(f"Joined {int((welded_to != np.arange(len(welded_to))).sum())} vertices along seams.")
     main = main_part(head.vertices, welded)
     if not main.all():
         notes.append(
@@ -74,7 +74,7 @@ def build_template(
     landmarks = find_landmarks(body.vertices, body.triangles, up, front, head.name)
 
     yield Progress("volume", 0.1, "refining the skin")
-    skin = _skin(head, welded, main, stands, landmarks, settings.target_edge)
+    skin = _skin(head, welded, main, welded_to, landmarks, settings.target_edge)
     yield Progress("volume", 0.3, "closing and repairing the skin")
     surface = skin.triangles[skin.main]
     limit = np.full(len(skin.vertices), _REPAIR)
@@ -178,7 +178,7 @@ def fingerprint(
     return digest.hexdigest()
 
 
-def _skin(head: Surface, welded: NDArray, main: NDArray, stands: NDArray, landmarks: Landmarks, edge: float) -> Skin:
+def _skin(head: Surface, welded: NDArray, main: NDArray, welded_to: NDArray, landmarks: Landmarks, edge: float) -> Skin:
     """The refined skin; where fairing makes it pass through itself, the plain middles of the edges."""
     share = openness(head.vertices, welded)
     target = target_edges(head.vertices, visible(share, welded), landmarks, edge)
@@ -196,7 +196,7 @@ def _skin(head: Surface, welded: NDArray, main: NDArray, stands: NDArray, landma
             break
         smooth = np.minimum(smooth, 1 - np.minimum(1.0, folded + neighbours @ folded))
         matrix = blend(refinement, smooth)
-    everyone = np.concatenate([stands, np.arange(len(stands), len(smooth))])
+    everyone = np.concatenate([welded_to, np.arange(len(welded_to), len(smooth))])
     outer = visible(refinement.linear @ share, refinement.triangles)
     return Skin(matrix @ head.vertices, refinement.triangles, body, matrix, refinement.linear, outer, everyone)
 

@@ -120,15 +120,15 @@ def weld_seams(vertices: NDArray, triangles: NDArray) -> tuple[NDArray[np.int32]
     vertices: (n, 3); triangles: (m, 3). Returns the triangles with welded numbers and, per vertex, the one that stands
     for it (n,). Coincident vertices inside a surface, such as lips that touch, stay apart.
     """
-    stands = np.arange(len(vertices))
+    welded_to = np.arange(len(vertices))
     loops = boundary_loops(triangles)
     if loops:
         border = np.unique(np.concatenate(loops))
         _, first, inverse = np.unique(vertices[border], axis=0, return_index=True, return_inverse=True)
-        stands[border] = border[first[inverse.ravel()]]
-    welded = stands[triangles].astype(np.int32)
+        welded_to[border] = border[first[inverse.ravel()]]
+    welded = welded_to[triangles].astype(np.int32)
     distinct = (welded != np.roll(welded, 1, axis=1)).all(1)
-    return welded[distinct], stands
+    return welded[distinct], welded_to
 
 
 def main_part(vertices: NDArray, triangles: NDArray) -> NDArray[np.bool_]:

@@ -6,7 +6,6 @@ from which ridge regression tells the bones. What a person's head has beyond the
 the bones follow the skin by a smooth warp.
 """
 
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CacheError, VolumeError
-from ...files import atomic_write
+from ...files import atomic_write, read_arrays
 from ..geometry import rigid
 from ..geometry.warp import Warp
 from .skull import Skull
@@ -123,13 +122,13 @@ class SkullModel:
         """Reads what `save` wrote; nothing in the file is executed. Raises CacheError if it is not such a file."""
         advice = "Choose a file that a skull model was saved to, or none."
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                if int(stored["format"]) != FORMAT:
-                    raise CacheError(f"{path} was written by another version of NePHIM.", advice=advice)
-                model = cls(*(stored[f.name] for f in fields(cls)))
+            stored = read_arrays(path)
+            if int(stored["format"]) != FORMAT:
+                raise CacheError(f"{path} was written by another version of NePHIM.", advice=advice)
+            model = cls(*(stored[f.name] for f in fields(cls)))
         except FileNotFoundError:
             raise CacheError(f"There is no skull model at {path}.", advice=advice) from None
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, ValueError) as error:
             raise CacheError(f"{path} is not a skull model that NePHIM can read ({error}).", advice=advice) from error
         k, n, b = len(model.components), model.head_mean.size, model.bone_mean.size
         if model.components.shape != (k, n) or model.regression.shape != (b, k):
