@@ -2,7 +2,6 @@
 """One generated sequence through the physics, as the arrays a network learns from."""
 
 import time
-import zipfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CacheError
-from ..files import atomic_write
+from ..files import atomic_write, read_arrays
 from ..sim.frame import TrackedFrame
 from ..sim.geometry import rigid
 from ..sim.geometry.surface import Surface
@@ -57,11 +56,11 @@ class Recording:
         """Raises CacheError if the file is missing, damaged or of another version."""
         advice = "Delete it; the next run makes it again."
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                if int(stored["format"]) != FORMAT:
-                    raise CacheError(f"{path} was written by another version.", advice=advice)
-                values = {f.name: stored[f.name] for f in fields(cls)}
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            stored = read_arrays(path)
+            if int(stored["format"]) != FORMAT:
+                raise CacheError(f"{path} was written by another version.", advice=advice)
+            values = {f.name: stored[f.name] for f in fields(cls)}
+        except (OSError, KeyError, ValueError) as error:
             raise CacheError(f"{path} is no recorded sequence ({error}).", advice=advice) from error
         for name, kind in (("seed", int), ("frame_rate", float), ("left", int)):
             values[name] = kind(values[name])

@@ -5,7 +5,6 @@ A piece is recorded from the last frame before it in which no hand is near, so t
 physics has there; only its own frames are kept.
 """
 
-import zipfile
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CacheError
-from ..files import atomic_write
+from ..files import atomic_write, read_arrays
 from ..sim.frame import TrackedFrame
 from ..sim.template import Template
 from ..sim.tracking import HeadTracking
@@ -49,11 +48,11 @@ class ShotPiece:
         """Raises CacheError."""
         path = piece_path(folder, seed)
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                values = {name: stored[name] for name in ("heads", "cranium", "jaw")}
-                hands = {side: stored[side] for side in "LR" if side in stored}
-                rate, lead = float(stored["frame_rate"]), int(stored["lead"])
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            stored = read_arrays(path)
+            values = {name: stored[name] for name in ("heads", "cranium", "jaw")}
+            hands = {side: stored[side] for side in "LR" if side in stored}
+            rate, lead = float(stored["frame_rate"]), int(stored["lead"])
+        except (OSError, KeyError, ValueError) as error:
             raise CacheError(f"{path} is no piece of a shot ({error}).", advice="Start the training anew.") from error
         return cls(rate, lead, hands=hands, **values)
 
@@ -138,11 +137,10 @@ def _holds(path: Path, arrays: dict[str, NDArray]) -> bool:
     if not path.is_file():
         return False
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            same = set(stored.files) == set(arrays)
-            return same and all(np.array_equal(stored[name], array) for name, array in arrays.items())
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        stored = read_arrays(path)
+    except (OSError, ValueError):
         return False  # damaged: written anew
+    return set(stored) == set(arrays) and all(np.array_equal(stored[name], array) for name, array in arrays.items())
 
 
 def _forget(folder: Path, seed: int) -> None:

@@ -7,7 +7,6 @@ kept; an interrupted training goes on from its checkpoint.
 
 import json
 import time
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from ..errors import CacheError, SimulationError
-from ..files import atomic_write
+from ..files import atomic_write, read_arrays
 from ..progress import Job, Progress
 from .contact_field import DEPTH
 from .controls import STATIC
@@ -306,19 +305,19 @@ def _read_checkpoint(path, settings, phi, average, optimiser):
     if path is None or not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            note = json.loads(stored["note"].tobytes().decode())
-            if note["settings"] != asdict(settings):
-                return None
-            for name, module in (("phi.", phi), ("average.", average)):
-                mine = [k for k in stored.files if k.startswith(name)]
-                module.load_state_dict({k[len(name) :]: torch.from_numpy(stored[k]) for k in mine})
-            for k, p in enumerate(phi.parameters()):
-                optimiser.state[p] = {
-                    name: torch.from_numpy(stored[f"adam.{k}.{name}"]) for name in ("exp_avg", "exp_avg_sq", "step")
-                }
-            low, high = torch.from_numpy(stored["low"]), torch.from_numpy(stored["high"])
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        stored = read_arrays(path)
+        note = json.loads(stored["note"].tobytes().decode())
+        if note["settings"] != asdict(settings):
+            return None
+        for name, module in (("phi.", phi), ("average.", average)):
+            mine = [k for k in stored if k.startswith(name)]
+            module.load_state_dict({k[len(name) :]: torch.from_numpy(stored[k]) for k in mine})
+        for k, p in enumerate(phi.parameters()):
+            optimiser.state[p] = {
+                name: torch.from_numpy(stored[f"adam.{k}.{name}"]) for name in ("exp_avg", "exp_avg_sq", "step")
+            }
+        low, high = torch.from_numpy(stored["low"]), torch.from_numpy(stored["high"])
+    except (OSError, KeyError, ValueError) as error:
         raise CacheError(f"The checkpoint {path} is damaged ({error}).", advice="Delete it to train anew.") from error
     best = path.with_name(path.stem + "-best.npz")
     curve = [tuple(row) for row in note["curve"]]

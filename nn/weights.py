@@ -2,7 +2,6 @@
 """The weights file: plain arrays with their provenance; loading it executes nothing."""
 
 import json
-import zipfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CacheError
-from ..files import atomic_write
+from ..files import atomic_write, read_arrays
 from .controls import SPACING
 from .features import COUNT
 
@@ -67,20 +66,17 @@ class Weights:
         """Raises CacheError that says what is wrong with a file that is missing, damaged, foreign or not plausible."""
         advice = "Train the network again, or choose another file."
         try:
-            with zipfile.ZipFile(path) as archive:
-                if sum(item.file_size for item in archive.infolist()) > _LARGEST:
-                    raise CacheError(f"{path} is too large to be a network of NePHIM.", advice=advice)
-            with np.load(path, allow_pickle=False) as stored:
-                note = json.loads(stored["note"].tobytes().decode())
-                if not isinstance(note, dict) or note.get("format") != FORMAT:
-                    raise CacheError(f"{path} was written by another version of NePHIM.", advice=advice)
-                count = sum(name.startswith("matrix") for name in stored.files)
-                layers = tuple((stored[f"matrix{k}"], stored[f"bias{k}"]) for k in range(count))
-                values = {name: stored[name] for name in ("skip", "low", "high")}
+            stored = read_arrays(path, _LARGEST)
+            note = json.loads(stored["note"].tobytes().decode())
+            if not isinstance(note, dict) or note.get("format") != FORMAT:
+                raise CacheError(f"{path} was written by another version of NePHIM.", advice=advice)
+            count = sum(name.startswith("matrix") for name in stored)
+            layers = tuple((stored[f"matrix{k}"], stored[f"bias{k}"]) for k in range(count))
+            values = {name: stored[name] for name in ("skip", "low", "high")}
             values |= {name: tuple(v) if isinstance(v := note[name], list) else v for name in _NOTED}
         except FileNotFoundError:
             raise CacheError(f"There is no network at {path}.", advice="Train it first.") from None
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, ValueError) as error:
             raise CacheError(f"{path} is not a network that NePHIM can read ({error}).", advice=advice) from error
         result = cls(layers=layers, **values)
         problem = result._problem()

@@ -15,6 +15,7 @@ from ..bridge.cache.point_cache import CacheStatus, cache_status, manifest_path
 from ..bridge.plan import SHIPPED, folder, read_method, weights_path
 from ..choices import NETWORK, frame_range
 from ..errors import NephimError
+from ..files import read_arrays
 
 
 @dataclass(frozen=True)
@@ -95,19 +96,19 @@ def _read_volume(path: str, stamp: int) -> VolumeState:
     from ..sim.template import TISSUE
 
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            tissue = int((stored["tet_region"] == TISSUE).sum())
-            facts = [
-                f"{len(stored['tet_region'])} tetrahedra",
-                f"{tissue} of them soft tissue",
-                f"{len(stored['skin_vertices'])} skin vertices, {len(stored['head_vertices'])} the mesh's own",
-                "Tetrahedra end at the skin" if bool(stored["conforming"]) else "Skin embedded in an envelope",
-            ]
-            depth = stored["tissue_depth"][stored["outer"]]
-            facts.append(f"Tissue {1000 * np.percentile(depth, 5):.0f}-{1000 * np.percentile(depth, 95):.0f} mm deep")
-            notes = tuple(str(note) for note in stored["notes"])
-            return VolumeState(True, tuple(facts), notes, str(stored["fingerprint"]))
-    except (OSError, KeyError, ValueError, EOFError):
+        stored = read_arrays(Path(path))
+        tissue = int((stored["tet_region"] == TISSUE).sum())
+        facts = [
+            f"{len(stored['tet_region'])} tetrahedra",
+            f"{tissue} of them soft tissue",
+            f"{len(stored['skin_vertices'])} skin vertices, {len(stored['head_vertices'])} the mesh's own",
+            "Tetrahedra end at the skin" if bool(stored["conforming"]) else "Skin embedded in an envelope",
+        ]
+        depth = stored["tissue_depth"][stored["outer"]]
+        facts.append(f"Tissue {1000 * np.percentile(depth, 5):.0f}-{1000 * np.percentile(depth, 95):.0f} mm deep")
+        notes = tuple(str(note) for note in stored["notes"])
+        return VolumeState(True, tuple(facts), notes, str(stored["fingerprint"]))
+    except (OSError, KeyError, ValueError):
         return VolumeState(False)
 
 

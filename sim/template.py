@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The volumetric template of one character (paper, Section 3.2): skin, tissue, jaw and cranium as plain arrays."""
 
-import zipfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ..errors import CacheError
-from ..files import atomic_write
+from ..files import atomic_write, read_arrays
 
 FORMAT = 1
 TISSUE, JAW, CRANIUM = 0, 1, 2
@@ -78,21 +77,21 @@ class Template:
         """Reads what `save` wrote; nothing in the file is executed. Raises CacheError if it is not such a file."""
         advice = "Build the volume again."
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                if int(stored["format"]) != FORMAT:
-                    raise CacheError(f"{path} was written by another version of NePHIM.", advice=advice)
-                values: dict = {}
-                for f in fields(cls):
-                    if f"{f.name}.data" in stored:
-                        values[f.name] = csr_matrix(
-                            (stored[f"{f.name}.data"], stored[f"{f.name}.indices"], stored[f"{f.name}.indptr"]),
-                            shape=tuple(stored[f"{f.name}.shape"]),
-                        )
-                    else:
-                        values[f.name] = stored[f.name]
+            stored = read_arrays(path)
+            if int(stored["format"]) != FORMAT:
+                raise CacheError(f"{path} was written by another version of NePHIM.", advice=advice)
+            values: dict = {}
+            for f in fields(cls):
+                if f"{f.name}.data" in stored:
+                    values[f.name] = csr_matrix(
+                        (stored[f"{f.name}.data"], stored[f"{f.name}.indices"], stored[f"{f.name}.indptr"]),
+                        shape=tuple(stored[f"{f.name}.shape"]),
+                    )
+                else:
+                    values[f.name] = stored[f.name]
         except FileNotFoundError:
             raise CacheError(f"There is no volume at {path}.", advice="Build the volume first.") from None
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, ValueError) as error:
             raise CacheError(f"{path} is not a volume that NePHIM can read ({error}).", advice=advice) from error
         values["conforming"] = bool(values["conforming"])
         values["notes"] = [str(n) for n in values["notes"]]

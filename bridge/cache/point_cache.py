@@ -6,6 +6,7 @@ sample, int32 samples, then samples × points × 3 float32. Positions are in the
 Blender's Mesh Cache modifier plays them. The manifest is the last thing written, so that what it calls finished is.
 """
 
+import math
 import os
 import shutil
 import struct
@@ -294,7 +295,8 @@ def read_header(path: Path) -> tuple[int, int, int]:
         raise CacheError(f"{path} cannot be read ({error.strerror}).", advice="Make it readable.") from error
     if len(data) == HEADER.size:
         magic, version, points, start, _rate, samples = HEADER.unpack(data)
-        if magic == MAGIC and version == 1 and size == HEADER.size + 12 * points * samples:
+        whole = size == HEADER.size + 12 * points * samples and math.isfinite(start)
+        if magic == MAGIC and version == 1 and whole:
             return points, round(start), samples
     raise CacheError(f"{path} is not a whole point cache.", advice="Simulate again.")
 
