@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """NePHIM: hands that really touch faces, for Blender.
 
-Outside Blender (`sim`, `nn`) the package imports nothing of it; `register` and `unregister` are what Blender calls.
+Outside Blender (`sim`, `nn`) the package does not import it; Blender calls `register` and `unregister`.
 """
 
 from .version import VERSION as __version__  # noqa: F401

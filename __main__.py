@@ -15,7 +15,7 @@ def main(arguments: Sequence[str]) -> int:
         advice = "Install nephim[bpy], or use: blender FILE.blend --command nephim …"
         print(f"nephim: This Python has no bpy module. {advice}", file=sys.stderr)
         return cli.EXIT_FAILED
-    # No parsing errors after seconds of loading: the grammar is checked first.
+    # The grammar is checked first, so that usage errors do not wait for seconds of loading.
     code, parsed = cli.parse(arguments, file_needed=True)
     if parsed is None:
         return code

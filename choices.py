@@ -1,32 +1,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What users choose among and the defaults, said once for the sidebar, the operators and the command line."""
+"""Choices and defaults, defined once for the sidebar, the operators and the command line."""
 
 import re
 from typing import Any
 
-# The volume with its history; a network trained from it; the skin alone, a baseline.
+# The volume with its history; a network trained on it; the skin alone, a baseline.
 PHYSICS, NETWORK, SURFACE = MODES = ("physics", "network", "surface")
 
 REGIONS = ("cheek", "lips", "scalp", "cartilage")  # kinds of tissue, each with a setting `REGION_group`
 
-SHAPE_KEYS, POINT_CACHE = "shape-keys", "point-cache"  # what is baked to
-REPLACE, ADD = "replace", "add"  # what becomes of shape keys of earlier bakes
+SHAPE_KEYS, POINT_CACHE = "shape-keys", "point-cache"  # targets of a bake
+REPLACE, ADD = "replace", "add"  # what to do with shape keys of earlier bakes
 EXISTING = [
-    (REPLACE, "Replace", "The shape keys of all earlier bakes are removed"),
+    (REPLACE, "Replace", "Remove the shape keys of all earlier bakes"),
     (
         ADD,
         "Add",
-        "A further set of shape keys beside those of earlier bakes. Sets of other frames play side by side; those of "
-        "the same frames are kept, but muted",
+        "Add a further set of shape keys beside those of earlier bakes; sets for other frames play together, sets for "
+        "the same frames are kept but muted",
     ),
 ]
-TOLERANCE_MM = 0.1  # of shape keys: a tenth of a millimetre is not seen on a face
+TOLERANCE_MM = 0.1  # of shape keys: a tenth of a millimetre is invisible on a face
 
-TRAINING_MINUTES, TRAINING_SEQUENCES = 20.0, 40  # beyond which a network of one person hardly improves
+TRAINING_MINUTES, TRAINING_SEQUENCES = 20.0, 40  # more hardly improves a network for one person
 
 
 def parse_frames(text: str) -> tuple[int, int]:
-    """`A-B` as (A, B), both included; either may be negative. Raises ValueError with a message for people."""
+    """`A-B` as (A, B), both included; either may be negative. Raises ValueError with a message to show."""
     match = re.fullmatch(r"\s*(-?\d+)\s*-\s*(-?\d+)\s*", text)
     if match is None:
         raise ValueError(f"'{text}' is not a frame range such as 1-150")

@@ -29,7 +29,7 @@ class _UsageError(Exception):
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse ends the process on a wrong argument; inside Blender that is not ours to do."""
+    """argparse exits the process on a wrong argument, which must not happen inside Blender."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise _UsageError(f"{message}. {self.format_usage().strip()}")
@@ -70,7 +70,7 @@ def _painted(text: str) -> tuple[str, str]:
 
 
 def build_parser(file_needed: bool) -> argparse.ArgumentParser:
-    """The grammar. `file_needed`: FILE.blend must be given, because no file is open (outside Blender)."""
+    """The grammar. `file_needed`: FILE.blend is required, because no file is open (outside Blender)."""
     parser = _Parser(prog="nephim", description="Hands that really touch faces.")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
@@ -79,7 +79,7 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
         made.add_argument("file", metavar="FILE.blend", type=Path, nargs=None if file_needed else "?")
         return made
 
-    setup = verb("setup", "Say who is head and who are the hands; saved in the .blend.")
+    setup = verb("setup", "Choose head and hands and save the choice in the .blend.")
     setup.add_argument("--head", required=True, metavar="OBJECT[:VERTEX_GROUP]")
     setup.add_argument("--left", metavar="OBJECT[:VERTEX_GROUP]", help="left hand")
     setup.add_argument("--right", metavar="OBJECT[:VERTEX_GROUP]", help="right hand")
@@ -87,87 +87,87 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     setup.add_argument("--cranium", metavar="OBJECT", help="the character's own skull surface without jaw")
     setup.add_argument("--head-bone", metavar="ARMATURE:BONE", help="the bone that carries the cranium")
     setup.add_argument("--jaw-bone", metavar="ARMATURE:BONE", help="the bone that carries the jaw")
-    setup.add_argument("--skull-model", type=Path, metavar="FILE.npz", help="tells jaw and cranium of such heads")
+    setup.add_argument("--skull-model", type=Path, metavar="FILE.npz", help="linear model of jaw and cranium")
     setup.add_argument(
         "--stiffness",
         type=_painted,
         action="append",
         default=[],
         metavar="REGION=GROUP",
-        help=f"vertex group or float attribute that is as stiff as one of: {', '.join(REGIONS)}; may be repeated",
+        help=f"vertex group or float attribute as stiff as REGION, one of: {', '.join(REGIONS)}; may be repeated",
     )
-    setup.add_argument("--neutral-frame", type=int, metavar="N", help="frame of the rest face without contact")
+    setup.add_argument("--neutral-frame", type=int, metavar="N", help="frame with the face at rest and untouched")
     setup.add_argument("-o", "--output", type=Path, metavar="OUT.blend", help="save here instead of FILE.blend")
 
     verb("volume", "Build the tetrahedral volume of the head.")
 
-    simulate = verb("simulate", "Simulate all frames into the point cache; goes on where it was interrupted.")
+    simulate = verb("simulate", "Simulate all frames into the point cache, resuming where it was interrupted.")
     simulate.add_argument("--frames", type=_frames, metavar="A-B", help="default: the scene's range")
     simulate.add_argument("--preset", metavar="NAME", help="tissue preset")
     simulate.add_argument("--interaction", metavar="NAME", help="interaction preset: touch, firm_press or pull")
     simulate.add_argument(
         "--mode",
         choices=MODES,
-        help="physics: the volume with its history; network: trained from it, in real time; surface: the skin alone, a "
-        "baseline to compare with; default: as set in the file",
+        help="physics: the volume with its history; network: trained on it, in real time; surface: the skin alone, a "
+        "baseline for comparison; default: as set in the file",
     )
     simulate.add_argument(
-        "--device", metavar="DEVICE", help="PyTorch device that runs the network, as cuda; default: without PyTorch"
+        "--device", metavar="DEVICE", help="PyTorch device for the network, such as cuda; default: without PyTorch"
     )
 
-    bake = verb("bake", "Write the simulation into the character.")
+    bake = verb("bake", "Bake the simulation into the character.")
     bake.add_argument("--to", choices=(SHAPE_KEYS, POINT_CACHE), required=True)
     bake.add_argument(
         "--tolerance", type=_millimetres, metavar="MM", help=f"largest error of the shape keys, default {TOLERANCE_MM}"
     )
-    bake.add_argument("--per-frame", action="store_true", help="one shape key a frame instead of few keys with weights")
+    bake.add_argument("--per-frame", action="store_true", help="one shape key per frame instead of a few with weights")
 
     bake.add_argument(
         "--existing",
         choices=(REPLACE, ADD),
         default=REPLACE,
-        help="whether shape keys of earlier bakes are replaced, the default, or a further set is added beside them; of "
-        "sets for the same frames only the newest plays, the others are muted",
+        help="replace the shape keys of earlier bakes (default), or add a further set beside them; of sets for the "
+        "same frames only the newest plays, the others are muted",
     )
 
     report = verb("report", "Measure the simulation and the bake.")
     report.add_argument("--json", type=Path, required=True, metavar="PATH")
 
-    train = verb("train", "Record the physics of the character and train its network; goes on where it stopped.")
+    train = verb("train", "Record the physics of the character and train its network, resuming where it stopped.")
     train.add_argument(
         "--minutes",
         type=_positive,
         default=TRAINING_MINUTES,
         metavar="N",
-        help=f"of training, default {TRAINING_MINUTES:g}",
+        help=f"minutes of training, default {TRAINING_MINUTES:g}",
     )
     train.add_argument(
         "--sequences",
         type=int,
         default=TRAINING_SEQUENCES,
         metavar="N",
-        help=f"to record, default {TRAINING_SEQUENCES}",
+        help=f"sequences to record, default {TRAINING_SEQUENCES}",
     )
-    train.add_argument("--processes", type=int, metavar="N", help="that record side by side, default one a core")
+    train.add_argument("--processes", type=int, metavar="N", help="parallel recording processes, default one per core")
     train.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers record instead")
-    train.add_argument("--scratch", action="store_true", help="do not start from the network there is")
+    train.add_argument("--scratch", action="store_true", help="ignore the existing network")
 
     verb("evaluate", "Measure the network against the physics on unseen motions.")
 
-    demo = verbs.add_parser("demo", help="The whole job on the demo character.")
+    demo = verbs.add_parser("demo", help="Run the whole workflow on the demo character.")
     demo.add_argument("--out", type=Path, default=Path("build/demo"), metavar="DIR")
-    demo.add_argument("--assets", type=Path, metavar="DIR", help="keeps the character's download")
+    demo.add_argument("--assets", type=Path, metavar="DIR", help="folder that keeps the character's download")
     return parser
 
 
 def command(arguments: list[str]) -> int:
-    """`blender FILE.blend --command nephim …`; FILE may be named again or left out. Returns the exit code."""
+    """`blender FILE.blend --command nephim …`; FILE may be repeated or left out. Returns the exit code."""
     code, parsed = parse(arguments, file_needed=False)
     return code if parsed is None else run(parsed)
 
 
 def parse(arguments: Sequence[str], file_needed: bool) -> tuple[int, argparse.Namespace | None]:
-    """Exit code, and the arguments where they fit the grammar."""
+    """The exit code, and the arguments if they fit the grammar."""
     try:
         return EXIT_OK, build_parser(file_needed).parse_args(list(arguments))
     except _UsageError as error:
@@ -178,7 +178,7 @@ def parse(arguments: Sequence[str], file_needed: bool) -> tuple[int, argparse.Na
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Does what was asked for, with the add-on registered. Returns the exit code."""
+    """Runs the command with the add-on registered. Returns the exit code."""
     try:
         if parsed.verb != "demo":
             _open(parsed.file)
@@ -188,7 +188,7 @@ def run(parsed: argparse.Namespace) -> int:
         print(f"nephim: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
-        print("nephim: Interrupted. What was finished is kept; the same command goes on from there.", file=sys.stderr)
+        print("nephim: Interrupted. Finished work is kept; run the same command again to continue.", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 

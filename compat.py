@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only place that asks for Blender's version, by asking for the feature and not for the number."""
+"""The only place that handles Blender versions, by testing for features rather than numbers."""
 
 from typing import Any
 

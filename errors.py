@@ -7,7 +7,7 @@ _SHOWN_VERTICES = 8
 
 
 class NephimError(Exception):
-    """Base of every error a user can meet.
+    """Base of every error a user can see.
 
     Attributes say where: `object` (name), `frame` (scene frame), `vertices` (indices in that object), and
     `advice` says what to do next. `str(error)` is the whole message.
@@ -52,7 +52,7 @@ def _rebuild(cls, what, object, frame, vertices, advice):
 
 
 class RigError(NephimError):
-    """The scene does not say who is head and who are the hands, or what it says cannot be used."""
+    """Head and hands are not chosen in the scene, or the choice cannot be used."""
 
 
 class SurfaceError(NephimError):
@@ -64,7 +64,7 @@ class VolumeError(NephimError):
 
 
 class SimulationError(NephimError):
-    """The simulation cannot start or go on."""
+    """The simulation cannot start or continue."""
 
 
 class CacheError(NephimError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Blender calls by itself: frame changes, undo, loading, saving, rendering. All persistent, all thin."""
+"""What Blender calls on its own: frame changes, undo, loading, saving, rendering. All persistent, all thin."""
 
 from typing import Any
 

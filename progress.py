@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Long jobs are generators that yield `Progress`; whoever drives one decides how to show it."""
+"""Long jobs are generators that yield `Progress`; the code that drives one decides how to show it."""
 
 import sys
 import threading
@@ -10,12 +10,12 @@ from typing import Any, TextIO, TypeVar
 
 Result = TypeVar("Result")
 
-_LOOK_SECONDS = 0.02  # how long `aside` waits for news before whoever drives it may do something else
+_LOOK_SECONDS = 0.02  # how long `aside` waits for news before it returns control
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is: `done` in 0..1 of `step`, with a short `detail` for people."""
+    """How far a job is: `done` in 0..1 of `step`, with a short `detail` to show."""
 
     step: str
     done: float
@@ -59,10 +59,10 @@ def drive(job: Job[Result], stream: TextIO | None = None) -> Result:
 
 
 def aside(job: Job[Result]) -> Job[Result]:
-    """The same job in a thread of its own, so that a long step does not hold up whoever drives it: a window stays alive
-    and Esc is seen at once. Only for jobs that touch nothing of Blender.
+    """The same job in its own thread, so that a long step does not block the caller: the window stays responsive and
+    Esc works at once. Only for jobs that do not touch Blender.
 
-    A closed job ends at its next `Progress`; until then the thread works on, for nobody.
+    A closed job ends at its next `Progress`; until then the thread keeps running, and its work is discarded.
     """
     shared: dict[str, Any] = {"progress": None, "closed": False}
     news, done = threading.Event(), threading.Event()
@@ -75,7 +75,7 @@ def aside(job: Job[Result]) -> Job[Result]:
             job.close()
         except StopIteration as end:
             shared["result"] = end.value
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the job is driven
+        except BaseException as error:  # noqa: BLE001 - re-raised where the job is driven
             shared["error"] = error
         done.set()
         news.set()
@@ -97,13 +97,13 @@ def aside(job: Job[Result]) -> Job[Result]:
 
 
 def call(progress: Progress, function: Callable[[], Result]) -> Job[Result]:
-    """One long call as a job; `progress` is what it shows meanwhile."""
+    """One long call as a job, which shows `progress` meanwhile."""
     yield progress
     return function()
 
 
 def remaining(done: float, elapsed: float) -> str:
-    """How much longer a step will take, as '12 s' or '3 min'; empty while nobody can know.
+    """How much longer a step will take, as '12 s' or '3 min'; empty while it cannot be estimated.
 
     done: share 0..1 that took `elapsed` seconds.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`scene.nephim`: who is head and who are the hands, and every setting that lives in the .blend."""
+"""`scene.nephim`: head, hands, and every other setting stored in the .blend."""
 
 import atexit
 from pathlib import Path
@@ -37,7 +37,7 @@ def _object(name: str, description: str, poll=_is_mesh):
 def _group(of: str):
     return StringProperty(
         name="Vertex Group",
-        description=f"Vertex group that is the {of}, where the object is more than that; empty: the whole object",
+        description=f"Vertex group of the {of}, if the object contains more than that; empty: the whole object",
     )
 
 
@@ -53,7 +53,7 @@ def _bone(of: str):
 
 
 def _presets(folder: str):
-    """A search through the names of the preset files in `presets/FOLDER`."""
+    """A search callback for the names of the preset files in `presets/FOLDER`."""
 
     def search(_settings, _context, typed: str) -> list[str]:
         names = sorted(path.stem for path in (_PRESETS / folder).glob("*.toml"))
@@ -75,7 +75,7 @@ def _tissue_changed(settings, _context) -> None:
 
 
 class PreviewChange(PropertyGroup):
-    """One thing that the live preview switched, to be switched back."""
+    """One thing that the live preview changed, to be restored later."""
 
     owner: PointerProperty(type=bpy.types.Object)  # type: ignore[valid-type]
     kind: StringProperty()  # type: ignore[valid-type]
@@ -86,31 +86,31 @@ class SceneSettings(PropertyGroup):
     """Roles, frames and tolerances of one scene."""
 
     version: IntProperty()  # type: ignore[valid-type] # see `migration.py`
-    head: _object("Head", "Mesh of the head, or of the body the head is a vertex group of")  # type: ignore[valid-type]
+    head: _object("Head", "Mesh of the head, or of the body with the head as a vertex group")  # type: ignore[valid-type]
     head_group: _group("head")  # type: ignore[valid-type]
-    left: _object("Left Hand", "Mesh of the left hand, or of the body it is a vertex group of")  # type: ignore[valid-type]
+    left: _object("Left Hand", "Mesh of the left hand, or of the body with the hand as a vertex group")  # type: ignore[valid-type]
     left_group: _group("left hand")  # type: ignore[valid-type]
-    right: _object("Right Hand", "Mesh of the right hand, or of the body it is a vertex group of")  # type: ignore[valid-type]
+    right: _object("Right Hand", "Mesh of the right hand, or of the body with the hand as a vertex group")  # type: ignore[valid-type]
     right_group: _group("right hand")  # type: ignore[valid-type]
     jaw: _object("Jaw", "Closed mesh of the jaw bone at the neutral frame; empty: placed by tissue thickness")  # type: ignore[valid-type]
     cranium: _object("Cranium", "Closed mesh of the skull at the neutral frame; empty: placed by tissue thickness")  # type: ignore[valid-type]
     skull_model: StringProperty(  # type: ignore[valid-type]
         name="Skull Model",
-        description="File with a linear model that tells jaw and cranium of heads of this topology; empty: placed by "
-        "tissue thickness",
+        description="File with a linear model that predicts jaw and cranium for heads of this topology; empty: placed "
+        "by tissue thickness",
         subtype="FILE_PATH",
     )
     head_armature: _object("Armature", "Armature of the bone that carries the head", _is_armature)  # type: ignore[valid-type]
     head_bone: _bone("head")  # type: ignore[valid-type]
     jaw_armature: _object("Armature", "Armature of the bone that carries the jaw", _is_armature)  # type: ignore[valid-type]
     jaw_bone: _bone("jaw")  # type: ignore[valid-type]
-    cheek_group: _paint("cheek", "wherever nothing else is found (stiffness 1)")  # type: ignore[valid-type]
+    cheek_group: _paint("cheek", "everywhere else (stiffness 1)")  # type: ignore[valid-type]
     lips_group: _paint("lips", "around the mouth (stiffness 1.5)")  # type: ignore[valid-type]
     scalp_group: _paint("scalp", "above brows and ears (stiffness 3)")  # type: ignore[valid-type]
     cartilage_group: _paint("cartilage", "tip of the nose and ears (stiffness 20)")  # type: ignore[valid-type]
     neutral_frame: IntProperty(  # type: ignore[valid-type]
         name="Neutral Frame",
-        description="Frame with a relaxed face, parted lips and no hand near it; the volume is built there",
+        description="Frame with a relaxed face, parted lips and no hand near it; the volume is built at this frame",
         default=1,
     )
     use_scene_range: BoolProperty(  # type: ignore[valid-type]
@@ -130,15 +130,15 @@ class SceneSettings(PropertyGroup):
         name="Mode",
         description="How contact is resolved",
         items=(
-            ("physics", "Physics", "Skin, tissue and bones as a volume; contacts remember the way the hands came", 0),
+            ("physics", "Physics", "Skin, tissue and bones as a volume; contact depends on the path the hands took", 0),
             (
                 "surface",
                 "Surface Only",
-                "The skin alone, pushed to the closest point of the hands in every frame by itself: no tissue, no "
-                "bones, no memory. A baseline to compare with, as in Decaf",
+                "The skin alone, pushed to the closest point of the hands in each frame independently: no tissue, no "
+                "bones, no memory; a baseline for comparison, as in Decaf",
                 1,
             ),
-            ("network", "Network", "A network that was trained from the physics repeats it in real time", 2),
+            ("network", "Network", "A network trained on the physics, which it reproduces in real time", 2),
         ),
         default="physics",
     )
@@ -158,14 +158,14 @@ class SceneSettings(PropertyGroup):
     )
     tolerance_mm: FloatProperty(  # type: ignore[valid-type]
         name="Tolerance (mm)",
-        description="Largest distance of the baked from the simulated surface, in millimetres",
+        description="Largest distance between the baked and the simulated surface, in millimetres",
         default=TOLERANCE_MM,
         min=0.001,
         soft_max=1.0,
         precision=3,
     )
     bake_existing: EnumProperty(  # type: ignore[valid-type]
-        name="Earlier Keys", description="What becomes of shape keys of earlier bakes", items=EXISTING, default=REPLACE
+        name="Earlier Keys", description="What to do with shape keys of earlier bakes", items=EXISTING, default=REPLACE
     )
     bake_keys: IntProperty(name="Baked Keys", description="Number of shape keys of the last bake")  # type: ignore[valid-type]
     bake_error_max_mm: FloatProperty(  # type: ignore[valid-type]
@@ -185,7 +185,7 @@ class SceneSettings(PropertyGroup):
         description="What the colours of the preview mean",
         items=[
             ("none", "Own Materials", "The head's own materials"),
-            ("displacement", "Displacement", "How far the skin is moved from where it is animated"),
+            ("displacement", "Displacement", "How far the skin is moved from its animated position"),
             ("contact", "Contact", "Where a hand touches the skin"),
         ],
         default="none",
@@ -212,7 +212,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Removes `scene.nephim`; what is stored in .blend files stays there."""
+    """Removes `scene.nephim`; the data in .blend files stays."""
     atexit.unregister(unregister)
     del bpy.types.Scene.nephim
     bpy.utils.unregister_class(SceneSettings)

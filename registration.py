@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything that Blender is told about the add-on, and its mirror image."""
+"""Registers all parts of the add-on with Blender, and unregisters them."""
 
 import atexit
 from typing import Any
@@ -12,7 +12,7 @@ _command: Any = None
 
 
 def register() -> None:
-    """Tells Blender the settings, operators, panels and, where it has a command line, `--command nephim`."""
+    """Registers settings, operators, panels and, if Blender has a command line, `--command nephim`."""
     global _command
     properties.register()
     operators.register()
@@ -26,7 +26,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Takes everything back, in the opposite order."""
+    """Unregisters everything, in reverse order."""
     global _command
     atexit.unregister(unregister)
     if _command is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One step of the work a file; each holds its job function and a thin operator `nephim.STEP`."""
+"""The steps of the workflow, one per file: each holds a job function and a thin operator `nephim.STEP`."""
 
 
 def _classes() -> tuple[type, ...]:

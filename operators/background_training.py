@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training in a process of its own: Blender stays free, may even be closed, and finds the training again.
+"""Training in a separate process: Blender stays responsive, may even be closed, and finds the training again.
 
-What is known of it lies beside the .blend: `training.json` (which process) and `training.log` (what it said). A process
-that has not said anything for a while has ended.
+Its state is stored beside the .blend: `training.json` (the process) and `training.log` (its output). A process that has
+printed nothing for a while counts as ended.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from . import problems
 from .jobs import redraw_sidebars
 from .volume import needs_setup
 
-_SILENT_SECONDS = 60.0  # a training speaks every two seconds; saving the file or a busy machine may hold it up
+_SILENT_SECONDS = 60.0  # a training prints every two seconds; saving the file or a busy machine may delay it
 _LOOK_SECONDS = 1.0
 _TAIL_BYTES = 2000
 # A line of progress as `progress.drive` prints it: "training:  45 %, 3 min left (rollout 0.3 mm)".
@@ -38,7 +38,7 @@ _LINE = re.compile(r"(?P<step>[^:]+): +(?P<percent>\d+) %(?P<rest>.*)")
 
 @dataclass(frozen=True)
 class Training:
-    """runs; done: share of the present step 0..1; text: what it said last, for people."""
+    """runs; done: share of the current step, 0..1; text: its latest output, to show."""
 
     runs: bool
     done: float
@@ -51,7 +51,7 @@ def _files() -> tuple[Path, Path]:
 
 
 def training_command(blend: Path, minutes: float, sequences: int, scratch: bool) -> list[str]:
-    """The command line that trains for a file, in the same kind of Blender."""
+    """The command line that trains the network of a file, in the same kind of Blender."""
     options = ["--minutes", f"{minutes:g}", "--sequences", str(sequences), *(["--scratch"] if scratch else [])]
     if is_module():
         return [sys.executable, "-m", "nephim", "train", str(blend), *options]
@@ -59,11 +59,11 @@ def training_command(blend: Path, minutes: float, sequences: int, scratch: bool)
 
 
 def start(command: list[str]) -> None:
-    """Starts a training for the open file. Raises SimulationError where one runs, CacheError for an unsaved file."""
+    """Starts training for the open file. Raises SimulationError if one is running, CacheError for an unsaved file."""
     state, log = _files()
     present = training()
     if present is not None and present.runs:
-        raise SimulationError("This character is being trained already.", advice="Wait for it, or stop it.")
+        raise SimulationError("This character is already being trained.", advice="Wait for it to finish, or stop it.")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as stream:
         process = subprocess.Popen(
@@ -73,7 +73,7 @@ def start(command: list[str]) -> None:
 
 
 def training() -> Training | None:
-    """The training of the open file, running or ended; None where there was none."""
+    """The training of the open file, running or ended; None if there was none."""
     if not bpy.data.filepath:
         return None
     state, log = _files()
@@ -95,29 +95,29 @@ def training() -> Training | None:
 
 
 def stop() -> None:
-    """Ends the training; what was recorded and the last checkpoint stay, and the next training goes on from there."""
+    """Stops the training; recordings and the last checkpoint are kept, and the next training continues from there."""
     state, _ = _files()
     present = training()
     if present is None or not present.runs:
         return
     known = json.loads(state.read_text(encoding="utf-8"))
-    with contextlib.suppress(ProcessLookupError):  # it may just have ended by itself
+    with contextlib.suppress(ProcessLookupError):  # it may have just ended on its own
         if sys.platform == "win32":
             os.kill(known["process"], signal.SIGTERM)
         else:
-            os.killpg(known["process"], signal.SIGTERM)  # with the processes that record for it
+            os.killpg(known["process"], signal.SIGTERM)  # including the processes that record for it
     write_json(state, known | {"ended": True})
 
 
 def watch() -> float | None:
-    """A timer: the sidebar shows how the training goes on, until it has ended."""
+    """A timer: shows the progress of the training in the sidebar until it ends."""
     present = training()
     redraw_sidebars(bpy.context)
     return _LOOK_SECONDS if present is not None and present.runs else None
 
 
 def begin_watching() -> None:
-    """After loading a file or starting a training."""
+    """Call after loading a file or starting a training."""
     if not bpy.app.background and not bpy.app.timers.is_registered(watch):
         bpy.app.timers.register(watch, first_interval=_LOOK_SECONDS)
 
@@ -128,21 +128,21 @@ def end_watching() -> None:
 
 
 class NEPHIM_OT_start_training(bpy.types.Operator):
-    """Train a network for this character in the background: the physics plays it first, then the network learns. Blender may be closed meanwhile; results lie beside the file"""  # noqa: E501
+    """Train a network for this character in the background, after recording its physics; Blender may be closed meanwhile, and results are saved beside the file"""  # noqa: E501
 
     bl_idname = "nephim.start_training"
     bl_label = "Train"
     bl_options = {"REGISTER"}
 
     minutes: FloatProperty(  # type: ignore[valid-type]
-        name="Minutes", description="Length of the training after the recording", default=TRAINING_MINUTES, min=0.1
+        name="Minutes", description="Training time after the recording, in minutes", default=TRAINING_MINUTES, min=0.1
     )
     sequences: IntProperty(  # type: ignore[valid-type]
-        name="Sequences", description="Recorded sequences of 240 frames; more are better and take longer",
+        name="Sequences", description="Sequences of 240 frames to record; more improve the network but take longer",
         default=TRAINING_SEQUENCES, min=2,
     )  # fmt: skip
     scratch: BoolProperty(  # type: ignore[valid-type]
-        name="From Scratch", description="Do not start from the network there is"
+        name="From Scratch", description="Ignore the existing network and start from scratch"
     )
 
     @classmethod
@@ -159,7 +159,7 @@ class NEPHIM_OT_start_training(bpy.types.Operator):
         elif bpy.data.is_dirty:
             cls.poll_message_set("Save the file first: the training reads it from disk")
         elif present is not None and present.runs:
-            cls.poll_message_set("This character is being trained already")
+            cls.poll_message_set("This character is already being trained")
         else:
             return True
         return False
@@ -175,12 +175,12 @@ class NEPHIM_OT_start_training(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         begin_watching()
-        self.report({"INFO"}, "The training has begun; the Network panel shows how it goes on")
+        self.report({"INFO"}, "Training started; the Network panel shows its progress")
         return {"FINISHED"}
 
 
 class NEPHIM_OT_stop_training(bpy.types.Operator):
-    """End the training. What was recorded and its last checkpoint stay; the next training goes on from there"""
+    """Stop the training; recordings and the last checkpoint are kept, and the next training continues from there"""
 
     bl_idname = "nephim.stop_training"
     bl_label = "Stop Training"

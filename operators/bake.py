@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bake: the simulation into the character, as shape keys or as a point cache that a modifier plays."""
+"""Bake: writes the simulation into the character, as shape keys or as a point cache played by a modifier."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,26 +28,26 @@ def bake_job(
 ) -> Job[Baked]:
     """Bakes to 'shape-keys' or 'point-cache'. Raises NephimError.
 
-    tolerance_mm: kept in the scene; None: as it is there. existing: whether shape keys 'replace' those of earlier bakes
-    or are 'add'ed beside them; a point cache leaves keys alone, and there is one modifier only. The file is not saved.
+    tolerance_mm: stored in the scene; None: the scene's own. existing: whether shape keys 'replace' those of earlier
+    bakes or are 'add'ed beside them; a point cache leaves keys alone and uses a single modifier. The file is not saved.
     """
     from ..bridge.bake.mesh_cache import add_mesh_cache, remove_mesh_cache
     from ..bridge.bake.shape_keys import bake_shape_keys
 
-    switch_off(scene)  # the result is to be seen now
+    switch_off(scene)  # show the baked result instead
     cache = yield from finished_cache_job(scene)
     rig = read_rig(scene)
     name = rig.head.object_name
     if to == POINT_CACHE:
         add_mesh_cache(rig, cache)
-        return Baked(f"'{name}' plays {cache.path.name} by its modifier.")
+        return Baked(f"'{name}' plays {cache.path.name} through its modifier.")
     if tolerance_mm is not None:
         scene.nephim.tolerance_mm = tolerance_mm
-    # The tolerance is kept in single precision: 0.1 mm must not become 0.100000001 mm.
+    # Blender stores the tolerance in single precision: 0.1 mm must not become 0.100000001 mm.
     tolerance = round(1e-3 * scene.nephim.tolerance_mm, 9)
     options = {"tolerance": tolerance, "per_frame": per_frame, "existing": existing}
     result = yield from bake_shape_keys(scene, rig, cache, **options)
-    remove_mesh_cache(scene_object(name))  # it would hide what the keys do
+    remove_mesh_cache(scene_object(name))  # it would override the shape keys
     keys = f"'{name}' has {len(result.keys)} shape keys for {result.frames} frames"
     text = f"{keys}, error at most {result.error_max_mm:.3f} mm."
     return Baked(" ".join([text, *result.notes]))
@@ -58,7 +58,7 @@ def summary(result: Baked) -> str:
 
 
 class NEPHIM_OT_bake(JobOperator, bpy.types.Operator):
-    """Write the simulation into the character"""
+    """Bake the simulation into the character"""
 
     bl_idname = "nephim.bake"
     bl_label = "Bake"
@@ -67,7 +67,7 @@ class NEPHIM_OT_bake(JobOperator, bpy.types.Operator):
     to: EnumProperty(  # type: ignore[valid-type]
         name="To",
         items=[
-            (SHAPE_KEYS, "Shape Keys", "Few shape keys with keyed weights; plays without the add-on"),
+            (SHAPE_KEYS, "Shape Keys", "A few shape keys with animated weights; plays without the add-on"),
             (POINT_CACHE, "Point Cache", "A Mesh Cache modifier that plays the simulation from disk"),
         ],
         default=SHAPE_KEYS,
@@ -75,9 +75,9 @@ class NEPHIM_OT_bake(JobOperator, bpy.types.Operator):
     tolerance: FloatProperty(  # type: ignore[valid-type]
         name="Tolerance", description="Largest error in mm; 0: as set in the scene", default=0.0, min=0.0
     )
-    per_frame: BoolProperty(name="One Key a Frame", description="Nothing is compressed")  # type: ignore[valid-type]
+    per_frame: BoolProperty(name="One Key a Frame", description="One shape key per frame, without compression")  # type: ignore[valid-type]
     existing: EnumProperty(  # type: ignore[valid-type]
-        name="Earlier Keys", description="What becomes of shape keys of earlier bakes", items=EXISTING, default=REPLACE
+        name="Earlier Keys", description="What to do with shape keys of earlier bakes", items=EXISTING, default=REPLACE
     )
 
     @classmethod

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Clear and unbake: away with what was simulated, and with what was baked."""
+"""Clear deletes the simulated frames; unbake removes what was baked."""
 
 import bpy
 
@@ -11,7 +11,7 @@ from .volume import needs_setup
 
 
 class NEPHIM_OT_clear(bpy.types.Operator):
-    """Delete the simulated frames beside the .blend. What was baked to shape keys stays"""
+    """Delete the simulated frames beside the .blend; baked shape keys stay"""
 
     bl_idname = "nephim.clear"
     bl_label = "Clear"
@@ -22,7 +22,7 @@ class NEPHIM_OT_clear(bpy.types.Operator):
         if not needs_setup(cls, context):
             return False
         if not folder().cache.exists():
-            cls.poll_message_set("Nothing is simulated")
+            cls.poll_message_set("Nothing has been simulated yet")
             return False
         return True
 
@@ -42,7 +42,7 @@ class NEPHIM_OT_clear(bpy.types.Operator):
 def _delete() -> None:
     path = folder().cache
     try:
-        manifest_path(path).unlink(missing_ok=True)  # first: without it the positions mean nothing
+        manifest_path(path).unlink(missing_ok=True)  # first: the positions are useless without it
         path.unlink(missing_ok=True)
     except OSError as error:
         advice = "Make the folder writable."
@@ -50,7 +50,7 @@ def _delete() -> None:
 
 
 class NEPHIM_OT_unbake(bpy.types.Operator):
-    """Take away the baked shape keys or the modifier that plays the point cache; own keys stay"""
+    """Remove the baked shape keys or the modifier that plays the point cache; your own shape keys stay"""
 
     bl_idname = "nephim.unbake"
     bl_label = "Remove Bake"

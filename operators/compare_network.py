@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Physics beside network: the network that comes with the add-on over the frames of a finished simulation."""
+"""Physics beside network: runs the network that comes with the add-on over the frames of a finished simulation."""
 
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ from ..threads import one_blas_thread
 _STEP = "network beside physics"
 _COLUMNS = 4
 _CELL = (420, 420)  # pixels
-_TOUCHING = 1e-3  # [m] from a hand to the physics' skin within which the skin counts as touched
+_TOUCHING = 1e-3  # [m] skin of the physics that is closer to a hand counts as touched
 
 
 def compare_job(scene: Any, picture: Path, weights: Path = SHIPPED) -> Job[dict]:
     """Writes `picture` (tracked, physics, network) and returns the figures that docs/network.md explains.
 
-    The frames are those of the simulation there is. Where the network does not fit the character, or cannot be read,
-    there is no picture and the result is {"skipped": the reason}. Raises NephimError.
+    The frames are those of the existing simulation. If the network does not fit the character or cannot be read, there
+    is no picture and the result is {"skipped": the reason}. Raises NephimError.
     """
     from ..bridge.cache.results import ResultReader
     from ..pictures.highlights import choose_frames
@@ -55,7 +55,7 @@ def compare_job(scene: Any, picture: Path, weights: Path = SHIPPED) -> Job[dict]
 
 
 def _network_job(result: Any, weights: Path) -> Job[Any]:
-    """Raises SimulationError where the network does not fit, CacheError where it cannot be read."""
+    """Raises SimulationError if the network does not fit, CacheError if it cannot be read."""
     from ..nn.runtime import Network
     from ..nn.weights import Weights
     from ..sim.template import Template
@@ -72,7 +72,7 @@ def _network_job(result: Any, weights: Path) -> Job[Any]:
 
 
 class _Measurement:
-    """Steps the network through the frames and collects how far it is from the physics."""
+    """Steps the network through the frames and collects its distance from the physics."""
 
     def __init__(self, result: Any, network: Any):
         from ..nn.evaluation import Errors
@@ -85,7 +85,7 @@ class _Measurement:
         self._ms: list[float] = []
 
     def add(self, read: Any) -> NDArray[np.float32]:
-        """One frame, in order. Returns the network's head vertices (n_head, 3), world [m]."""
+        """Steps one frame; frames must come in order. Returns the network's head vertices (n_head, 3), world [m]."""
         tracked = read.tracked.head
         with one_blas_thread():
             step = self._network.step(read.tracked)
@@ -95,9 +95,9 @@ class _Measurement:
         return skin
 
     def _touched(self, read: Any) -> NDArray[np.bool_]:
-        """Skin that touches a hand in the physics, (n_head,): the cache does not tell its contacts.
+        """Skin that touches a hand in the physics, (n_head,); the cache does not store the contacts.
 
-        A vertex of either that is near a triangle of the other: all the skin's vertices there are touched.
+        Where a vertex of one is near a triangle of the other, all skin vertices involved count as touched.
         """
         touched = np.zeros(len(read.skin), bool)
         for side, part in (("left", self._rig.left), ("right", self._rig.right)):
@@ -132,13 +132,13 @@ class _Measurement:
 
 
 def _within(points: NDArray, others: NDArray) -> NDArray[np.bool_]:
-    """Which points (n, 3) lie in the box around the others, (n,)."""
+    """Which points (n, 3) lie in the bounding box of the others, (n,)."""
     low, high = others.min(axis=0) - _TOUCHING, others.max(axis=0) + _TOUCHING
     return ((points > low) & (points < high)).all(axis=1)
 
 
 def _column(stage: Any, frame: int, network: NDArray) -> list[NDArray[np.uint8]]:
-    """Close pictures of one frame, from above: tracked, physics, network."""
+    """Close-ups of one frame, top to bottom: tracked, physics, network."""
     from ..pictures.contact_sheet import frame_shot
     from ..pictures.raster import Model, render_all
 
@@ -153,7 +153,7 @@ def _column(stage: Any, frame: int, network: NDArray) -> list[NDArray[np.uint8]]
 
 
 def compare_summary(compared: dict) -> str:
-    """One line for people."""
+    """A summary in one line."""
     if "skipped" in compared:
         return f"network: left out. {compared['skipped']}"
     rmse = compared["rmse_mm"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cut-away: the volume opened, beside the head, so that one sees what the physics is made of."""
+"""Cut-away: the volume cut open beside the head, to show what the physics simulates."""
 
 import bpy
 from bpy.props import EnumProperty

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Demo: the whole job on a MakeHuman character, from download to pictures."""
+"""Demo: the whole workflow on a MakeHuman character, from download to pictures."""
 
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from .save import save_blend
 
 
 def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
-    """Replaces the open file by the demo and leaves demo.blend, contact-sheet.png, network-strip.png, cut.png, demo.mp4
-    and report.json in `out`; returns a table for people. Raises NephimError. assets: folder that keeps the download for
-    the next time, default the character that was packed with the add-on, or `out`/character.
+    """Replaces the open file with the demo; writes demo.blend, contact-sheet.png, network-strip.png, cut.png, demo.mp4
+    and report.json to `out`; returns a table to print. Raises NephimError. assets: folder that keeps the download for
+    next time; default: the character packed with the add-on, or `out`/character.
     """
     from ..bridge.cache.manifest import write_json
     from ..demo.assets import fetch_character_data
@@ -38,7 +38,7 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     setup.setup(
         scene, head=HEAD, left=LEFT, right=RIGHT, head_bone=HEAD_BONE, jaw_bone=JAW_BONE, neutral_frame=NEUTRAL_FRAME
     )
-    # The demo shows the whole way, so nothing of an earlier run is taken over.
+    # The demo shows every step, so it reuses nothing from an earlier run.
     folder().volume.unlink(missing_ok=True)
     folder().cache.with_suffix(".json").unlink(missing_ok=True)
     save_blend()
@@ -57,10 +57,10 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
 
 
 def add_demo_job(archive: Path | None = None) -> Job[str]:
-    """Adds the demo character with its motion, set up: to the open scene where that is empty, else to a new one.
+    """Adds the demo character with its motion, set up: to the open scene if it is empty, else to a new one.
 
-    archive: what `fetch_character_data` returned, if that is at hand. Raises NephimError where its data cannot be had,
-    or where it is there already.
+    archive: the result of `fetch_character_data`, if available. Raises NephimError if the character's data cannot be
+    fetched or the character is already there.
     """
     from ..demo import scene as demo
     from ..demo.assets import fetch_character_data
@@ -68,8 +68,8 @@ def add_demo_job(archive: Path | None = None) -> Job[str]:
     taken = [name for name in (demo.HEAD, demo.LEFT, demo.RIGHT, demo.RIG) if name in bpy.data.objects]
     if taken:
         raise NephimError(
-            f"The file has an object '{taken[0]}' already, as the demo character has.",
-            advice="Add it to another file, or rename yours.",
+            f"The file already has an object '{taken[0]}', a name that the demo character needs.",
+            advice="Rename yours, or add the demo character to another file.",
         )
     if archive is None:
         archive = yield from fetch_character_data(_assets_folder())
@@ -87,7 +87,7 @@ def add_demo_job(archive: Path | None = None) -> Job[str]:
         jaw_bone=demo.JAW_BONE,
         neutral_frame=demo.NEUTRAL_FRAME,
     )
-    for obj in scene.objects:  # bones drawn over the face would hide what happens to it
+    for obj in scene.objects:  # bones drawn over the face would hide it
         if obj.type == "ARMATURE":
             obj.hide_set(True)
     yield Progress("demo scene", 1.0)
@@ -95,13 +95,13 @@ def add_demo_job(archive: Path | None = None) -> Job[str]:
 
 
 def _packed() -> Path | None:
-    """The folder of the character's data where they were packed with the add-on."""
+    """The folder of the character's data if the add-on came with it."""
     folder = Path(__file__).resolve().parent.parent / "presets" / "demo"
     return folder if (folder / "character.npz").is_file() else None
 
 
 def _assets_folder() -> Path:
-    """Where the character's data lie: in the add-on where it was packed with it, else in the user's own folder."""
+    """Where the character's data is stored: in the add-on if it came with it, else in the user's own folder."""
     packed = _packed()
     if packed is not None:
         return packed
@@ -112,13 +112,13 @@ def _assets_folder() -> Path:
 
 
 class NEPHIM_OT_add_demo(bpy.types.Operator):
-    """Add a character whose hands touch its face, set up and ready to simulate. A file that was never saved is saved first, because results lie beside it"""  # noqa: E501
+    """Add a character whose hands touch its face, set up and ready to simulate; an unsaved file is saved first, because results are stored beside it"""  # noqa: E501
 
     bl_idname = "nephim.add_demo"
     bl_label = "Add Demo Character"
     bl_options = {"REGISTER"}
 
-    filepath: StringProperty(subtype="FILE_PATH", description="Where a new file is saved")  # type: ignore[valid-type]
+    filepath: StringProperty(subtype="FILE_PATH", description="Where to save a new file")  # type: ignore[valid-type]
     filter_glob: StringProperty(default="*.blend", options={"HIDDEN"})  # type: ignore[valid-type]
     check_existing: BoolProperty(default=True, options={"HIDDEN"})  # type: ignore[valid-type]
 
@@ -137,14 +137,14 @@ class NEPHIM_OT_add_demo(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         if not bpy.data.filepath:
             if not self.filepath:
-                self.report({"ERROR"}, "Say where the file is to be saved (filepath=…).")
+                self.report({"ERROR"}, "The file has not been saved yet. Say where to save it (filepath=…).")
                 return {"CANCELLED"}
             try:
                 save_blend(Path(bpy.path.ensure_ext(bpy.path.abspath(self.filepath), ".blend")))
             except NephimError as error:
                 self.report({"ERROR"}, str(error))
                 return {"CANCELLED"}
-        # The job runs in an operator of its own: Blender lets none go on that has just left a file window.
+        # The job needs an operator of its own: Blender lets none continue after its file browser has closed.
         return bpy.ops.nephim.build_demo("EXEC_DEFAULT" if bpy.app.background else "INVOKE_DEFAULT")
 
 
@@ -165,14 +165,14 @@ class NEPHIM_OT_build_demo(JobOperator, bpy.types.Operator):
         for area in context.screen.areas:
             if area.type == "VIEW_3D":
                 area.spaces.active.region_3d.view_perspective = "CAMERA"
-                area.spaces.active.shading.color_type = "VERTEX"  # hair, brows and lips are painted
+                area.spaces.active.shading.color_type = "VERTEX"  # hair, brows and lips are vertex colours
                 region = next(region for region in area.regions if region.type == "WINDOW")
                 with context.temp_override(area=area, region=region):
                     bpy.ops.view3d.view_center_camera()
 
 
 class NEPHIM_OT_demo(bpy.types.Operator):
-    """Open a new file with the demo character, and simulate and bake it. Takes some minutes"""
+    """Open a new file with the demo character, and simulate and bake it; takes several minutes"""
 
     bl_idname = "nephim.demo"
     bl_label = "Demo"
@@ -180,12 +180,12 @@ class NEPHIM_OT_demo(bpy.types.Operator):
     out: StringProperty(name="Folder", subtype="DIR_PATH")  # type: ignore[valid-type]
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Blocks, also in the window: a new file ends every modal operator."""
+        """Blocks, even in the window: a new file ends every modal operator."""
         if bpy.data.is_dirty and not bpy.app.background:
             self.report({"ERROR"}, "The open file has unsaved changes. Save it first.")
             return {"CANCELLED"}
         if not self.out:
-            self.report({"ERROR"}, "No folder is given for the demo. Give one (out=…).")
+            self.report({"ERROR"}, "No folder was given for the demo. Give one (out=…).")
             return {"CANCELLED"}
         try:
             text = drive(demo_job(Path(bpy.path.abspath(self.out)).absolute()))

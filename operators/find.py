@@ -26,7 +26,7 @@ def find(scene: bpy.types.Scene, objects: list[bpy.types.Object]) -> Rig:
 
 
 class NEPHIM_OT_find(bpy.types.Operator):
-    """Recognise the selected character (MakeHuman, Rigify, Mixamo, ARKit expressions, single body …) and fill in head, hands and bones; with nothing selected, among all visible objects"""  # noqa: E501
+    """Recognise the selected character (MakeHuman, Rigify, Mixamo, ARKit expressions, single body …) and fill in head, hands and bones; with nothing selected, search all visible objects"""  # noqa: E501
 
     bl_idname = "nephim.find"
     bl_label = "Find for Me"
@@ -43,7 +43,7 @@ class NEPHIM_OT_find(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         chosen = list(context.selected_objects)
-        # Who clicks a rig means what it moves.
+        # A selected armature stands for the meshes it deforms.
         rigs = {obj for obj in chosen if obj.type == "ARMATURE"}
         if rigs:
             chosen += [obj for obj in context.visible_objects if obj.parent in rigs and obj not in chosen]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one way operators run jobs: in steps between redraws in the window, to the end in background and scripts."""
+"""How all operators run jobs: in slices between redraws in the window, to the end in background mode and scripts."""
 
 import time
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from . import problems
 # Long enough to lose little to the event loop, short enough that Esc and the progress bar feel immediate.
 _BUDGET_SECONDS = 0.1
 _TIMER_SECONDS = 0.02
-# What looks around but changes nothing may pass while a job reads the scene.
+# Events that only change the view may pass while a job reads the scene.
 _HARMLESS = {
     "MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE", "TRACKPADPAN", "TRACKPADZOOM",
     "WINDOW_DEACTIVATE", "NDOF_MOTION",
@@ -23,7 +23,7 @@ _HARMLESS = {
 
 @dataclass
 class Running:
-    """The job that runs in the window. left: remaining time of its step, for people; cancelled: by the button."""
+    """The job that runs in the window. left: remaining time of its step, as text; cancelled: by the button."""
 
     label: str
     progress: Progress
@@ -50,10 +50,10 @@ def is_free(cls: Any) -> bool:
 
 
 class JobOperator:
-    """Mixin of an operator around a job. The operator gives `job(context)` and `summary(result)`, one sentence.
+    """Mixin for an operator around a job. The operator provides `job(context)` and `summary(result)`, one sentence.
 
-    A button (invoke) runs it modally: it takes part of each timer tick, Esc or Cancel closes the generator, which
-    undoes its unfinished work. A script or `-b` (execute) runs it to its end and raises what it raises.
+    A button (invoke) runs it modally: each timer tick runs a slice of it, and Esc or Cancel closes the generator, which
+    undoes its unfinished work. A script or `-b` (execute) runs it to the end and raises what it raises.
     """
 
     _job: Job[Any] | None = None
@@ -66,7 +66,7 @@ class JobOperator:
         raise NotImplementedError
 
     def finished(self, context: bpy.types.Context, result: Any) -> None:
-        """What else happens in the window after a job that was run by a button."""
+        """What else to do in the window after a job started by a button."""
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
@@ -82,7 +82,7 @@ class JobOperator:
             self._job = self.job(context)
         except NephimError as error:
             return self._refuse(error)
-        if context.screen.is_animation_playing:  # it would set frames between those that the job reads
+        if context.screen.is_animation_playing:  # it would change the frame between those that the job reads
             bpy.ops.screen.animation_cancel(restore_frame=False)
         running = Running(self.bl_label, Progress(self.bl_label, 0.0), time.monotonic())  # type: ignore[attr-defined]
         self._timer = context.window_manager.event_timer_add(_TIMER_SECONDS, window=context.window)
@@ -91,7 +91,7 @@ class JobOperator:
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Most events are swallowed: the job reads the scene, which must not change under it."""
+        """Swallows most events: the scene must not change while the job reads it."""
         if event.type == "ESC" or (running is not None and running.cancelled):
             self.cancel(context)
             self.report({"WARNING"}, "Cancelled; the scene is as it was")  # type: ignore[attr-defined]
@@ -113,14 +113,14 @@ class JobOperator:
             self.cancel(context)
             return self._refuse(error)
         except BaseException:
-            # A defect of ours must leave the window usable; Blender shows the traceback.
+            # A bug of ours must leave the window usable; Blender shows the traceback.
             self.cancel(context)
             raise
         self._show(context, progress)
-        return {"PASS_THROUGH"}  # other timers, as of tooltips, run on
+        return {"PASS_THROUGH"}  # other timers, such as those of tooltips, keep running
 
     def cancel(self, context: bpy.types.Context) -> None:
-        """Closes the job and puts the window back; Blender calls it too, when the window or the file goes."""
+        """Closes the job and restores the window; Blender also calls it when the window or the file closes."""
         global running
         if self._job is not None:
             self._job.close()
@@ -161,7 +161,7 @@ def describe(job: Running) -> str:
 
 
 def redraw_sidebars(context: bpy.types.Context) -> None:
-    """Draws the panels again, in all windows."""
+    """Redraws the panels in all windows."""
     for window in context.window_manager.windows:
         for area in window.screen.areas:
             if area.type == "VIEW_3D":
@@ -187,7 +187,7 @@ def _over_our_panel(context: bpy.types.Context, event: bpy.types.Event) -> bool:
 
 
 class NEPHIM_OT_cancel(bpy.types.Operator):
-    """End the job that is running. The scene becomes as it was before; frames that were simulated are kept"""
+    """Cancel the running job and restore the scene; frames already simulated are kept"""
 
     bl_idname = "nephim.cancel"
     bl_label = "Cancel"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes a network from a file as this character's own."""
+"""Loads a network from a file as this character's own."""
 
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,9 @@ from .volume import needs_setup
 
 
 def load_network(scene: Any, path: Path) -> Path:
-    """Copies the network in `path` beside the .blend, if it is one and fits the character; returns where it lies.
+    """Copies the network in `path` beside the .blend if it fits the character; returns the path of the copy.
 
-    Raises CacheError for a file that is no network, SimulationError for one that was trained for other meshes or frame
-    rates.
+    Raises CacheError if the file is not a network, SimulationError if it was trained for other meshes or frame rates.
     """
     from ..nn.runtime import check_fit
     from ..nn.weights import Weights
@@ -31,13 +30,13 @@ def load_network(scene: Any, path: Path) -> Path:
 
 
 class NEPHIM_OT_load_network(bpy.types.Operator):
-    """Take a trained network from a file, as this character's own. The file is copied beside the .blend; a network that was trained for another character is refused"""  # noqa: E501
+    """Load a trained network from a file as this character's own; the file is copied beside the .blend, and a network trained for another character is refused"""  # noqa: E501
 
     bl_idname = "nephim.load_network"
     bl_label = "Load Network"
     bl_options = {"REGISTER"}
 
-    filepath: StringProperty(name="File", description="Network to load, .npz", subtype="FILE_PATH")  # type: ignore[valid-type]
+    filepath: StringProperty(name="File", description="Network file to load (.npz)", subtype="FILE_PATH")  # type: ignore[valid-type]
     filter_glob: StringProperty(default="*.npz", options={"HIDDEN"})  # type: ignore[valid-type]
 
     @classmethod
@@ -62,5 +61,5 @@ class NEPHIM_OT_load_network(bpy.types.Operator):
             problems.remember(error)
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, "This character now has the network of the file; what it simulated before is stale")
+        self.report({"INFO"}, "Loaded the network for this character; frames of its previous network are stale")
         return {"FINISHED"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What simulates in each mode: all have `step(TrackedFrame)` and `reset()`."""
+"""The simulation of each mode: all have `step(TrackedFrame)` and `reset()`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ from ..progress import Job, Progress, aside, call
 
 
 def simulation_maker(mode: str) -> Callable[..., Any]:
-    """The class that simulates in this mode, or what makes it. Raises SimulationError where there is no network."""
+    """The class that simulates in this mode, or its factory. Raises SimulationError if there is no network."""
     if mode == SURFACE:
         from ..sim.surface_pbd import SurfacePBD
 
@@ -37,7 +37,7 @@ def _network(path: Path, template: Any, _settings: Any, *, device: str | None = 
 
 
 def why_no_network() -> str:
-    """Why the network cannot be chosen; empty where it can."""
+    """Why the network cannot be chosen; empty if it can."""
     try:
         weights_path()
     except NephimError as error:
@@ -46,7 +46,7 @@ def why_no_network() -> str:
 
 
 def start_job(method: Method, template: Any, surfaces: Any, device: str | None = None) -> Job[Any]:
-    """What simulates by this method, without history; `surfaces` are the neutral ones. device: of the network only.
+    """The simulation of this method, without history; `surfaces` are the neutral ones. device: for the network only.
 
     Raises SimulationError.
     """

@@ -25,7 +25,7 @@ def pictures_job(scene: Any) -> Job[Path]:
 
 
 class NEPHIM_OT_pictures(JobOperator, bpy.types.Operator):
-    """Draw the strongest contacts, as animated and as simulated, with displacements in mm, on one sheet; open it"""
+    """Draw the strongest contacts, as animated and as simulated, with displacements in mm, on one sheet and open it"""
 
     bl_idname = "nephim.pictures"
     bl_label = "Picture Sheet"

@@ -19,7 +19,7 @@ from .jobs import JobOperator, redraw_sidebars
 from .modes import start_job
 from .volume import load_volume, needs_setup, volume_job
 
-_REDRAWN = 12  # the sidebar is drawn again at every frame of this multiple
+_REDRAWN = 12  # the sidebar is redrawn at multiples of this frame number
 
 LABELS = {"off": "Off", "physics": "Physics", "network": "Network", "surface": "Surface"}
 
@@ -33,18 +33,18 @@ def message(scene: Any) -> str:
 
 
 def preview_of(scene: Any) -> Preview | None:
-    """The preview that runs in a scene."""
+    """The preview running in a scene."""
     return _previews.get(scene.session_uid)
 
 
 def figures(scene: Any) -> list[str]:
-    """Times of the preview for the sidebar."""
+    """Timings of the preview for the sidebar."""
     preview = preview_of(scene)
     ms = preview.milliseconds() if preview is not None else {}
     if not ms:
         return []
     return [
-        f"{_short(ms['all'])} ms a frame",
+        f"{_short(ms['all'])} ms per frame",
         f"read {_short(ms['read'])}, {scene.nephim.preview} {_short(ms['step'])}, write {_short(ms['write'])}",
     ]
 
@@ -54,11 +54,11 @@ def _short(milliseconds: float) -> str:
 
 
 def preview_job(scene: Any, mode: str) -> Job[str]:
-    """Switches the preview to a mode of `LABELS`; builds the volume where there is none. Raises NephimError."""
+    """Switches the preview to a mode of `LABELS`; builds the volume if there is none. Raises NephimError."""
     switch_off(scene)
     if mode == "off":
         return "The preview is off."
-    read_plan(scene)  # refuses what cannot be previewed before anything is built
+    read_plan(scene)  # raises for what cannot be previewed, before anything is built
     if not folder().volume.exists():
         yield from volume_job(scene)
     preview = yield from _prepare_job(scene, mode)
@@ -84,7 +84,7 @@ def _prepare_job(scene: Any, mode: str) -> Job[Preview]:
 
 
 def switch_off(scene: Any) -> None:
-    """Brings the scene back as it was before the preview."""
+    """Restores the scene to its state before the preview."""
     _previews.pop(scene.session_uid, None)
     _messages.pop(scene.session_uid, None)
     display.hide(scene)
@@ -93,7 +93,7 @@ def switch_off(scene: Any) -> None:
 
 
 def refresh(scene: Any) -> None:
-    """Shows the present frame anew."""
+    """Shows the current frame again."""
     if scene.session_uid in _previews:
         scene.frame_set(scene.frame_current, subframe=scene.frame_subframe)
 
@@ -106,10 +106,10 @@ def frame_changed(scene: Any, depsgraph: Any) -> None:
     try:
         preview.update(scene, depsgraph)
         if scene.frame_current % _REDRAWN == 0 and not bpy.app.background:
-            redraw_sidebars(bpy.context)  # its times; Blender leaves the sidebar alone while it plays
+            redraw_sidebars(bpy.context)  # its timings; Blender does not redraw the sidebar during playback
     except NephimError as error:
         _fail(scene, str(error))
-    except Exception as error:  # noqa: BLE001 - whatever happens, playback must go on; it is shown and logged once
+    except Exception as error:  # noqa: BLE001 - playback must go on whatever happens; the error is shown and logged once
         traceback.print_exc()
         _fail(scene, f"The preview failed ({type(error).__name__}: {error}). The console has the details.")
 
@@ -131,7 +131,7 @@ def _fail(scene: Any, text: str) -> None:
 
 
 def later(function: Any) -> None:
-    """Calls outside of Blender's handlers, where everything may be changed; at once where no timer ever runs."""
+    """Calls outside Blender's handlers, where anything may be changed; immediately where timers never run."""
     if bpy.app.background:
         function()
     else:
@@ -139,7 +139,7 @@ def later(function: Any) -> None:
 
 
 def resume() -> None:
-    """After loading or undo: previews that the file wants run again, others end; histories are forgotten."""
+    """After loading or undo: restarts the previews stored in the file, ends the others and drops histories."""
     for scene in bpy.data.scenes:
         wanted = scene.nephim.preview
         preview = _previews.get(scene.session_uid)
@@ -159,7 +159,7 @@ def resume() -> None:
 
 
 def colour_changed(scene: Any) -> None:
-    """The user chose other colours: the present frame is painted anew, and viewports in solid shading show them."""
+    """The user chose other colours: repaints the current frame and lets viewports in solid shading show them."""
     if scene.nephim.preview_object is None:
         return
     display.colour_by(scene, scene.nephim.preview_colour)
@@ -171,19 +171,19 @@ def colour_changed(scene: Any) -> None:
 
 
 def settings_changed(scene: Any) -> None:
-    """The tissue is another one: the preview begins anew with it."""
+    """The tissue has changed: restarts the preview with it."""
     if _previews.pop(scene.session_uid, None) is not None:
         later(resume)
 
 
 def forget_all() -> None:
-    """Another file: nothing of the last one's previews is left."""
+    """Another file is loaded: drops all previews of the last one."""
     _previews.clear()
     _messages.clear()
 
 
 def set_rendering(rendering: bool) -> None:
-    """A render shows what was baked, and no preview is written while it runs."""
+    """A render shows only what was baked: pauses previews while it runs."""
     global _rendering
     if rendering == _rendering:
         return
@@ -193,14 +193,14 @@ def set_rendering(rendering: bool) -> None:
 
 
 def put_away() -> None:
-    """Before the file is written: nothing of a preview shall lie in it."""
+    """Before the file is written: keeps previews out of it."""
     for scene in bpy.data.scenes:
         if scene.nephim.preview != "off":
             display.hide(scene)
 
 
 def take_out() -> None:
-    """After the file was written: previews as before."""
+    """After the file was written: restores the previews."""
     for scene in bpy.data.scenes:
         if scene.session_uid in _previews:
             display.show(scene, view_layer_of(scene), _objects(scene))
@@ -208,7 +208,7 @@ def take_out() -> None:
 
 
 def end_all() -> None:
-    """The add-on goes: every scene as it was."""
+    """The add-on is being disabled: restores every scene."""
     for scene in bpy.data.scenes:
         if scene.nephim.preview != "off":
             switch_off(scene)
@@ -222,7 +222,7 @@ def _objects(scene: Any) -> list[Any]:
 
 
 class NEPHIM_OT_preview(JobOperator, bpy.types.Operator):
-    """Show the result in the viewport while the animation plays. The volume is built first where there is none"""
+    """Show the result in the viewport while the animation plays; builds the volume first if there is none"""
 
     bl_idname = "nephim.preview"
     bl_label = "Live Preview"
@@ -234,11 +234,11 @@ class NEPHIM_OT_preview(JobOperator, bpy.types.Operator):
             ("off", "Off", "The head as it is animated"),
             ("physics", "Physics", "The volumetric simulation; slower than real time where hands touch"),
             ("network", "Network", "The trained network, in real time"),
-            ("surface", "Surface Only", "The skin alone, as a baseline to compare with"),
+            ("surface", "Surface Only", "The skin alone, as a baseline for comparison"),
         ],
         default="physics",
     )
-    play: BoolProperty(name="Play", description="Start playing in the window", default=True)  # type: ignore[valid-type]
+    play: BoolProperty(name="Play", description="Start playback in the window", default=True)  # type: ignore[valid-type]
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The last refusal, kept for the sidebar: what is wrong, and the vertices to look at."""
+"""The last error, kept for the sidebar: what is wrong, and the vertices concerned."""
 
 import bpy
 
@@ -20,7 +20,7 @@ def forget() -> None:
 
 
 class NEPHIM_OT_select_problem(bpy.types.Operator):
-    """Select the vertices that the message names, in Edit Mode"""
+    """Select the vertices named in the message, in Edit Mode"""
 
     bl_idname = "nephim.select_problem"
     bl_label = "Select Vertices"
@@ -36,7 +36,7 @@ class NEPHIM_OT_select_problem(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         if last is None or last.object is None:
             return {"CANCELLED"}
-        # Surfaces are named OBJECT:GROUP where they are vertex groups.
+        # Surfaces that are vertex groups are named OBJECT:GROUP.
         name = last.object if last.object in context.scene.objects else last.object.rsplit(":", 1)[0]
         try:
             count = select_vertices(context, name, last.vertices)
@@ -48,7 +48,7 @@ class NEPHIM_OT_select_problem(bpy.types.Operator):
 
 
 class NEPHIM_OT_dismiss_problem(bpy.types.Operator):
-    """Take the message away"""
+    """Dismiss the message"""
 
     bl_idname = "nephim.dismiss_problem"
     bl_label = "Dismiss"

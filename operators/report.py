@@ -26,7 +26,7 @@ def report_to_job(scene: Any, path: Path) -> Job[dict]:
 
 
 def rows(report: dict) -> list[tuple[str, str]]:
-    """The figures that people ask for first: name and value."""
+    """The key figures: name and value."""
     before, after = report["penetration_mm"]["before"], report["penetration_mm"]["after"]
     volume, ms = report["volume_ratio"], report["ms_per_frame"]
     baked = report.get("bake_error_mm")
@@ -45,7 +45,7 @@ def rows(report: dict) -> list[tuple[str, str]]:
 
 
 def table(report: dict) -> str:
-    """The same, one a line."""
+    """The same, one per line."""
     width = max(len(name) for name, _ in rows(report))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows(report))
 

@@ -9,14 +9,14 @@ from ..errors import BakeError
 
 
 def save_blend(path: Path | None = None) -> Path:
-    """Saves the open file to `path` (default: where it lies) and returns where. Raises BakeError.
+    """Saves the open file to `path` (default: its own) and returns that path. Raises BakeError.
 
-    Blender writes beside the file and renames at the end, so the old file stays whole when the disk is full;
-    its unfinished part (FILE.blend@) is removed here.
+    Blender writes beside the file and renames at the end, so the old file stays intact if the disk is full;
+    the unfinished file (FILE.blend@) is removed here.
     """
     target = Path(path).absolute() if path is not None else Path(bpy.data.filepath)
     if path is None and not bpy.data.filepath:
-        raise BakeError("The .blend was never saved.", advice="Save the file first.")
+        raise BakeError("The .blend has never been saved.", advice="Save the file first.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         bpy.ops.wm.save_as_mainfile(filepath=str(target), check_existing=False)
@@ -24,7 +24,7 @@ def save_blend(path: Path | None = None) -> Path:
         Path(f"{target}@").unlink(missing_ok=True)
         reason = " ".join(str(error).split()).removeprefix("Error: ").rstrip(".")
         if reason in ("", "Success"):  # 4.5 loses the system's reason when the disk fills up while writing
-            reason = "the disk is full or refuses"
+            reason = "the disk is full or not writable"
         raise BakeError(
             f"{target} could not be saved: {reason}.",
             advice="The file on disk is unchanged. Free disk space or make the folder writable, then run this again.",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Setup: who is head and who are the hands, told by names and kept in the scene."""
+"""Setup: the head and the hands, given by name and stored in the scene."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from ..errors import NephimError, RigError
 from . import problems
 from .jobs import is_free
 
-# Everything that `setup` decides; a refused setup leaves these as they were.
+# Everything that `setup` writes; a failed setup leaves these unchanged.
 _DECIDED = (
     "head", "head_group", "left", "left_group", "right", "right_group", "jaw", "cranium",
     "head_armature", "head_bone", "jaw_armature", "jaw_bone", "neutral_frame",
@@ -36,9 +36,9 @@ def setup(
     stiffness: Mapping[str, str] | None = None,
     skull_model: str | None = None,
 ) -> Rig:
-    """Writes the roles into `scene.nephim` and checks them; on a RigError the settings are as before.
+    """Writes the roles into `scene.nephim` and checks them; a RigError leaves the settings unchanged.
 
-    head, left, right: OBJECT[:VERTEX_GROUP]; jaw, cranium: OBJECT; bones: ARMATURE:BONE; what is None is cleared.
+    head, left, right: OBJECT[:VERTEX_GROUP]; jaw, cranium: OBJECT; bones: ARMATURE:BONE; None clears a role.
     neutral_frame: default the first frame of the scene. stiffness: region → vertex group or float attribute.
     skull_model: path of a `sim.skull_model.SkullModel`.
     """
@@ -72,7 +72,7 @@ def setup(
 
 
 def _object_and_rest(scene: Any, text: str | None, role: str) -> tuple[Any, str]:
-    """'Body:hand.L' as (object, 'hand.L'). Colons may stand in names: the longest object name wins."""
+    """'Body:hand.L' as (object, 'hand.L'). Names may contain colons: the longest object name wins."""
     if not text:
         return None, ""
     parts = text.split(":")
@@ -106,7 +106,7 @@ def summary(rig: Rig) -> str:
 
 
 class NEPHIM_OT_setup(bpy.types.Operator):
-    """Check who is head and who are the hands. With names given, set them first; without, use those of the sidebar"""
+    """Check head and hands; names given here replace those of the sidebar first"""
 
     bl_idname = "nephim.setup"
     bl_label = "Check Setup"
@@ -119,7 +119,7 @@ class NEPHIM_OT_setup(bpy.types.Operator):
     cranium: StringProperty(name="Cranium", description="OBJECT")  # type: ignore[valid-type]
     head_bone: StringProperty(name="Head Bone", description="ARMATURE:BONE")  # type: ignore[valid-type]
     jaw_bone: StringProperty(name="Jaw Bone", description="ARMATURE:BONE")  # type: ignore[valid-type]
-    neutral_frame: IntProperty(name="Neutral Frame", description="Untouched face at rest")  # type: ignore[valid-type]
+    neutral_frame: IntProperty(name="Neutral Frame", description="Frame with the face at rest and untouched")  # type: ignore[valid-type]
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         scene = context.scene
@@ -148,7 +148,7 @@ class NEPHIM_OT_setup(bpy.types.Operator):
 
 
 class NEPHIM_OT_neutral_here(bpy.types.Operator):
-    """Take the present frame as the neutral one: a relaxed face, parted lips and no hand near it"""
+    """Use the current frame as the neutral one: a relaxed face, parted lips and no hand near it"""
 
     bl_idname = "nephim.neutral_here"
     bl_label = "Neutral Here"

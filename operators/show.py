@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shows a picture file in an Image Editor in a window of its own."""
+"""Shows a picture file in an Image Editor in its own window."""
 
 from functools import partial
 from pathlib import Path
 
 import bpy
 
-_DRAWN = 0.2  # [s] until a new window is there
+_DRAWN = 0.2  # [s] until a new window has been drawn
 
 
 def open_picture(path: Path) -> None:
-    """Opens the picture; where a window shows it already, it is read again there."""
+    """Opens the picture; a window that already shows it reloads it."""
     image = bpy.data.images.load(str(path), check_existing=True)
     image.reload()
     shown = [
@@ -33,7 +33,7 @@ def open_picture(path: Path) -> None:
 
 
 def _fit(name: str) -> None:
-    """All of the picture in its window, which has a size once it has been drawn."""
+    """Fits the picture to its window, whose size is known once it has been drawn."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             image = area.spaces.active.image if area.type == "IMAGE_EDITOR" else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulate: every frame through the physics into the point cache, going on where an earlier run stopped."""
+"""Simulate: runs every frame through the physics into the point cache, resuming where an earlier run stopped."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,13 +27,13 @@ _STEP = "simulation"
 _MODE_NOTES = {
     PHYSICS: ".",
     NETWORK: " by the network instead of the physics.",
-    SURFACE: ", skin alone as a baseline to compare with.",
+    SURFACE: ", skin alone as a baseline for comparison.",
 }
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """frames: all; new: simulated by this run; ms: median time of a new frame's step; notes: for people; mode: see
+    """frames: all; new: simulated by this run; ms: median step time of a new frame; notes: to show; mode: see
     `choices.MODES`."""
 
     frames: range
@@ -53,7 +53,7 @@ def choose(
 ) -> bool:
     """Stores frame range, tissue preset, interaction preset and mode in the scene; returns whether anything changed.
 
-    Raises SimulationError for an unknown preset or mode; nothing is stored then.
+    Raises SimulationError for an unknown preset or mode; then nothing is stored.
     """
     settings = scene.nephim
     names = ("use_scene_range", "frame_start", "frame_end", "tissue", "interaction", "mode")
@@ -65,7 +65,7 @@ def choose(
         interaction=interaction or present.interaction,
         mode=mode or present.mode,
     )
-    chosen.settings()  # an unknown preset is refused here
+    chosen.settings()  # raises for an unknown preset
     if chosen.mode not in MODES:
         raise SimulationError(f"There is no mode '{mode}'.", advice=f"Choose one of: {', '.join(MODES)}.")
     settings.tissue, settings.interaction, settings.mode = chosen.tissue, chosen.interaction, chosen.mode
@@ -85,15 +85,15 @@ def simulate_job(
 ) -> Job[Simulated]:
     """Simulates the scene's frames into `FILE.nephim/simulation.pc2`. Raises NephimError; finished frames are kept.
 
-    The physics has a history: a run that goes on first repeats the frames since the skin was last at rest. device: on
-    which torch runs the network, as "cuda"; without one it runs without torch. The result is the same.
+    The physics has a history: a resumed run first repeats the frames since the skin was last at rest. device: where
+    PyTorch runs the network, such as "cuda"; None runs it without PyTorch. The result is the same.
     """
     choose(scene, frames=frames, preset=preset, interaction=interaction, mode=mode)
     plan = read_plan(scene)
     rig, method = plan.rig, plan.method
     if device and method.mode != NETWORK:
         raise SimulationError(
-            f"A device is chosen for the network only, and this is {method.mode}.", advice="Leave it out."
+            f"Only the network runs on a device, but the mode is {method.mode}.", advice="Leave the device out."
         )
     yield Progress(_STEP, 0.0, "preparing")
     with SurfaceReader(scene, rig) as reader:
@@ -138,7 +138,7 @@ def simulate_job(
 
 
 def finished_cache_job(scene: Any) -> Job[PointCache]:
-    """The point cache, checked against mesh, settings and motion as they are now; if not valid raises CacheError."""
+    """The point cache, checked against the current mesh, settings and motion. Raises CacheError if it is not valid."""
     plan = read_plan(scene)
     rig, path = plan.rig, plan.folder.cache
     if not path.exists():
@@ -157,12 +157,12 @@ def finished_cache_job(scene: Any) -> Job[PointCache]:
         motion=motion,
     )
     if status.state != "valid":
-        raise CacheError(status.reason, object=rig.head.object_name, advice="Simulate again: what still holds is kept.")
+        raise CacheError(status.reason, object=rig.head.object_name, advice="Simulate again: valid frames are kept.")
     return PointCache(path)
 
 
 def _first_changed_job(reader: SurfaceReader, writer: PointCacheWriter, frames: range) -> Job[int]:
-    """The first frame that is not finished, or whose motion has changed since."""
+    """The first frame that is unfinished or whose motion has changed since."""
     for frame in range(frames.start, writer.next_frame):
         yield Progress("comparing the motion", (frame - frames.start) / len(frames), f"frame {frame}")
         if not writer.holds(frame, motion_fingerprint(reader.read(frame))):
@@ -171,7 +171,7 @@ def _first_changed_job(reader: SurfaceReader, writer: PointCacheWriter, frames: 
 
 
 def _last_rest(statistics: list[dict[str, float]], frames: range, first: int) -> int:
-    """The last frame before `first` that has no history: nothing touches, nothing is deformed."""
+    """The last frame before `first` without a history: nothing touches, nothing is deformed."""
     for position in range(first - frames.start - 1, -1, -1):
         numbers = statistics[position]
         if numbers["displacement_mm"] == 0 and numbers["contacts"] == 0 and numbers["substeps"] == 0:
@@ -191,12 +191,12 @@ def _check_finite(skin: Any, rig: Any, frame: int) -> None:
             object=rig.head.object_name,
             frame=frame,
             vertices=bad.tolist(),
-            advice="Finished frames are kept. Look at the hands around this frame, or use another tissue preset.",
+            advice="Finished frames are kept. Check the hands around this frame, or use another tissue preset.",
         )
 
 
 def summary(result: Simulated) -> str:
-    """One line for people."""
+    """A summary in one line."""
     whole = f"frames {result.frames[0]}-{result.frames[-1]}"
     if not result.new:
         text = f"Nothing to do: {whole} are simulated and up to date."
@@ -209,7 +209,7 @@ def summary(result: Simulated) -> str:
 
 
 class NEPHIM_OT_simulate(JobOperator, bpy.types.Operator):
-    """Simulate all frames into the point cache beside the .blend; goes on where it was interrupted"""
+    """Simulate all frames into the point cache beside the .blend, resuming where it was interrupted"""
 
     bl_idname = "nephim.simulate"
     bl_label = "Simulate"
@@ -221,7 +221,7 @@ class NEPHIM_OT_simulate(JobOperator, bpy.types.Operator):
     mode: StringProperty(name="Mode", description="physics, network or surface; empty: as set in the scene")  # type: ignore[valid-type]
 
     device: StringProperty(  # type: ignore[valid-type]
-        name="Device", description="PyTorch device that runs the network, as cuda; empty: without PyTorch"
+        name="Device", description="PyTorch device that runs the network, such as cuda; empty: without PyTorch"
     )
 
     @classmethod

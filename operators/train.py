@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Network: trained for this character from the physics, used in its place, and judged against it."""
+"""Network: trained on the physics of this character, used in its place, and compared with it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +18,13 @@ from ..progress import Job, Progress, aside
 from .jobs import JobOperator
 from .volume import load_volume, needs_setup
 
-_SHOT_FRAMES, _SHAPES = 60, 6  # frames of the shot that are looked at, and hand shapes that are taken from it
-_RATE_TO_ADAPT = 5e-4  # an adapted network starts near its goal
+_SHOT_FRAMES, _SHAPES = 60, 6  # frames of the shot that are sampled, and hand shapes taken from them
+_RATE_TO_ADAPT = 5e-4  # an adapted network starts close to its target
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """path of the weights; rollout_mm: error on unseen sequences; minutes: dataset and training; notes: for people."""
+    """path of the weights; rollout_mm: error on unseen sequences; minutes: dataset and training; notes: to show."""
 
     path: Path
     rollout_mm: float
@@ -41,10 +41,10 @@ def train_job(
     processes: int | None = None,
     scratch: bool = False,
 ) -> Job[TrainedNetwork]:
-    """Records sequences with the scene's character and trains its network. Raises NephimError; what is recorded stays.
+    """Records sequences with the scene's character and trains its network. Raises NephimError; recordings are kept.
 
-    The shapes of the hands are taken from the scene's frames, and the frames themselves are recorded beside the
-    generated sequences. Training starts from the weights there are, unless `scratch`.
+    The shapes of the hands are taken from the scene's frames, and the frames themselves are recorded along with the
+    generated sequences. Training starts from the existing weights unless `scratch`.
     """
     from ..nn.pipeline import record_job
     from ..nn.pipeline import train_job as train
@@ -75,11 +75,11 @@ def _start() -> Any:
     try:
         return Weights.load(weights_path())
     except NephimError:
-        return None  # nothing to start from, or of another version: from scratch then
+        return None  # no weights, or of another version: train from scratch
 
 
 def _cast_job(scene: Any, plan: Plan) -> Job[list[int]]:
-    """Leaves the character in the dataset's folder: its volume, hand shapes from the frames of the scene, and these
+    """Writes the character to the dataset's folder: its volume, hand shapes from the frames of the scene, and these
     frames as pieces, whose numbers are returned."""
     from scipy.spatial import cKDTree
 
@@ -122,7 +122,7 @@ def _cast_job(scene: Any, plan: Plan) -> Job[list[int]]:
 
 
 def _different(shapes: NDArray, rest: NDArray) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The frames with the most different shapes of a hand (f, n, 3), and these shapes (k, n, 3) laid on `rest`."""
+    """The frames with the most different shapes of a hand (f, n, 3), and these shapes (k, n, 3) aligned to `rest`."""
     from ..sim.geometry.rigid import apply, fit_rigid
 
     laid = np.array([apply(fit_rigid(shape, rest), shape) for shape in shapes])
@@ -135,9 +135,9 @@ def _different(shapes: NDArray, rest: NDArray) -> tuple[NDArray[np.intp], NDArra
 
 
 def evaluate_job(scene: Any) -> Job[dict]:
-    """The network against the physics on the unseen sequences of its training; also written to `network.json`.
+    """Compares network and physics on the unseen sequences of its training; also writes `network.json`.
 
-    Raises NephimError; CacheError where no training was done for this character.
+    Raises NephimError; CacheError if no network was trained for this character.
     """
     from ..motions.cast import load_cast
     from ..nn.evaluation import evaluate
@@ -155,7 +155,7 @@ def evaluate_job(scene: Any) -> Job[dict]:
 
 
 def train_summary(result: TrainedNetwork) -> str:
-    """One line for people."""
+    """A summary in one line."""
     recording, training = result.minutes
     text = (
         f"Trained {result.path}: {result.rollout_mm:.2f} mm off the physics where skin is deformed, on unseen motion; "
@@ -165,7 +165,7 @@ def train_summary(result: TrainedNetwork) -> str:
 
 
 def evaluate_summary(result: dict) -> str:
-    """A few lines for people."""
+    """A summary in a few lines."""
     rmse, ms = result["rmse_mm"], result["ms"]["total"]
     return "\n".join(
         [
@@ -173,28 +173,28 @@ def evaluate_summary(result: dict) -> str:
             f"RMSE: {rmse['all']:.3f} mm of all, {rmse['deformed']:.2f} mm of deformed, {rmse['contact']:.2f} mm of "
             f"touching vertices; p95 {result['p95_mm']:.2f} mm, largest {result['max_mm']:.1f} mm",
             f"Penetration added: p95 {result['added_penetration_mm']['p95']:.2f} mm; at rest "
-            f"{result['rest_error_mm']:.4f} mm; drift {result['drift_mm_per_min']:+.3f} mm a minute",
-            f"Time: {ms['p50']:.2f} ms a frame, physics {result['physics_ms']['in_contact_p50']:.0f} ms in contact",
+            f"{result['rest_error_mm']:.4f} mm; drift {result['drift_mm_per_min']:+.3f} mm per minute",
+            f"Time: {ms['p50']:.2f} ms per frame, physics {result['physics_ms']['in_contact_p50']:.0f} ms in contact",
         ]
     )
 
 
 class NEPHIM_OT_train(JobOperator, bpy.types.Operator):
-    """Let the physics play this character and train a network that repeats it in real time; long, needs PyTorch"""
+    """Record the physics of this character and train a network that reproduces it in real time; slow, needs PyTorch"""
 
     bl_idname = "nephim.train"
     bl_label = "Train Network"
     bl_options = {"REGISTER"}
 
     minutes: FloatProperty(  # type: ignore[valid-type]
-        name="Minutes", description="Length of the training after the recording", default=TRAINING_MINUTES, min=0.1
+        name="Minutes", description="Training time after the recording, in minutes", default=TRAINING_MINUTES, min=0.1
     )
     sequences: IntProperty(  # type: ignore[valid-type]
-        name="Sequences", description="Recorded sequences of 240 frames; more are better and take longer",
+        name="Sequences", description="Sequences of 240 frames to record; more improve the network but take longer",
         default=TRAINING_SEQUENCES, min=2,
     )  # fmt: skip
     scratch: BoolProperty(  # type: ignore[valid-type]
-        name="From Scratch", description="Do not start from the network there is"
+        name="From Scratch", description="Ignore the existing network and start from scratch"
     )
 
     @classmethod
@@ -209,7 +209,7 @@ class NEPHIM_OT_train(JobOperator, bpy.types.Operator):
 
 
 class NEPHIM_OT_evaluate(JobOperator, bpy.types.Operator):
-    """Measure how far the network is from the physics on motions that it has not seen"""
+    """Measure how far the network is from the physics on motions it has not seen"""
 
     bl_idname = "nephim.evaluate"
     bl_label = "Evaluate Network"

@@ -11,7 +11,7 @@ from ..errors import CacheError
 from ..progress import Job, aside
 from .jobs import JobOperator, is_free
 
-if TYPE_CHECKING:  # scipy and numba load when they are used, so that enabling the add-on stays fast
+if TYPE_CHECKING:  # scipy and numba load on first use, so that enabling the add-on stays fast
     from ..sim.template import Template
 
 
@@ -36,7 +36,7 @@ def volume_job(scene: Any) -> Job["Template"]:
 
 
 def bones(surfaces: Any, plan: Plan) -> tuple[Any, Any]:
-    """Jaw and cranium as surfaces: the artists' own, else the skull model's, else None. Raises NephimError."""
+    """Jaw and cranium as surfaces: the artist's own, else the skull model's, else None. Raises NephimError."""
     from ..sim.geometry.surface import Surface
     from ..sim.volume.skull_model import SkullModel
 
@@ -50,7 +50,7 @@ def bones(surfaces: Any, plan: Plan) -> tuple[Any, Any]:
 
 
 def load_volume(surfaces: Any, plan: Plan) -> "Template":
-    """The template built before. Raises CacheError where there is none, or the neutral head has changed since."""
+    """The stored template. Raises CacheError if there is none or the neutral head has changed since."""
     from ..sim.template import Template
     from ..sim.volume.build import fingerprint
 
@@ -59,7 +59,7 @@ def load_volume(surfaces: Any, plan: Plan) -> "Template":
     now = fingerprint([surfaces.head, jaw, cranium], plan.volume_settings(), surfaces.groups, surfaces.upright)
     if template.fingerprint != now:
         raise CacheError(
-            "The volume was built from another mesh, skull, neutral pose, stiffness or edge length than there is now.",
+            "The volume was built from another mesh, skull, neutral pose, stiffness or edge length.",
             object=surfaces.head.name,
             advice="Build the volume again.",
         )
@@ -94,12 +94,12 @@ class NEPHIM_OT_volume(JobOperator, bpy.types.Operator):
 
 
 def needs_setup(cls: Any, context: bpy.types.Context) -> bool:
-    """For `poll`: cheap reasons why no step after the setup can run."""
+    """For `poll`: quick checks that apply to every step after the setup."""
     settings = context.scene.nephim
     if not is_free(cls):
         return False
     if not bpy.data.filepath:
-        cls.poll_message_set("Save the .blend first: results lie beside it")
+        cls.poll_message_set("Save the .blend first: results are stored beside it")
     elif settings.head is None:
         cls.poll_message_set("Choose a head")
     elif settings.left is None and settings.right is None:

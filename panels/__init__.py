@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sidebar, in the order of the work."""
+"""The sidebar, in the order of the workflow."""
 
 
 def _classes() -> tuple[type, ...]:

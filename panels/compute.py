@@ -14,8 +14,8 @@ from .presets import NEPHIM_PT_presets
 from .sidebar import Step, paragraph
 
 _NO_TORCH = (
-    "Training needs PyTorch, which Blender does not bring: install it into Blender's Python, or train on the command "
-    "line (docs/network.md). Everything else works without."
+    "Training needs PyTorch, which Blender does not include: install it into Blender's Python, or train on the command "
+    "line (docs/network.md). Everything else works without it."
 )
 _STATES = {
     "missing": ("Nothing simulated yet", "BLANK1"),
@@ -26,7 +26,7 @@ _STATES = {
 
 
 class NEPHIM_PT_simulate(Step, bpy.types.Panel):
-    """Every frame through the physics, into a cache on disk"""
+    """Runs every frame through the physics, into a cache on disk"""
 
     bl_label = "Simulate"
     bl_idname = "NEPHIM_PT_simulate"
@@ -60,7 +60,7 @@ class NEPHIM_PT_simulate(Step, bpy.types.Panel):
 
 
 class NEPHIM_PT_network(Step, bpy.types.Panel):
-    """A small network that repeats the physics in real time"""
+    """A small network that reproduces the physics in real time"""
 
     bl_label = "Network"
     bl_idname = "NEPHIM_PT_network"
@@ -79,7 +79,7 @@ class NEPHIM_PT_network(Step, bpy.types.Panel):
         if present is not None:
             paragraph(context, layout, present.text)
         row = layout.row(align=True)
-        # A training goes on from the network there is, which takes minutes to adapt to another person.
+        # Training continues from the existing network; adapting it to another person takes minutes.
         row.operator("nephim.start_training", text="Train" if missing else "Adapt", icon="MODIFIER")
         row.operator("nephim.stop_training", text="", icon="CANCEL")
         row = layout.row(align=True)

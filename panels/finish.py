@@ -11,7 +11,7 @@ from .sidebar import Step, entry
 
 
 class NEPHIM_PT_bake(Step, bpy.types.Panel):
-    """The simulation into the character"""
+    """Bakes the simulation into the character"""
 
     bl_label = "Bake"
     bl_idname = "NEPHIM_PT_bake"

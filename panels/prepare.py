@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Before anything is simulated: who is head and who are the hands, and the volume of the head."""
+"""What comes before simulating: choosing head and hands, and building the volume of the head."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _BONES = (("head_armature", "head_bone", "Head Bone"), ("jaw_armature", "jaw_bon
 
 
 class NEPHIM_PT_character(Step, bpy.types.Panel):
-    """Who is head and who are the hands"""
+    """Choice of head and hands"""
 
     bl_label = "Character"
     bl_idname = "NEPHIM_PT_character"
@@ -35,7 +35,7 @@ class NEPHIM_PT_character(Step, bpy.types.Panel):
 
 
 class NEPHIM_PT_bones(Step, bpy.types.Panel):
-    """The bones that carry head and jaw, and the character's own skull, where there are such"""
+    """The bones that carry head and jaw, and the character's own skull, if it has one"""
 
     bl_label = "Bones and Skull"
     bl_idname = "NEPHIM_PT_bones"
@@ -53,7 +53,7 @@ class NEPHIM_PT_bones(Step, bpy.types.Panel):
 
 
 class NEPHIM_PT_stiffness(Step, bpy.types.Panel):
-    """Where tissue is as stiff as lips, scalp or cartilage, if not where it is found to be"""
+    """Where tissue is as stiff as lips, scalp or cartilage, if detection is not good enough"""
 
     bl_label = "Stiffness"
     bl_idname = "NEPHIM_PT_stiffness"

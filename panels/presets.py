@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Blender's own preset menu for how is simulated and baked; the user's presets lie in Blender's preset folder."""
+"""Blender's own preset menu for simulation and bake; users' presets are stored in Blender's preset folder."""
 
 import bpy
 from bl_operators.presets import AddPresetBase
@@ -27,7 +27,7 @@ class NEPHIM_PT_presets(PresetPanel, bpy.types.Panel):
 
 
 class NEPHIM_OT_add_preset(AddPresetBase, bpy.types.Operator):
-    """Keep mode, tissue, interaction, edge length and tolerance as a preset, or remove one"""
+    """Save mode, tissue, interaction, edge length and tolerance as a preset, or remove one"""
 
     bl_idname = "nephim.add_preset"
     bl_label = "Add NePHIM Preset"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The NePHIM tab of the 3D viewport's sidebar: what is running, what was refused; the steps are sub-panels."""
+"""The NePHIM tab of the 3D viewport's sidebar: the running job and the last error; the steps are sub-panels."""
 
 import textwrap
 from typing import Any
@@ -8,14 +8,14 @@ import bpy
 
 from ..operators import jobs, problems
 
-_LETTER = 7.0  # width of a letter of the interface [pixels at scale 1]
+_LETTER = 7.0  # average width of a character in the interface [pixels at scale 1]
 _FEWEST = 20  # letters of a line, however narrow the sidebar
 _NAMES, _INDENT = 0.42, 0.08  # shares of the width: names beside their values, and what stands before those below
 _MARGIN = 45.0  # of a box with an icon, in the same unit
 
 
 class Tab:
-    """Where all panels of the add-on lie."""
+    """Where all panels of the add-on appear."""
 
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
@@ -23,7 +23,7 @@ class Tab:
 
 
 class Step(Tab):
-    """A step of the work: a sub-panel, in two columns."""
+    """A step of the workflow: a sub-panel in two columns."""
 
     bl_parent_id = "NEPHIM_PT_sidebar"
     bl_options = {"DEFAULT_CLOSED"}
@@ -40,7 +40,7 @@ class Step(Tab):
 
 
 class NEPHIM_PT_sidebar(Tab, bpy.types.Panel):
-    """Hands that really touch faces, in the order of the work"""
+    """Hands that really touch faces, in the order of the workflow"""
 
     bl_label = "NePHIM"
     bl_idname = "NEPHIM_PT_sidebar"

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Simulates and bakes shots, one after the other: bake-shots.sh SHOT.blend…
 #
-# BLENDER names the program (default: blender), with the extension enabled. A shot that is refused or interrupted does
-# not stop the others; run the same command again, and finished frames are kept. Exit code: number of shots that failed.
+# BLENDER names the program (default: blender), with the extension enabled. A shot that fails or is interrupted does not
+# stop the others; run the same command again: finished frames are kept. Exit code: number of shots that failed.
 set -uo pipefail
 
 blender=${BLENDER:-blender}
