@@ -27,9 +27,9 @@ _DAMAGE = (
 def atomic_write(path: Path, failure: str, advice: str) -> Iterator[BinaryIO]:
     """A stream whose content becomes `path` at the end of the `with` block; on any error the old file stays.
 
-    Folders are made where they are missing. Raises CacheError, beginning with `failure`, where the disk refuses.
+    Missing folders are created. Raises CacheError, beginning with `failure`, if writing fails.
     """
-    # Opened by name, not by mkstemp, whose files nobody else may read. The process number parts two writers.
+    # Not mkstemp, whose files only their owner may read. The process number keeps concurrent writers apart.
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

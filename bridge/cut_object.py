@@ -18,7 +18,7 @@ _LOOKS = {
     SKIN: ("NePHIM Skin", (0.54, 0.31, 0.22)),
 }
 _AXES = {"sagittal": (1.0, 0.0, 0.0), "coronal": (0.0, -1.0, 0.0), "transverse": (0.0, 0.0, 1.0)}
-_ASIDE = 1.3  # the object stands so many head widths beside the head
+_ASIDE = 1.3  # head widths between the object and the head
 
 
 def add_cutaway(scene: Any, template: Template, plane: str, scale: float) -> Any:
@@ -28,7 +28,7 @@ def add_cutaway(scene: Any, template: Template, plane: str, scale: float) -> Any
     """
     remove_cutaway()
     skin = template.skin_vertices
-    # Half way through what lies between skin and bone: there the cut shows all of them.
+    # Halfway through the tissue between skin and bone, where the cut shows all of them.
     bones = template.jaw_vertices if len(template.jaw_vertices) else skin
     point = (bones.min(axis=0) + bones.max(axis=0)) / 2
     cut = cut_volume(template, point, _AXES[plane])
@@ -48,7 +48,7 @@ def add_cutaway(scene: Any, template: Template, plane: str, scale: float) -> Any
 
 
 def remove_cutaway() -> bool:
-    """Removes the object; whether there was one."""
+    """Removes the object; returns whether there was one."""
     obj = bpy.data.objects.get(NAME)
     if obj is None:
         return False

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The object that shows the live preview in place of the head, and the state of the scene while it does.
+"""The object that shows the live preview in place of the head, and the scene's state meanwhile.
 
-The head itself is only hidden from the viewport: its rig goes on moving it, and the preview's object copies its place
-and its materials. All changes are noted in the scene, so that they can be taken back after undo or loading.
+The head itself is only hidden from the viewport: its rig still moves it, and the preview's object copies its transform
+and its materials. All changes are recorded in the scene, so that they can be reverted after undo or loading.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from .modifiers import BAKED, SUBDIVISION, after_rig, is_baked_name
 
 NAME = "NePHIM Preview"
 COLOURS = "NePHIM"
-_PLAIN = (0.56, 0.31, 0.22)  # linear, of skin that nothing touches
+_PLAIN = (0.56, 0.31, 0.22)  # linear, of untouched skin
 _CONTACT = (0.9, 0.05, 0.02)
 
 
@@ -33,7 +33,7 @@ def show(scene: Any, view_layer: Any, objects: list[Any]) -> Any:
     preview.parent = head
     preview.hide_render = True
     preview.hide_select = True
-    for obj in objects:  # nothing is transferred: Blender evaluates hidden meshes only where something depends on them
+    for obj in objects:  # transfers nothing: Blender evaluates a hidden mesh only if something depends on it
         modifier = preview.modifiers.new(f"Follows {obj.name}", "DATA_TRANSFER")
         modifier.object = obj
     for level in levels:
@@ -46,7 +46,7 @@ def show(scene: Any, view_layer: Any, objects: list[Any]) -> Any:
 
 
 def hold(scene: Any, view_layer: Any, objects: list[Any]) -> None:
-    """The objects as tracked: no subdivision, no result of ours, the head hidden. What is changed is noted."""
+    """The objects as tracked: no subdivision, no result of ours, the head hidden. Records its changes."""
     settings = scene.nephim
     for obj in objects:
         ours = obj.modifiers.get(BAKED)
@@ -63,7 +63,7 @@ def hold(scene: Any, view_layer: Any, objects: list[Any]) -> None:
 
 
 def release(scene: Any) -> None:
-    """Takes back what `hold` changed; what is gone by now is left alone."""
+    """Reverts what `hold` changed; ignores what no longer exists."""
     for note in scene.nephim.preview_changes:
         obj = note.owner
         if obj is None:
@@ -80,7 +80,7 @@ def release(scene: Any) -> None:
 
 
 def mute_results(scene: Any, mute: bool) -> None:
-    """Shape keys that a render shall show, while the preview goes on."""
+    """Mutes or unmutes the baked shape keys, for a render while the preview runs."""
     for note in scene.nephim.preview_changes:
         keys = note.owner.data.shape_keys if note.kind == "KEY" and note.owner is not None else None
         if keys is not None and note.name in keys.key_blocks:
@@ -88,7 +88,7 @@ def mute_results(scene: Any, mute: bool) -> None:
 
 
 def hide(scene: Any) -> None:
-    """Removes the preview's object, and brings everything back as it was."""
+    """Removes the preview's object and restores everything."""
     preview = scene.nephim.preview_object
     release(scene)
     if preview is not None:
@@ -104,8 +104,8 @@ def write(preview: Any, positions: NDArray[np.float32], colours: NDArray[np.floa
     mesh.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(positions, np.float32).ravel())
     if colours is not None:
         mesh.attributes[COLOURS].data.foreach_set("color", colours.ravel())
-    # Setting one vertex the slow way tells Blender that all have moved: until 4.5 the attribute leaves normals as
-    # they were.
+    # Setting one vertex the slow way tells Blender that all have moved: up to 4.5 the attribute alone leaves normals
+    # unchanged.
     mesh.vertices[0].co = mesh.vertices[0].co
 
 
@@ -171,7 +171,7 @@ def _plain_copy(head: Any) -> Any:
 
 
 def _collection_for(scene: Any, head: Any) -> Any:
-    """Where the preview's object goes: the head's own collection, unless that belongs to another file."""
+    """The collection for the preview's object: the head's own, unless that belongs to another file."""
     own = (c for c in head.users_collection if c.library is None and c.override_library is None)
     return next(own, scene.collection)
 

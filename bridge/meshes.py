@@ -25,7 +25,7 @@ def mesh_triangles(mesh: Any) -> NDArray[np.int32]:
 
 
 def outward_triangles(obj: Any) -> NDArray[np.int32]:
-    """Triangles (m, 3) of a mesh object as they face in the world: a mirrored object turns its faces inside out."""
+    """Triangles (m, 3) of a mesh object with outward winding in the world: mirroring turns faces inside out."""
     triangles = mesh_triangles(obj.data)
     return triangles[:, ::-1] if obj.matrix_world.determinant() < 0 else triangles
 
@@ -38,7 +38,7 @@ def world_matrix(obj: Any, scale: float) -> NDArray[np.float64]:
 
 
 def matrix_array(matrix: Any) -> NDArray[np.float64]:
-    """One of Blender's matrices, (4, 4); flat, because NumPy takes five times as long to look through its rows."""
+    """One of Blender's matrices, (4, 4); read flat, because NumPy takes five times as long row by row."""
     return np.array([*matrix[0], *matrix[1], *matrix[2], *matrix[3]], np.float64).reshape(4, 4)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Modifier stacks: what can be read, and the state in which it is read."""
+"""Modifier stacks: which can be read, and the state in which they are read."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from ..errors import RigError
 BAKED = "NePHIM"  # our modifier has this name, our NLA tracks and shape keys begin with it
 
 SUBDIVISION = {"SUBSURF", "MULTIRES"}
-# Modifiers that carry the mesh along with a rig: after a subdivision they see vertices that the object does not have.
+# Modifiers that deform the mesh with a rig: after a subdivision they see vertices that the object does not have.
 _RIGGING = {
     "ARMATURE",
     "CURVE",
@@ -28,11 +28,11 @@ _GENERATIVE = {
 }  # fmt: skip
 
 
-_tracked = 0  # how many `tracked_state` are open
+_tracked = 0  # number of open `tracked_state` contexts
 
 
 def is_tracked() -> bool:
-    """Whether someone reads the tracked surfaces just now, frame after frame."""
+    """Whether the tracked surfaces are currently being read, frame by frame."""
     return _tracked > 0
 
 
@@ -42,7 +42,7 @@ def is_baked_name(name: str) -> bool:
 
 
 def check_stack(obj: Any) -> None:
-    """Raises RigError where the evaluated mesh cannot have the object's own vertices, naming the modifier."""
+    """Raises RigError, naming the modifier, if the evaluated mesh cannot have the object's own vertices."""
     subdivided = None
     for modifier in obj.modifiers:
         if not modifier.show_viewport or modifier.name == BAKED:
@@ -66,7 +66,7 @@ def check_stack(obj: Any) -> None:
 
 
 def after_rig(obj: Any) -> list[Any]:
-    """The modifiers from the first subdivision on: they refine what is seen and are no part of the tracked surface."""
+    """The modifiers from the first subdivision on: they refine the display and are not part of the tracked surface."""
     for position, modifier in enumerate(obj.modifiers):
         if modifier.type in SUBDIVISION and modifier.show_viewport:
             return [m for m in obj.modifiers[position:] if m.name != BAKED]
@@ -87,7 +87,7 @@ class Changes:
             self._undo.append(lambda: setattr(owner, name, before))
 
     def call(self, do: Callable[[], None], undo: Callable[[], None]) -> None:
-        """Does something that is no attribute."""
+        """Makes a change that is not an attribute."""
         do()
         self._undo.append(undo)
 
@@ -97,13 +97,13 @@ class Changes:
 
 
 def _unhide(changes: Changes, obj: Any, view_layer: Any) -> None:
-    # Blender does not evaluate the mesh of an object that nobody sees.
+    # Blender does not evaluate the mesh of an invisible object.
     changes.set(obj, "hide_viewport", False)
     if view_layer.objects.get(obj.name) is None:
         raise RigError(
             f"it is not in the view layer '{view_layer.name}', so it is not evaluated.",
             object=obj.name,
-            advice="Switch its collection on in the outliner.",
+            advice="Enable its collection in the Outliner.",
         )
     if obj.hide_get(view_layer=view_layer):
         changes.call(
@@ -115,8 +115,8 @@ def _unhide(changes: Changes, obj: Any, view_layer: Any) -> None:
 def tracked_state(scene: Any, view_layer: Any, objects: Iterable[Any], shown: Iterable[str] = ()) -> Iterator[None]:
     """The objects as tracked: subdivision off, our own earlier results muted, nothing hidden or pinned.
 
-    `shown`: names of our shape keys that stay in action, to measure them. Everything is restored at the end, the
-    scene's frame too. Shape keys and modifiers must not be removed inside.
+    `shown`: names of our shape keys that stay active, to measure them. Everything is restored at the end, including the
+    scene's frame. Shape keys and modifiers must not be removed inside.
     Raises RigError for an object that the view layer cannot evaluate.
     """
     global _tracked

@@ -12,9 +12,9 @@ from .rig import Part, scene_object
 
 
 def stiffness_groups(scene: Any, head: Part) -> dict[str, NDArray[np.float32]]:
-    """Region → weights (k,) at the head's vertices, of the regions that have a group in `scene.nephim`.
+    """Region → weights (k,) at the head's vertices, for the regions that have a group in `scene.nephim`.
 
-    Raises RigError where there is no such group or attribute, or nothing of the head is in it.
+    Raises RigError if there is no such group or attribute, or if it covers nothing of the head.
     """
     names = {region: getattr(scene.nephim, f"{region}_group") for region in REGIONS}
     return {region: painted_weights(head, name) for region, name in names.items() if name}

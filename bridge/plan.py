@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a job is to do, read from the scene once: whoever works on it asks the plan, not the scene."""
+"""What a job should do, read from the scene once: all later steps read the plan, not the scene."""
 
 import hashlib
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from .cache.manifest import settings_fingerprint
 from .cache.point_cache import folder_beside
 from .rig import Rig, read_rig
 
-if TYPE_CHECKING:  # scipy and numba load when they are used, so that enabling the add-on stays fast
+if TYPE_CHECKING:  # scipy and numba load on first use, so that enabling the add-on stays fast
     from ..sim.settings import PhysicsSettings
     from ..sim.volume.build import VolumeSettings
 
@@ -23,7 +23,7 @@ SHIPPED = Path(__file__).resolve().parent.parent / "presets" / "networks" / "dem
 
 @dataclass(frozen=True)
 class Folder:
-    """`FILE.nephim` beside FILE.blend, and what lies in it."""
+    """`FILE.nephim` beside FILE.blend, and the files in it."""
 
     path: Path
 
@@ -62,14 +62,14 @@ class Folder:
 
 
 def folder() -> Folder:
-    """Of the open file. Raises CacheError where it was never saved."""
+    """The folder of the open file. Raises CacheError if it has never been saved."""
     return Folder(folder_beside(bpy.data.filepath))
 
 
 def weights_path() -> Path:
-    """The character's own weights beside the .blend where there are any, else those that come with the add-on.
+    """The character's own weights beside the .blend, if there are any, else those that come with the add-on.
 
-    Raises SimulationError where there are neither.
+    Raises SimulationError if there are neither.
     """
     if bpy.data.filepath and folder().weights.is_file():
         return folder().weights
@@ -94,7 +94,7 @@ class Method:
         return PhysicsSettings.load(self.tissue, self.interaction)
 
     def fingerprint(self, volume: str) -> str:
-        """Of what decides the result besides topology and motion; volume: fingerprint of the template.
+        """Of what affects the result besides topology and motion; volume: fingerprint of the template.
 
         Raises SimulationError.
         """
@@ -104,7 +104,7 @@ class Method:
             "volume": volume,
             "frame_rate": self.frame_rate,
         }
-        if self.mode == NETWORK:  # other weights, another result
+        if self.mode == NETWORK:  # different weights, different result
             values["network"] = hashlib.sha256(weights_path().read_bytes()).hexdigest()
         return settings_fingerprint(values)
 
@@ -116,8 +116,8 @@ def read_method(scene: Any) -> Method:
 
 @dataclass(frozen=True)
 class Plan:
-    """rig: who is who; method: how contact is resolved; folder: where results lie; target_edge [m] of the simulated
-    skin; skull_model: file that tells jaw and cranium, or None."""
+    """rig: the roles; method: how contact is resolved; folder: where results are stored; target_edge [m] of the
+    simulated skin; skull_model: file that predicts jaw and cranium, or None."""
 
     rig: Rig
     method: Method
@@ -132,7 +132,7 @@ class Plan:
 
 
 def read_plan(scene: Any) -> Plan:
-    """Raises RigError where the rig cannot be used, CacheError where the .blend was never saved."""
+    """Raises RigError if the rig cannot be used, CacheError if the .blend has never been saved."""
     chosen = scene.nephim
     return Plan(
         rig=read_rig(scene),

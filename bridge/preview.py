@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Live preview: the frame that Blender has just evaluated, through the shared `step`, into the preview's object."""
+"""Live preview: runs the frame Blender has just evaluated through the shared `step`, into the preview's object."""
 
 import time
 from collections import deque
@@ -16,12 +16,12 @@ from .rig import Rig
 from .surfaces import SurfaceReader
 
 _ROLES = ("head", "left", "right", "head_armature", "jaw_armature")
-_LARGEST_GAP = 0.25  # [s] frames that playback leaves out are made up for; a longer way is a jump
-_SHOWN = 24  # frames over which the times are averaged
+_LARGEST_GAP = 0.25  # [s] frames that playback drops are made up for; a longer gap is a jump
+_SHOWN = 24  # frames over which the timings are averaged
 
 
 class Preview:
-    """One scene's preview. Nothing of Blender is kept from frame to frame but names, which are renewed.
+    """One scene's preview. It keeps only names from frame to frame, no Blender data, and updates them.
 
     simulation: has `step(TrackedFrame)` and `reset()`; template: of the volume; reader: has read the neutral pose.
     """
@@ -35,14 +35,14 @@ class Preview:
         self.restart()
 
     def restart(self) -> None:
-        """Forgets the history: the next frame is a first one."""
+        """Drops the history: the next frame counts as the first."""
         self.simulation.reset()
         self.frame: float | None = None
         self.tracked: TrackedFrame | None = None
         self.result: SimulatedFrame | None = None
 
     def update(self, scene: Any, depsgraph: Any) -> None:
-        """Simulates the frame the dependency graph stands at and shows it. Raises NephimError."""
+        """Simulates and shows the current frame of the dependency graph. Raises NephimError."""
         with one_blas_thread():
             self._update(scene, depsgraph)
 
@@ -68,13 +68,13 @@ class Preview:
             self.times[name].append(1000 * seconds)
 
     def milliseconds(self) -> dict[str, float]:
-        """Mean times of the last frames by name: read, step, write, all; empty before the first."""
+        """Mean times of the latest frames by name: read, step, write, all; empty before the first."""
         return {name: float(np.mean(values)) for name, values in self.times.items() if values}
 
     def _step(self, scene: Any, tracked: TrackedFrame) -> SimulatedFrame:
         now = scene.frame_current + scene.frame_subframe
         if self.frame == now and self.result is not None and _same(self.tracked, tracked):
-            return self.result  # Blender evaluated the frame again: it has been simulated
+            return self.result  # Blender evaluated the same frame again: already simulated
         gap = 0.0 if self.frame is None else now - self.frame
         if gap < 0 or gap > _LARGEST_GAP * self.frame_rate:
             self.simulation.reset()
@@ -86,14 +86,14 @@ class Preview:
         return self.result
 
     def _check(self, scene: Any) -> Any:
-        """The preview's object. Raises RigError where head, hands or the preview's object are gone or others."""
+        """The preview's object. Raises RigError if head, hands or the preview's object are gone or replaced."""
         preview = scene.nephim.preview_object
         if preview is None or preview.name not in scene.objects:
             raise RigError("The preview's object was deleted.", advice="Switch the preview on again.")
         names = _names(scene)
         for old, new in zip(self.names, names, strict=True):
             if (old is None) != (new is None):
-                raise RigError("Head, hands or bones were chosen anew.", advice="Switch the preview on again.")
+                raise RigError("Head, hands or bones were changed.", advice="Switch the preview on again.")
             if new is not None and new not in scene.objects:
                 raise RigError("It was deleted.", object=new, advice="Choose another one and switch the preview on.")
         if names != self.names:

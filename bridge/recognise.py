@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finds head, hands and bones of a character by the names that common rigs give to bones and shape keys.
+"""Finds head, hands and bones of a character by the names of bones and shape keys in common rigs.
 
 Known: MakeHuman, MPFB and the demo's own rig (head, jaw, wrist.L), Rigify (DEF-spine.006, DEF-jaw, DEF-hand.L),
 Mixamo (mixamorig:Head, mixamorig:LeftHand), Unreal and VRM (head, hand_l; J_Bip_C_Head, J_Bip_L_Hand), meshes with
-ARKit's expressions, and hands and heads that are objects of their own called so.
+ARKit's expressions, and hands and heads that are separate objects with such names.
 """
 
 import re
@@ -18,7 +18,7 @@ from ..errors import RigError
 from .rig import GROUP_THRESHOLD
 
 GROUPS = {"head": "NePHIM Head", "left": "NePHIM Hand.L", "right": "NePHIM Hand.R"}
-# Names without prefixes, separators and capitals.
+# Names without prefixes and separators, in lower case.
 _HEAD, _JAW = {"head", "spine006", "face"}, {"jaw", "jawroot", "jawmaster", "lowerjaw", "chin"}
 _NECK, _RIGIFY_NECK = re.compile(r"neck(twist)?\d*$"), {"spine004", "spine005"}
 _HAND = {
@@ -33,7 +33,7 @@ _ARKIT = {
     "browdownleft", "browdownright", "cheekpuff", "nosesneerleft", "nosesneerright", "tongueout",
 }  # fmt: skip
 _ENOUGH_ARKIT = 5
-_WHOLE = 0.95  # a mesh of which this share is the part is the part as a whole
+_WHOLE = 0.95  # a mesh that belongs to the part by at least this fraction is the part as a whole
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Found:
 
 
 def recognise(objects: Iterable[Any]) -> Found:
-    """Looks among these objects and the armatures that move them. Raises RigError where there is no head or no hand."""
+    """Searches these objects and the armatures that move them. Raises RigError if there is no head or no hand."""
     meshes = [obj for obj in objects if obj.type == "MESH" and len(obj.data.polygons)]
     roles = {mesh: roles_of_bones(_parents(rig)) if (rig := armature_of(mesh)) else {} for mesh in meshes}
     skins = [mesh for mesh in meshes if not _NO_SKIN.search(mesh.name)] or meshes
@@ -84,12 +84,12 @@ def plain_name(bone: str) -> str:
 
 
 def roles_of_bones(parents: Mapping[str, str | None]) -> dict[str, str]:
-    """'head', 'left' or 'right' of every bone that belongs to such a part: it, or one above it, has such a name.
+    """'head', 'left' or 'right' for every bone of such a part: it, or one of its ancestors, has such a name.
 
-    parents: bone → the bone above it, or None.
+    parents: bone → its parent, or None.
     """
     own = {}
-    # A neck goes with its head: the skin is held where it ends. Rigify counts it among the spine.
+    # The neck belongs to the head: the skin is fixed where the part ends. In Rigify the neck is part of the spine.
     rigify = "spine006" in {plain_name(bone) for bone in parents}
     for bone in parents:
         plain = plain_name(bone)
@@ -132,7 +132,7 @@ def _parents(armature: Any) -> dict[str, str | None]:
 
 
 def _part(role: str, meshes: list[Any], roles: Mapping[Any, Mapping[str, str]]) -> FoundPart | None:
-    """The mesh that has most of this role: by its weights, else by its name, else by its expressions."""
+    """The mesh with most of this role: by weights, else by name, else by expressions."""
     best, most = None, 0
     for mesh in meshes:
         if role in roles[mesh].values():
@@ -151,7 +151,7 @@ def _part(role: str, meshes: list[Any], roles: Mapping[Any, Mapping[str, str]]) 
 
 
 def _weights(mesh: Any, bones: set[str]) -> NDArray[np.float64]:
-    """Sum of the weights (n,) of these bones, as a share of all the vertex's weights."""
+    """Sum of the weights (n,) of these bones, as a fraction of the vertex's total weight."""
     wanted = {group.index for group in mesh.vertex_groups if group.name in bones}
     share = np.zeros(len(mesh.data.vertices))
     if wanted:

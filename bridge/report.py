@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report: how good the simulated result of a scene is, measured from what lies on disk. See docs/measures.md."""
+"""The report: how good the simulated result of a scene is, measured from the files on disk. See docs/measures.md."""
 
 import os
 import platform
@@ -39,7 +39,7 @@ def report_job(scene: Any, path: Path) -> Job[dict]:
 
 
 class Survey:
-    """Collects the measures of one result, frame after frame."""
+    """Collects the measures of one result, frame by frame."""
 
     def __init__(self, result: ResultReader, template: Template):
         self.rig = result.rig
@@ -91,7 +91,7 @@ class Survey:
         self.hands.append(((hands - undisturbed.mean(axis=0)) @ rotation).astype(np.float32))
 
     def per_frame(self) -> dict[str, list]:
-        """What the plot shows, a value for each frame; None where the simulation did not count it."""
+        """What the plot shows, one value per frame; None where the simulation did not record it."""
         before, after = zip(*self.deepest, strict=True)
 
         def counted(name: str) -> list[float | None]:
@@ -108,7 +108,7 @@ class Survey:
         }
 
     def rest_error(self) -> float:
-        """Largest displacement [m] in frames without contact for at least half a second; 0 where there are none."""
+        """Largest displacement [m] in frames without contact for at least half a second; 0 if there are none."""
         resting = measure.resting_frames(np.array(self.touched), self.frame_rate)
         return float(np.max(np.array(self.moved)[resting], initial=0.0))
 
@@ -130,7 +130,7 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
     """The report as plain numbers and texts."""
     rig, manifest = result.rig, result.cache.manifest
     numbers = manifest.statistics
-    settings = result.scene.nephim  # operators refuse a cache that other settings made
+    settings = result.scene.nephim  # operators reject a cache made with other settings
     baked = manifest.results.get("bake_error_max_mm")
     return {
         "mode": settings.mode,
@@ -171,7 +171,7 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
 def worst_volume_ratios(statistics: list[dict[str, float]]) -> dict[str, float]:
     """Of the frames in contact: smallest p1, median p50 and largest p99 of det(F)/det(F_tra); 1 without contact.
 
-    1 too where the skin was simulated alone, which has no volume.
+    Also 1 if only the skin was simulated, which has no volume.
     """
     touching = [n for n in statistics if n.get("contacts", 0) > 0 and "volume_ratio_p1" in n]
     return {
@@ -185,7 +185,7 @@ def _column(statistics: list[dict[str, float]], name: str) -> NDArray[np.float64
 
 
 def machine() -> dict[str, Any]:
-    """What the times were measured on."""
+    """The machine on which the times were measured."""
     return {
         "cpu": _processor(),
         "cores": os.cpu_count(),
@@ -197,7 +197,7 @@ def machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name; Linux keeps it where Python does not look."""
+    """The processor's name; on Linux Python does not find it."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(errors="replace").splitlines():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who is head and who are the hands: the scene's settings, checked."""
+"""Head, hands and bones: the scene's settings, checked."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from ..errors import RigError
 from .meshes import outward_triangles
 from .modifiers import check_stack
 
-GROUP_THRESHOLD = 0.5  # a vertex belongs to a part where its weight in the part's group is above this
+GROUP_THRESHOLD = 0.5  # a vertex belongs to a part if its weight in the part's group is above this
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Part:
     """A surface: a whole mesh object, or a vertex group of one.
 
     indices: (k,) int32 into the object's vertices, ascending; vertices without a face are left out.
-    triangles: (m, 3) int32 into `indices`, outward winding also where the object is mirrored by a negative scale.
+    triangles: (m, 3) int32 into `indices`, wound outward even if a negative scale mirrors the object.
     n_vertices: of the whole object.
     """
 
@@ -33,7 +33,7 @@ class Part:
 
     @property
     def label(self) -> str:
-        """For messages: the object, with its group."""
+        """For messages: the object and its group."""
         return f"{self.object_name}:{self.group}" if self.group else self.object_name
 
 
@@ -54,12 +54,12 @@ class Rig:
 
     @property
     def moving(self) -> list[Part]:
-        """The parts that are read in every frame."""
+        """The parts read in every frame."""
         return [part for part in (self.head, self.left, self.right) if part is not None]
 
 
 def unit_scale(scene: Any) -> float:
-    """Metres per Blender unit; Blender ignores the unit scale where the unit system is 'None'."""
+    """Metres per Blender unit; Blender ignores the unit scale if the unit system is 'None'."""
     units = scene.unit_settings
     return 1.0 if units.system == "NONE" else float(units.scale_length)
 
@@ -85,7 +85,7 @@ def read_rig(scene: Any) -> Rig:
     frames = frame_range(scene)
     if not frames:
         raise RigError(
-            f"The frame range {frames.start}-{frames.stop - 1} is empty.", advice="Let the last frame follow the first."
+            f"The frame range {frames.start}-{frames.stop - 1} is empty.", advice="Set the last frame after the first."
         )
     _check_neutral_frame(scene, settings.neutral_frame, frames)
     return Rig(
@@ -111,7 +111,7 @@ def _check_neutral_frame(scene: Any, neutral: int, frames: range) -> None:
 
 
 def _check_writable(obj: Any) -> None:
-    """The head will carry the result; a library override can carry modifiers, if not shape keys."""
+    """The head will receive the result; a library override accepts modifiers, though not shape keys."""
     if obj.library is not None:
         raise RigError(
             f"The head's object is linked from {obj.library.filepath}.",
@@ -139,7 +139,7 @@ def _part(scene: Any, obj: Any, group: str, role: str) -> Part | None:
         return None
     if obj.name not in scene.objects:
         raise RigError(
-            f"The {role} is not in the scene '{scene.name}' any more.",
+            f"The {role} is no longer in the scene '{scene.name}'.",
             object=obj.name,
             advice="Choose an object of this scene.",
         )
@@ -156,7 +156,7 @@ def _part(scene: Any, obj: Any, group: str, role: str) -> Part | None:
         raise RigError(
             "Its shape keys are absolute.",
             object=obj.name,
-            advice="Switch 'Relative' on in Object Data > Shape Keys.",
+            advice="Enable 'Relative' in Object Data > Shape Keys.",
         )
     check_stack(obj)
     triangles = outward_triangles(obj)
@@ -164,7 +164,7 @@ def _part(scene: Any, obj: Any, group: str, role: str) -> Part | None:
         inside = _in_group(obj, group, role)
         triangles = triangles[inside[triangles].all(axis=1)]
     if not len(triangles):
-        where = f"The vertex group '{group}' encloses no face." if group else "The mesh has no face."
+        where = f"The vertex group '{group}' contains no faces." if group else "The mesh has no faces."
         raise RigError(
             where,
             object=obj.name,
@@ -230,7 +230,7 @@ def _bone(scene: Any, armature: Any, bone: str, role: str) -> tuple[str, str] | 
 
 
 def scene_object(name: str) -> Any:
-    """The object of this name, the file's own before one that is linked. Raises RigError where it is gone."""
+    """The object of this name; the file's own takes precedence over a linked one. Raises RigError if it is gone."""
     obj = bpy.data.objects.get((name, None)) or bpy.data.objects.get(name)
     if obj is None:
         raise RigError("It is gone.", object=name, advice="Run the setup again.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Selects vertices, so that people see which ones a message means."""
+"""Selects the vertices that a message refers to."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from ..errors import RigError
 def select_vertices(context: Any, name: str, vertices: Sequence[int]) -> int:
     """Makes the mesh object `name` active, in Edit Mode with exactly these vertices selected; returns how many.
 
-    Raises RigError where the object is gone or has no such vertices.
+    Raises RigError if the object is gone or has no such vertices.
     """
     obj = context.view_layer.objects.get(name)
     if obj is None or obj.type != "MESH":

@@ -24,8 +24,8 @@ from .rig import Part, Rig, scene_object
 class NeutralSurfaces(NamedTuple):
     """The surfaces at the neutral frame: world space, metres, float64. None where there is no such part.
 
-    upright: (3, 3) rotation to the world from the space the character was modelled in, where its axes are those of the
-    scene: the head bone's from rest to the neutral frame; None without one. groups: see `weights.stiffness_groups`.
+    upright: (3, 3) rotation to the world from the space the character was modelled in, whose axes are those of the
+    scene: the head bone's, from rest to the neutral frame; None without one. groups: see `weights.stiffness_groups`.
     """
 
     head: Surface
@@ -46,26 +46,26 @@ class ObjectState(NamedTuple):
 
 
 def view_layer_of(scene: Any) -> Any:
-    """The view layer to evaluate: the window's where it shows this scene, else the scene's first."""
+    """The view layer to evaluate: the window's if it shows this scene, else the scene's first."""
     return bpy.context.view_layer if bpy.context.scene == scene else scene.view_layers[0]
 
 
 def evaluated_object(obj: Any, depsgraph: Any, scale: float, n_vertices: int, frame: int | None) -> ObjectState:
     """Reads one object from an evaluated dependency graph. `scale`: metres per unit.
 
-    Raises SurfaceError where the evaluated mesh does not have `n_vertices` vertices.
+    Raises SurfaceError if the evaluated mesh does not have `n_vertices` vertices.
     """
     evaluated = obj.evaluated_get(depsgraph)
     mesh = evaluated.data
     count = len(mesh.vertices)
     if count != n_vertices:
         nodes = [m.name for m in obj.modifiers if m.type == "NODES" and m.show_viewport]
-        cause = f" Its geometry nodes '{nodes[0]}' may do that." if nodes else ""
+        cause = f" Its geometry nodes '{nodes[0]}' may be the cause." if nodes else ""
         raise SurfaceError(
             f"It has {count} vertices instead of {n_vertices}: the topology changes.{cause}",
             object=obj.name,
             frame=frame,
-            advice="Switch off in the viewport what changes the number of vertices, or apply it.",
+            advice="Disable whatever changes the number of vertices in the viewport, or apply it.",
         )
     return ObjectState(mesh_positions(mesh), world_matrix(evaluated, scale))
 
@@ -73,7 +73,7 @@ def evaluated_object(obj: Any, depsgraph: Any, scale: float, n_vertices: int, fr
 class SurfaceReader:
     """Reads frames of a scene: subdivision off, our own earlier results muted.
 
-    Use it as a context manager around many reads; a read outside of `with` prepares and restores the scene by itself.
+    Use it as a context manager around many reads; a read outside `with` prepares and restores the scene itself.
     The scene's frame is restored at the end.
     """
 
@@ -86,7 +86,7 @@ class SurfaceReader:
         self._neutral_bones: dict[tuple[str, str], NDArray[np.float64]] = {}
         self.head: ObjectState | None = None  # of the last read
         self.last: TrackedFrame | None = None
-        self.missing: tuple[str, ...] = ()  # sides of the hands that the last read had to hold, see `read`
+        self.missing: tuple[str, ...] = ()  # sides of the hands held by the last read, see `read`
         self._seen: dict[str, TrackedFrame] = {}  # by side, the last frame read with this hand
         self._gaps: dict[str, set[int]] = {}  # by side, frames known to be without it
 
@@ -136,8 +136,8 @@ class SurfaceReader:
     def read(self, frame: int) -> TrackedFrame:
         """Sets the scene's frame and reads it. Raises SurfaceError.
 
-        A hand that is not there, as gaps of a motion capture leave it (positions that are not finite numbers, a size of
-        nothing), is held where it was last seen against the head; `missing` names it.
+        A missing hand, as left by gaps in motion capture (positions that are not finite, zero size), is held where it
+        was last seen relative to the head; `missing` names it.
         """
         if self._open is None:
             with self:
@@ -154,9 +154,9 @@ class SurfaceReader:
         return tracked
 
     def current(self, depsgraph: Any) -> TrackedFrame:
-        """Reads the frame the dependency graph stands at, without changing anything; only inside `with`.
+        """Reads the current frame of the dependency graph without changing anything; only inside `with`.
 
-        Raises SurfaceError, for a missing hand as well.
+        Raises SurfaceError, even for a missing hand.
         """
         tracked, missing = self._read(depsgraph)
         for error in missing.values():
@@ -165,16 +165,16 @@ class SurfaceReader:
         return tracked
 
     def live(self, scene: Any, depsgraph: Any) -> TrackedFrame:
-        """As `current`, but for a reader that lives on while the user works: nothing of Blender is kept between calls.
+        """Like `current`, but for a reader that outlives the user's edits: no Blender data is kept between calls.
 
-        The caller has brought the objects into their tracked state and has read the neutral pose before.
+        The caller must have put the objects in their tracked state and read the neutral pose.
         """
         self.scene = scene
         self._objects = {part.object_name: scene_object(part.object_name) for part in self.rig.moving}
         return self.current(depsgraph)
 
     def renamed(self, names: Mapping[str, str]) -> None:
-        """Objects have new names: old name → new name."""
+        """Applies new names of objects: old name → new name."""
         rig = self.rig
         parts = {
             role: replace(part, object_name=names.get(part.object_name, part.object_name))
@@ -189,7 +189,7 @@ class SurfaceReader:
         self._neutral_bones = {(names.get(a, a), b): m for (a, b), m in self._neutral_bones.items()}
 
     def _read(self, depsgraph: Any) -> tuple[TrackedFrame, dict[str, SurfaceError]]:
-        """The frame without the hands that cannot be used, and by side what is wrong with those."""
+        """The frame without the unusable hands, and by side what is wrong with those."""
         frame = self.scene.frame_current
         states: dict[str, ObjectState] = {}
         missing: dict[str, SurfaceError] = {}
@@ -205,7 +205,7 @@ class SurfaceReader:
                     f"The {side} hand is shrunk to nothing.",
                     object=part.label,
                     frame=frame,
-                    advice="Move it away from the face instead, or give it its scale back.",
+                    advice="Restore its scale, and move it away from the face instead.",
                 )
             if error is not None:
                 missing[side] = error
@@ -234,10 +234,10 @@ class SurfaceReader:
         return tracked, missing
 
     def _held(self, side: str, tracked: TrackedFrame) -> NDArray[np.float32]:
-        """A hand missing in a frame (n, 3), as it was last seen, carried along by the head. Sets the scene's frame.
+        """A hand missing in a frame (n, 3), as it was last seen, carried along with the head. Sets the scene's frame.
 
-        Looked for backwards frame by frame, so that the result does not depend on what was read before. Raises
-        SurfaceError where the hand is missing from the first frame on.
+        Searches backwards frame by frame, so the result does not depend on what was read before. Raises SurfaceError
+        if the hand is missing from the first frame on.
         """
         known = self._gaps.setdefault(side, set())
         known.add(tracked.frame)
@@ -257,7 +257,7 @@ class SurfaceReader:
             f"The {side} hand has no usable position from the first frame on.",
             object=getattr(self.rig, side).label,
             frame=tracked.frame,
-            advice="Let the frames begin where the hand can be seen, or look at its modifiers and constraints.",
+            advice="Start where the hand is visible, or check its modifiers and constraints.",
         )
 
     def _world(
@@ -280,7 +280,7 @@ class SurfaceReader:
             self._neutral_bones[bone] = self._bone_matrix(bone, self.view_layer.depsgraph)
 
     def _upright(self) -> NDArray[np.float64] | None:
-        """How the head bone turned the head from rest to the frame the scene stands at, (3, 3)."""
+        """Rotation of the head bone from rest to the scene's current frame, (3, 3)."""
         bone = self.rig.head_bone
         if bone is None:
             return None
@@ -297,13 +297,13 @@ class SurfaceReader:
     def _bone_motion(self, bone: tuple[str, str] | None, depsgraph: Any, frame: int) -> NDArray[np.float64] | None:
         if bone is None:
             return None
-        if bone not in self._neutral_bones:  # `current` before any `read`: no frame may be set there
+        if bone not in self._neutral_bones:  # `current` before any `read`: it may not set a frame
             raise SurfaceError("The neutral pose has not been read yet.", object=bone[0], frame=frame)
         return rigid_motion(self._neutral_bones[bone], self._bone_matrix(bone, depsgraph), bone, frame)
 
 
 def not_finite(part: Part, positions: NDArray, frame: int) -> SurfaceError | None:
-    """What is wrong with positions (k, 3) that are not finite numbers; None where all are."""
+    """The error for positions (k, 3) that are not finite numbers; None if all are finite."""
     if np.isfinite(positions.sum()):  # one NaN or infinity spoils the sum
         return None
     bad = part.indices[~np.isfinite(positions).all(axis=1)]
@@ -312,23 +312,23 @@ def not_finite(part: Part, positions: NDArray, frame: int) -> SurfaceError | Non
         object=part.object_name,
         frame=frame,
         vertices=bad.tolist(),
-        advice="Look at the modifiers, shape keys and constraints of this frame.",
+        advice="Check the modifiers, shape keys and constraints at this frame.",
     )
 
 
 def rigid_motion(
     before: NDArray[np.float64], after: NDArray[np.float64], bone: tuple[str, str], frame: int
 ) -> NDArray[np.float64]:
-    """The rotation and translation that carry a bone from one pose to another, shape (4, 4).
+    """The rotation and translation that move a bone from one pose to another, shape (4, 4).
 
-    Scale and shear are removed by the polar decomposition; the bone's head is carried exactly. Raises SurfaceError
-    where the bone is scaled to nothing.
+    Scale and shear are removed by the polar decomposition; the bone's head is moved exactly. Raises SurfaceError
+    if the bone is scaled to zero.
     """
     degenerate = SurfaceError(
-        f"The bone '{bone[1]}' is scaled to nothing.",
+        f"The bone '{bone[1]}' is scaled to zero.",
         object=bone[0],
         frame=frame,
-        advice="Give it a scale, or choose another bone.",
+        advice="Restore its scale, or choose another bone.",
     )
     if abs(np.linalg.det(before[:3, :3])) <= np.finfo(np.float64).tiny or not np.isfinite(after).all():
         raise degenerate

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What lies on disk for a scene, cheaply enough to be asked at every redraw of the sidebar."""
+"""What is stored on disk for a scene, read cheaply enough for every redraw of the sidebar."""
 
 import functools
 import importlib.util
@@ -20,8 +20,8 @@ from ..files import read_arrays
 
 @dataclass(frozen=True)
 class VolumeState:
-    """exists; otherwise empty. facts: lines for people; notes: what was repaired; fingerprint: of what it was made
-    from."""
+    """exists: otherwise the rest is empty. facts: lines to show; notes: what was repaired; fingerprint: of its
+    inputs."""
 
     exists: bool
     facts: tuple[str, ...] = ()
@@ -30,13 +30,13 @@ class VolumeState:
 
 
 def volume_state() -> VolumeState:
-    """The volume beside the open file; whether it still fits the mesh is only seen when it is used."""
+    """The volume beside the open file; only using it checks whether it still fits the mesh."""
     stamp = _stamp(folder().volume) if bpy.data.filepath else None
     return VolumeState(False) if stamp is None else _read_volume(str(folder().volume), stamp)
 
 
 def cache_state(scene: Any) -> CacheStatus:
-    """The point cache against the scene's settings and frames. Mesh and motion are compared by Simulate and Bake."""
+    """The point cache against the scene's settings and frames. Simulate and Bake also compare mesh and motion."""
     if not bpy.data.filepath:
         return CacheStatus("missing", 0, "Nothing has been simulated yet.")
     path = folder().cache
@@ -55,7 +55,7 @@ def cache_state(scene: Any) -> CacheStatus:
 
 
 def network_name() -> str:
-    """Which network there is: the character's own or the demo's. Raises SimulationError where there is none."""
+    """Which network is used: the character's own or the demo's. Raises SimulationError if there is none."""
     return "Comes with the add-on" if weights_path() == SHIPPED else "Trained for this character"
 
 
@@ -75,7 +75,7 @@ _last_settings: tuple[tuple, str] = ((), "")
 
 
 def _settings(scene: Any, volume: str) -> str:
-    """The fingerprint of the scene's settings; computed again only where one has changed."""
+    """The fingerprint of the scene's settings; recomputed only when one has changed."""
     global _last_settings
     method = read_method(scene)
     key: tuple = (method, volume, _stamp(weights_path()) if method.mode == NETWORK else None)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """As few shape keys as a tolerance allows: a principal basis of rest-space displacements, fitted to the largest error.
 
-Principal components minimise the mean error; what counts is the largest. Lawson's reweighting (C. L. Lawson 1961) moves
-the one towards the other: weights of vertices and frames grow where the error is large, and a weighted fit follows.
-Rows and columns can be weighted and the best fit of a rank is still a singular value decomposition.
+Principal components minimise the mean error, but the largest error counts. Lawson's reweighting (C. L. Lawson 1961)
+approaches it: weights of vertices and frames grow where the error is large, and a weighted fit follows. With rows and
+columns weighted, the best fit of a given rank is still a singular value decomposition.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...progress import Job, Progress
 
 _STEP = "Compressing"
-_ROUNDS = 6  # of reweighting for one rank; more brings less than one key in a hundred
+_ROUNDS = 6  # of reweighting per rank; more saves less than one key in a hundred
 _LARGEST = 2e9  # multiplications of one fit (frames² × coordinates) up to which reweighting takes seconds
 
 
@@ -21,8 +21,8 @@ def compress(
 ) -> Job[tuple[NDArray[np.float32], NDArray[np.float64]]]:
     """A job that finds basis (k, n, 3) and weights (f, k); gain × |displacement − weights · basis| stays ≤ tolerance.
 
-    displacements: (f, n, 3), in any unit. gain: (f, n), how much longer an error gets on its way to the world.
-    Every weight is in [-1, 1] and reaches 1 somewhere. k = 0 where everything is within the tolerance of zero.
+    displacements: (f, n, 3), in any unit. gain: (f, n), factor by which an error grows on its way to the world.
+    Every weight is in [-1, 1] and reaches 1 somewhere. k = 0 if everything is within the tolerance of zero.
     """
     frames, vertices, _ = displacements.shape
     if not frames or not vertices or (gain * np.linalg.norm(displacements, axis=2)).max() <= tolerance:
@@ -44,7 +44,7 @@ def compress(
 
 
 def _fewer(fit: "_Fit", best: tuple, enough: int, tolerance: float) -> Job[tuple]:
-    """Lowers the rank as long as reweighting brings the largest error below the tolerance."""
+    """Lowers the rank while reweighting keeps the largest error below the tolerance."""
     step = max(1, enough // 8)
     first = step
     while step and enough > 1:
@@ -77,7 +77,7 @@ class _Fit:
         return left / self.rows[:, None], (left * self.rows[:, None]).T @ self.matrix
 
     def error(self, rank: int) -> NDArray[np.float64]:
-        """Error of every frame and vertex with its gain, shape (f, n)."""
+        """Error of every frame and vertex, multiplied by its gain, shape (f, n)."""
         weights, basis = self.factors(rank)
         difference = (self.matrix - weights @ basis).reshape(*self.gain.shape, 3)
         return self.gain * np.sqrt(np.einsum("fvk,fvk->fv", difference, difference))
@@ -89,7 +89,7 @@ class _Fit:
             error = self.error(rank)
             if error.max() <= tolerance:
                 return True
-            # The square root of the largest error damps the updates; far from it weights shrink, but never to nothing.
+            # The square root of the largest error damps the updates; far below it, weights shrink, but never to 0.
             self.columns = self.columns * np.sqrt(np.maximum(error.max(axis=0) / error.max(), 0.25))
             self.rows = self.rows * np.sqrt(np.maximum(error.max(axis=1) / error.max(), 0.25))
             self.columns /= self.columns.max()
@@ -102,7 +102,7 @@ class _Fit:
 
 
 def _normalised(weights: NDArray, basis: NDArray, vertices: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Weights whose largest is +1, keys in the order of what they contribute."""
+    """Weights scaled to a largest value of +1, keys sorted by contribution."""
     peak = weights[np.abs(weights).argmax(axis=0), np.arange(weights.shape[1])]
     weights, basis = weights / peak, basis * peak[:, None]
     order = np.argsort(-np.linalg.norm(weights, axis=0) * np.linalg.norm(basis, axis=1), kind="stable")

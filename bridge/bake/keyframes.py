@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keyed values of our shape keys: an action of our own, played by an NLA track, so that the user's stays as it is.
+"""Keyed values of our shape keys: a separate action, played by an NLA track, which leaves the user's action alone.
 
-The track replaces nothing but our keys' values and has zeros before its first and after its last frame. Blender plays
+The track sets only the values of our keys and has zeros before its first and after its last frame. Blender plays
 it below the user's active action, with or without one.
 """
 
@@ -20,7 +20,7 @@ _LINEAR = 1  # 'LINEAR' in Blender's list of interpolations, for foreach_set
 
 
 def check_nla(obj: Any) -> None:
-    """Raises BakeError where the NLA of the object's shape keys would not play a new track."""
+    """Raises BakeError if the NLA of the object's shape keys would not play a new track."""
     data = obj.data.shape_keys.animation_data if obj.data.shape_keys else None
     if data is None:
         return
@@ -39,9 +39,9 @@ def check_nla(obj: Any) -> None:
 
 
 def add_track(obj: Any, names: Sequence[str], first: int, weights: NDArray[np.float64]) -> Any:
-    """Keys the shape keys `names` with weights (f, k), one row a frame from `first` on. Returns the NLA track.
+    """Keys the shape keys `names` with weights (f, k), one row per frame from `first` on. Returns the NLA track.
 
-    The strip has a frame of zeros more at both ends, see `frames_of`.
+    The strip has one extra frame of zeros at each end, see `frames_of`.
     """
     shape_keys = obj.data.shape_keys
     action = bpy.data.actions.new(f"{BAKED} {obj.name}")
@@ -64,12 +64,12 @@ def add_track(obj: Any, names: Sequence[str], first: int, weights: NDArray[np.fl
     assign_slot(strip, slot)
     strip.action_frame_start, strip.action_frame_end = float(frames[0]), float(frames[-1])
     strip.frame_start, strip.frame_end = float(frames[0]), float(frames[-1])
-    strip.blend_type, strip.extrapolation = "REPLACE", "HOLD"  # held are the zeros
+    strip.blend_type, strip.extrapolation = "REPLACE", "HOLD"  # holds the zeros
     return track
 
 
 def _needed(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Keyframes that linear interpolation cannot do without: all but the middle ones of equal values."""
+    """Keyframes that linear interpolation needs: all but those between equal values."""
     keep = np.ones(len(values), bool)
     keep[1:-1] = (values[1:-1] != values[:-2]) | (values[1:-1] != values[2:])
     return keep
@@ -97,7 +97,7 @@ def our_tracks(obj: Any) -> list[Any]:
 
 
 def frames_of(track: Any) -> range:
-    """The frames that one of our tracks has weights for."""
+    """The frames for which one of our tracks has weights."""
     if not len(track.strips):
         return range(0)
     return range(round(track.strips[0].frame_start) + 1, round(track.strips[-1].frame_end))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plays the point cache itself, by Blender's Mesh Cache modifier."""
+"""Plays the point cache directly, through Blender's Mesh Cache modifier."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ _FACTOR = f'modifiers["{BAKED}"].factor'
 def add_mesh_cache(rig: Rig, cache: PointCache) -> Any:
     """Adds, or replaces, the modifier 'NePHIM' that plays `cache`, after the rig and before a subdivision.
 
-    Outside the cached frames a driver takes its influence away, as the modifier would hold its first and last frame
-    for ever. Shape keys of an earlier bake need not go: the modifier overwrites what they do. Raises BakeError.
+    Outside the cached frames a driver sets its influence to 0, because the modifier would hold its first or last
+    frame forever. Shape keys of an earlier bake may stay: the modifier overrides them. Raises BakeError.
     """
     obj = scene_object(rig.head.object_name)
     check_can_bake(obj, rig, cache)
@@ -33,10 +33,10 @@ def add_mesh_cache(rig: Rig, cache: PointCache) -> Any:
     obj.modifiers.move(len(obj.modifiers) - 1, _place(obj))
     path = str(cache.path.absolute())
     modifier.cache_format = "PC2"
-    # Relative where the .blend has a place, so that both can be moved together; on Windows not across drives.
+    # Relative if the .blend has been saved, so that both can be moved together; on Windows not across drives.
     modifier.filepath = _relative(path) if bpy.data.filepath else path
     modifier.deform_mode, modifier.interpolation = "OVERWRITE", "LINEAR"
-    modifier.forward_axis, modifier.up_axis = "POS_Y", "POS_Z"  # Blender's own axes: nothing is turned
+    modifier.forward_axis, modifier.up_axis = "POS_Y", "POS_Z"  # Blender's own axes: no rotation
     modifier.play_mode, modifier.time_mode = "SCENE", "FRAME"
     modifier.frame_start, modifier.frame_scale = float(cache.frames.start), 1.0
     driver = obj.driver_add(_FACTOR).driver
@@ -47,7 +47,7 @@ def add_mesh_cache(rig: Rig, cache: PointCache) -> Any:
 
 
 def remove_mesh_cache(obj: Any) -> bool:
-    """Removes our modifier and its driver; whether there was one."""
+    """Removes our modifier and its driver; returns whether there was one."""
     modifier = obj.modifiers.get(BAKED)
     if modifier is None:
         return False
@@ -57,7 +57,7 @@ def remove_mesh_cache(obj: Any) -> bool:
 
 
 def _place(obj: Any) -> int:
-    """Index of the first modifier that has to stay behind ours."""
+    """Index of the first modifier that must stay after ours."""
     others = list(obj.modifiers)[:-1]
     behind = (i for i, m in enumerate(others) if m.type in SUBDIVISION or getattr(m, "use_pin_to_last", False))
     return next(behind, len(others))

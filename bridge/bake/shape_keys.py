@@ -19,12 +19,12 @@ from .compression import compress
 from .keyframes import add_track, check_nla, frames_of, our_tracks, remove_track
 from .skinning import PROBE, RestDisplacement, probing, rest_displacement
 
-_ADDED_BASIS = "nephim_added_basis"  # marks shape keys that exist only because of us
-# Displacements below this part of the tolerance are not baked: frames without contact get weights of exactly zero.
+_ADDED_BASIS = "nephim_added_basis"  # marks basis keys that we added
+# Displacements below this fraction of the tolerance are not baked: frames without contact get weights of exactly zero.
 _NOTHING = 0.02
 # The rest of the tolerance is for float32 and for what `_NOTHING` left out.
 _SHARE = 0.95
-# Blender's limit of a key's range is ±10; ±1 is what people expect of a slider.
+# Blender's limit of a key's range is ±10; users expect ±1 of a slider.
 _SLIDER = 1.0
 
 
@@ -32,7 +32,7 @@ _SLIDER = 1.0
 class BakeResult:
     """keys: names of the shape keys. error_max_mm, error_rms_mm: measured by evaluating all frames, in the world.
 
-    worst_frame: where the largest error is. notes: for people.
+    worst_frame: the frame with the largest error. notes: to show.
     """
 
     keys: list[str]
@@ -54,9 +54,9 @@ def bake_shape_keys(
 ) -> Job[BakeResult]:
     """A job that bakes the finished frames of `cache`; closing it restores the scene.
 
-    tolerance: largest distance in the world [m]. per_frame: one key a frame, nothing compressed. existing: 'replace'
-    removes all earlier bakes; 'add' keeps them and bakes a further set of keys. Sets of other frames play side by side;
-    of the same frames only the new one, the keys of the earlier ones are muted.
+    tolerance: largest distance in the world [m]. per_frame: one key per frame, without compression. existing:
+    'replace' removes all earlier bakes; 'add' keeps them and bakes a further set of keys. Sets for other frames play
+    together; of sets for the same frames only the new one plays, the keys of the earlier ones are muted.
     The result also goes to `scene.nephim` and to the cache's manifest. Raises BakeError, CacheError, RigError.
     """
     obj = scene_object(rig.head.object_name)
@@ -99,9 +99,9 @@ def bake_shape_keys(
             "flattens or freezes the skin there."
         )
     if muted:
-        notes.append(f"Muted what was baked for the same frames before: {', '.join(muted)}.")
+        notes.append(f"Muted earlier bakes of the same frames: {', '.join(muted)}.")
     if obj.show_only_shape_key:
-        notes.append(f"'{obj.name}' shows a pinned shape key only: switch the pin off to see the bake.")
+        notes.append(f"'{obj.name}' shows only a pinned shape key: unpin it to see the bake.")
     result = BakeResult(new_keys, largest * 1e3, rms * 1e3, len(cache.frames), worst, notes)
     settings = scene.nephim
     settings.bake_keys = len(new_keys)
@@ -123,7 +123,7 @@ def remove_shape_keys(obj: Any) -> int:
 
 
 def check_can_bake(obj: Any, rig: Rig, cache: PointCache) -> None:
-    """Raises BakeError where the cache is of another mesh or the object cannot be written."""
+    """Raises BakeError if the cache belongs to another mesh or the object cannot be written."""
     if obj.mode == "EDIT":
         raise BakeError("It is being edited.", object=obj.name, advice="Leave Edit Mode.")
     if not len(cache.frames):
@@ -184,7 +184,7 @@ def _keys_for(
     for position, row in enumerate(rows):
         at = np.searchsorted(vertices, moved[row].vertices)
         dense[position, at] = moved[row].displacement
-        gain[position] = moved[row].gain.max(initial=0.0)  # also for what has to stay where it is
+        gain[position] = moved[row].gain.max(initial=0.0)  # also for vertices that must not move
         gain[position, at] = moved[row].gain
     if per_frame:
         basis, some = dense, np.eye(len(rows))
@@ -211,7 +211,7 @@ def _add_key(obj: Any, name: str, vertices: NDArray[np.int64], displacement: NDA
 
 
 def _set_name(number: int) -> str:
-    """Of a set of keys, its NLA track's too: the first is 'NePHIM', then 'NePHIM 2' …"""
+    """Name of a set of keys and of its NLA track: the first is 'NePHIM', then 'NePHIM 2' …"""
     return BAKED if number == 1 else f"{BAKED} {number}"
 
 
@@ -221,13 +221,13 @@ def _key_name(set_name: str, number: int) -> str:
 
 
 def _last_set(keys: list[str]) -> int:
-    """The highest number of a set among names of our keys; 0 where there is none."""
+    """The highest set number among the names of our keys; 0 if there is none."""
     found = (re.match(rf"{BAKED} (?:(\d+) )?\d", name) for name in keys)
     return max((int(match[1] or 1) for match in found if match is not None), default=0)
 
 
 def _mute_sets_of(obj: Any, frames: range, tracks: list[Any]) -> list[str]:
-    """Mutes the keys of those tracks that play in some of `frames`; returns the names of their sets."""
+    """Mutes the keys of the tracks that play in any of `frames`; returns the names of their sets."""
     muted = []
     for track in tracks:
         played = frames_of(track)
@@ -274,7 +274,7 @@ def _remove(obj: Any, names: list[str], tracks: list[Any]) -> None:
 
 
 def _rename(obj: Any, names: list[str], track: Any, set_name: str) -> list[str]:
-    """The final names, once a bake that was replaced is gone; Blender renames the F-curves' paths with them."""
+    """Gives the keys their final names once a replaced bake is gone; Blender updates the F-curves' paths too."""
     blocks = obj.data.shape_keys.key_blocks
     for number, name in enumerate(names):
         blocks[name].name = _key_name(set_name, number)
@@ -284,7 +284,7 @@ def _rename(obj: Any, names: list[str], track: Any, set_name: str) -> list[str]:
 
 
 def _clear_if_only_ours(obj: Any) -> None:
-    """Removes the basis key that only we needed."""
+    """Removes the basis key if only we needed it."""
     keys = obj.data.shape_keys
     if keys is not None and len(keys.key_blocks) == 1 and keys.get(_ADDED_BASIS):
         obj.shape_key_clear()

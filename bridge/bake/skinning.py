@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes displacements of the evaluated head back to its rest space, through whatever moves its vertices.
+"""Maps displacements of the evaluated head back to its rest space, through whatever moves its vertices.
 
-A shape key acts before the armature. For each vertex and frame the local linear map from a displacement in a shape key
-to the evaluated vertex is measured: a temporary key moves all vertices along x, y and z, and the evaluated mesh is
-read. Linear blend and dual quaternion skinning are affine in the vertex, so that this is exact for both, for any number
-of armatures, and needs no copy of Blender's skinning. Modifiers that are not affine, or let vertices act on each other,
-are met by correcting the remaining error a few times (Newton's method with the measured map).
+A shape key acts before the armature. The local linear map from a displacement in a shape key to the evaluated vertex is
+measured for each vertex and frame: a temporary key moves all vertices along x, y and z, and the evaluated mesh is read.
+Linear blend and dual quaternion skinning are affine in the vertex, so this is exact for both, works for any number of
+armatures, and does not duplicate Blender's skinning. For modifiers that are not affine, or that couple vertices, the
+remaining error is corrected a few times (Newton's method with the measured map).
 """
 
 from collections.abc import Iterator
@@ -19,16 +19,16 @@ from ..modifiers import BAKED
 from ..surfaces import ObjectState, evaluated_object
 
 PROBE = f"{BAKED} probe"
-_STEP = 0.1  # of the mesh's size: large steps keep float32 rounding out of the map
-# Singular values below this part of the largest cannot be inverted: where the rig squeezes the skin that flat (a
+_STEP = 0.1  # fraction of the mesh's size: large steps keep float32 rounding out of the map
+# Singular values below this fraction of the largest cannot be inverted: where the rig flattens the skin that much (a
 # collapsed joint), no sensible shape key moves it in that direction.
 _FLAT = 0.01
 _CORRECTIONS = 3
 
 
 class RestDisplacement(NamedTuple):
-    """What one frame needs in rest space. vertices: (k,) indices; displacement: (k, 3) Blender units; gain: (k,)
-    metres in the world per rest unit, at most; residual: largest error left [m]."""
+    """Displacement of one frame in rest space. vertices: (k,) indices; displacement: (k, 3) Blender units; gain: (k,)
+    largest ratio of metres in the world to rest units; residual: largest remaining error [m]."""
 
     vertices: NDArray[np.int64]
     displacement: NDArray[np.float32]
@@ -37,7 +37,7 @@ class RestDisplacement(NamedTuple):
 
 
 class Probe:
-    """Evaluates the head with its vertices displaced in rest space; made by `probing`."""
+    """Evaluates the head with its vertices displaced in rest space; created by `probing`."""
 
     def __init__(self, obj: Any, view_layer: Any, scale: float):
         self.obj, self.view_layer, self.scale = obj, view_layer, scale
@@ -75,9 +75,9 @@ def probing(obj: Any, view_layer: Any, scale: float) -> Iterator[Probe]:
 
 
 def rest_displacement(probe: Probe, target: NDArray[np.float32], frame: int, threshold: float) -> RestDisplacement:
-    """The rest-space displacement that takes the head, at the scene's current frame, to `target`.
+    """The rest-space displacement that moves the head, at the scene's current frame, to `target`.
 
-    target: (n, 3) positions in object space. Vertices nearer than `threshold` [m] to it are left alone, so that frames
+    target: (n, 3) positions in object space. Vertices closer to it than `threshold` [m] are left alone, so that frames
     without contact stay exactly the tracked ones.
     """
     state = probe.evaluate(None, frame)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What lies beside a point cache: which mesh, motion and settings it was made from, and how far it got."""
+"""The manifest beside a point cache: its mesh, motion and settings, and how far it got."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ FORMAT = 1
 
 
 def fingerprint(values: Iterable[Any]) -> str:
-    """SHA-256 over arrays (with type and shape), strings, numbers, None and what JSON can say, in their order."""
+    """SHA-256 over arrays (with type and shape), strings, numbers, None and JSON values, in order."""
     digest = hashlib.sha256()
     for value in values:
         if isinstance(value, np.ndarray):
@@ -34,17 +34,17 @@ def fingerprint(values: Iterable[Any]) -> str:
 
 
 def motion_fingerprint(tracked: TrackedFrame) -> str:
-    """Of everything tracked in one frame."""
+    """Fingerprint of everything tracked in one frame."""
     return fingerprint([tracked.head, tracked.left, tracked.right, tracked.cranium, tracked.jaw, tracked.time])
 
 
 def settings_fingerprint(settings: Mapping[str, Any]) -> str:
-    """Of whatever else decides the result: tissue, template, versions."""
+    """Fingerprint of whatever else affects the result: tissue, template, versions."""
     return fingerprint([dict(settings)])
 
 
 def topology_fingerprint(rig: Any) -> str:
-    """Of who is who in a `bridge.rig.Rig`: objects' vertex counts, parts and their triangles, without names."""
+    """Fingerprint of a `bridge.rig.Rig`: vertex counts of the objects, parts and their triangles, without names."""
     parts = (rig.head, rig.left, rig.right)
     return fingerprint(
         value
@@ -84,7 +84,7 @@ class Manifest:
         return len(self.motion)
 
     def truncate(self, done: int) -> None:
-        """Forgets the frames from the `done`-th on."""
+        """Discards the frames from the `done`-th on."""
         del self.motion[done:], self.checksums[done:], self.statistics[done:]
 
     def save(self, path: Path) -> None:
@@ -93,7 +93,7 @@ class Manifest:
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":
-        """Raises CacheError where it is missing or damaged."""
+        """Raises CacheError if it is missing or damaged."""
         advice = "Simulate again."
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -111,17 +111,17 @@ class Manifest:
 
 
 def _checked(path: Path, values: dict[str, Any], advice: str) -> dict[str, Any]:
-    """The known fields, each of its type; others are dropped."""
+    """The known fields, with checked types; others are dropped."""
     sample = Manifest("", 1, 0, 0, "", "")
     known = {}
     for f in fields(Manifest):
         if f.name not in values or not isinstance(values[f.name], type(getattr(sample, f.name))):
-            raise CacheError(f"{path} is damaged: '{f.name}' is missing or has a wrong type.", advice=advice)
+            raise CacheError(f"{path} is damaged: '{f.name}' is missing or has the wrong type.", advice=advice)
         known[f.name] = values[f.name]
     entries = {"motion": str, "checksums": int, "statistics": dict}
     for name, kind in entries.items():
         if not all(isinstance(entry, kind) for entry in known[name]):
-            raise CacheError(f"{path} is damaged: '{name}' has an entry of a wrong type.", advice=advice)
+            raise CacheError(f"{path} is damaged: '{name}' has an entry of the wrong type.", advice=advice)
     return known
 
 
@@ -137,7 +137,7 @@ def write_json(path: Path, values: Any) -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{type(value).__name__} is no JSON")
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def checksum_of(positions: NDArray[np.float32]) -> int:

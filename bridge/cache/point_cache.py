@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Point caches (PC2) with a manifest: written frame by frame, resumed after an interruption, checked when read.
 
-PC2: 'POINTCACHE2\\0', then little endian int32 version = 1, int32 points, float32 first frame, float32 frames per
+PC2: 'POINTCACHE2\\0', then little-endian int32 version = 1, int32 points, float32 first frame, float32 frames per
 sample, int32 samples, then samples × points × 3 float32. Positions are in the object's local space, Blender units, as
-Blender's Mesh Cache modifier plays them. The manifest is the last thing written, so that what it calls finished is.
+Blender's Mesh Cache modifier plays them. The manifest is written last, so every frame that it lists is complete.
 """
 
 import math
@@ -31,8 +31,8 @@ _SAVE_FRAMES = 50
 
 @dataclass(frozen=True)
 class CacheStatus:
-    """state: 'missing', 'partial', 'stale' or 'valid'. done: finished frames that are still right, counted from the
-    first. reason: for people, empty where valid."""
+    """state: 'missing', 'partial', 'stale' or 'valid'. done: finished frames that are still valid, counted from the
+    first. reason: to show; empty if valid."""
 
     state: str
     done: int
@@ -40,7 +40,7 @@ class CacheStatus:
 
 
 def folder_beside(blend: str | Path) -> Path:
-    """`FILE.nephim` beside FILE.blend. Raises CacheError where the .blend was never saved."""
+    """`FILE.nephim` beside FILE.blend. Raises CacheError if the .blend has never been saved."""
     if not str(blend):
         raise CacheError(
             "The .blend has never been saved, so there is no place for the cache.", advice="Save it first."
@@ -56,9 +56,9 @@ def manifest_path(path: Path) -> Path:
 def cache_status(
     path: Path, *, topology: str, settings: str, frames: range, motion: Sequence[str] | None = None
 ) -> CacheStatus:
-    """How much of the cache still holds for this topology, these settings and frames.
+    """How much of the cache is still valid for this topology, these settings and frames.
 
-    motion: fingerprints of the tracked frames in the order of `frames`, where known. The physics has a history: a
+    motion: fingerprints of the tracked frames in the order of `frames`, if known. The physics has a history: a
     changed frame makes all later ones stale.
     """
     if not manifest_path(path).exists() and not Path(path).exists():
@@ -86,7 +86,7 @@ def cache_status(
 
 
 class PointCache:
-    """A point cache for reading. Raises CacheError where it is missing, damaged, or contradicts its manifest."""
+    """A point cache for reading. Raises CacheError if it is missing, damaged or contradicts its manifest."""
 
     def __init__(self, path: Path):
         self.path = Path(path)
@@ -134,9 +134,9 @@ class PointCache:
 
 
 class PointCacheWriter:
-    """Writes a point cache frame after frame, going on where a matching one stopped. Use it as a context manager.
+    """Writes a point cache frame by frame, resuming a matching one where it stopped. Use it as a context manager.
 
-    The file is allocated at once; the manifest follows every two seconds. `done` frames need not be written again.
+    The file is allocated up front; the manifest is saved every two seconds. `done` frames need not be written again.
     Raises CacheError with the path and the next step.
     """
 
@@ -178,7 +178,7 @@ class PointCacheWriter:
 
     @property
     def next_frame(self) -> int:
-        """The frame that `write` takes next; one past the last where all is done."""
+        """The frame that `write` expects next; one past the last if all are done."""
         return self.manifest.frame_start + self.manifest.done
 
     def holds(self, frame: int, motion: str) -> bool:
@@ -187,14 +187,14 @@ class PointCacheWriter:
         return 0 <= position < self.manifest.done and self.manifest.motion[position] == motion
 
     def restart(self, frame: int) -> None:
-        """Forgets this frame and all after it, at once also on disk."""
+        """Discards this frame and all after it, immediately on disk too."""
         position = frame - self.manifest.frame_start
         if position < self.manifest.done:
             self.manifest.truncate(max(position, 0))
             self.save()
 
     def write(self, frame: int, positions: NDArray, motion: str, statistics: Mapping[str, float] | None = None) -> None:
-        """Stores one frame: positions (n_vertices, 3), object space, Blender units. Later frames are forgotten."""
+        """Stores one frame: positions (n_vertices, 3), object space, Blender units. Later frames are discarded."""
         m = self.manifest
         positions = np.ascontiguousarray(positions, "<f4")
         if positions.shape != (m.n_vertices, 3):
@@ -202,7 +202,7 @@ class PointCacheWriter:
         if not np.isfinite(positions).all():
             bad = np.nonzero(~np.isfinite(positions).all(axis=1))[0]
             raise CacheError(
-                "The simulation gave no finite position.",
+                "The simulation produced positions that are not finite.",
                 object=m.object,
                 frame=frame,
                 vertices=bad.tolist(),
@@ -226,7 +226,7 @@ class PointCacheWriter:
             self.save()
 
     def save(self) -> None:
-        """Brings everything to the disk: first the positions, then the manifest that calls them finished."""
+        """Flushes everything to disk: first the positions, then the manifest that lists them as finished."""
 
         def sync() -> None:
             self._stream.flush()
@@ -250,7 +250,7 @@ class PointCacheWriter:
         self.close()
 
     def _allocate(self, keep: bool) -> None:
-        """Makes the file as large as it will be, and lets the manifest say what it holds before anything is written."""
+        """Allocates the file in full and saves the manifest before any frame is written."""
         m = self.manifest
         size = HEADER.size + 12 * m.n_vertices * len(m.frames)
 
@@ -284,7 +284,7 @@ class PointCacheWriter:
 
 
 def read_header(path: Path) -> tuple[int, int, int]:
-    """Points, first frame and samples of a PC2 file. Raises CacheError where it is none, or shorter than it says."""
+    """Points, first frame and samples of a PC2 file. Raises CacheError if it is not one, or is truncated."""
     try:
         with open(path, "rb") as stream:
             data = stream.read(HEADER.size)
@@ -304,8 +304,8 @@ def read_header(path: Path) -> tuple[int, int, int]:
 def head_to_object(rig: Any, reader: Any, frame: int, skin_world: NDArray) -> NDArray[np.float32]:
     """Positions of the whole head object with its skin moved to `skin_world`, in object space, Blender units.
 
-    skin_world: (n_head, 3) [m]; more rows, as of a refined skin, are left out. Returns (n_vertices, 3). Vertices that
-    are not the head's, and skin that was not moved, keep their evaluated positions to the last bit.
+    skin_world: (n_head, 3) [m]; further rows, as of a refined skin, are ignored. Returns (n_vertices, 3). Vertices that
+    are not the head's, and skin that was not moved, keep their evaluated positions bit for bit.
     """
     if reader.last is None or reader.last.frame != frame:
         reader.read(frame)

@@ -17,9 +17,9 @@ from ..rig import Rig, read_rig, scene_object
 from ..surfaces import SurfaceReader, evaluated_object
 from .point_cache import PointCache, folder_beside
 
-# A hand this deep in the head at the first frame did not get there by touching: where it came from is unknown.
+# A hand this deep in the head at the first frame did not get there by contact: where it came from is unknown.
 _INSIDE_MM = 2.0
-_LISTED = 8  # runs of frames that a note names
+_LISTED = 8  # runs of frames that a note lists
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class ResultFrame:
 
 
 class ResultReader:
-    """Reads the simulated result of a scene beside what was tracked. Use it as a context manager.
+    """Reads the simulated result of a scene along with the tracked surfaces. Use it as a context manager.
 
-    Raises RigError where the scene is not set up and CacheError where nothing, or not everything, was simulated.
+    Raises RigError if the scene is not set up and CacheError if nothing, or not everything, has been simulated.
     """
 
     def __init__(self, scene: Any):
@@ -49,7 +49,7 @@ class ResultReader:
         if not self.cache.complete:
             raise CacheError(
                 f"{self.cache.path} holds {self.cache.manifest.done} of {len(self.cache.manifest.frames)} frames.",
-                advice="Simulate again: it goes on where it stopped.",
+                advice="Simulate again: it resumes where it stopped.",
             )
         if self.cache.n_vertices != self.rig.head.n_vertices:
             raise CacheError(
@@ -68,7 +68,7 @@ class ResultReader:
 
     @property
     def statistics(self) -> list[dict[str, float]]:
-        """Of each frame, as the simulation counted."""
+        """Of each frame, as recorded by the simulation."""
         return self.cache.manifest.statistics
 
     def __enter__(self) -> "ResultReader":
@@ -96,13 +96,13 @@ class ResultReader:
         return largest
 
     def object_positions(self, name: str, n_vertices: int) -> NDArray[np.float64]:
-        """World positions (n_vertices, 3) [m] of another object of the rig at the frame that was read last."""
+        """World positions (n_vertices, 3) [m] of another object of the rig at the frame read last."""
         depsgraph = self.reader.view_layer.depsgraph
         state = evaluated_object(scene_object(name), depsgraph, self.rig.scale, n_vertices, self.scene.frame_current)
         return to_world(state.positions, state.matrix)
 
     def other_objects(self) -> list[Any]:
-        """Visible meshes of the scene that are no part of the rig, as eyes and teeth: only for pictures."""
+        """Visible meshes of the scene outside the rig, such as eyes and teeth: only for pictures."""
         rig = self.rig
         own = {p.object_name for p in (*rig.moving, rig.jaw, rig.cranium) if p is not None}
         return [
@@ -129,15 +129,15 @@ def evaluated_mesh(
 
 
 def hands_notes(rig: Rig) -> list[str]:
-    """What is unusual about the hands' meshes, for people."""
-    from ...sim.hands import hand_notes  # scipy and numba load when they are used
+    """Notes on what is unusual about the hands' meshes."""
+    from ...sim.hands import hand_notes  # scipy and numba load on first use
 
     parts = [part for part in (rig.left, rig.right) if part is not None]
     return [note for part in parts for note in hand_notes(part.label, len(part.indices), part.triangles)]
 
 
 def frame_notes(statistics: list[dict[str, float]], frames: range) -> list[str]:
-    """What was unusual in the simulated frames, for people; statistics of each of `frames`."""
+    """Notes on what was unusual in the simulated frames; statistics: one entry for each of `frames`."""
     notes = []
     if statistics and statistics[0].get("started_inside_mm", 0.0) > _INSIDE_MM:
         inside = statistics[0]["started_inside_mm"]
@@ -156,11 +156,11 @@ def frame_notes(statistics: list[dict[str, float]], frames: range) -> list[str]:
         if cut:
             notes.append(
                 f"The {side} hand jumps at {spans(cut)}, faster than a hand can move: taken as a cut, it forgot its "
-                "contacts and swept nothing on its way. If that is no cut, key the way it takes."
+                "contacts and swept nothing on its way. If that is not a cut, key the path it takes."
             )
             deep = [frame for frame in cut if statistics[frame - frames.start].get("started_inside_mm", 0) > _INSIDE_MM]
             if deep:
-                notes.append(f"It is inside the head at once at {spans(deep)} and was pushed out by the shortest way.")
+                notes.append(f"It lands inside the head at {spans(deep)} and was pushed out by the shortest way.")
     held = sum(numbers.get("bone_limited_mm", 0) > 0 for numbers in statistics)
     if held:
         notes.append(f"In {held} frames bone stopped the skin.")
@@ -172,7 +172,7 @@ def _frames_with(statistics: list[dict[str, float]], frames: range, name: str) -
 
 
 def spans(frames: list[int]) -> str:
-    """Ascending frame numbers as people write them: 'frames 4, 7-9'."""
+    """Ascending frame numbers in short form: 'frames 4, 7-9'."""
     runs: list[list[int]] = []
     for frame in frames:
         if runs and frame == runs[-1][1] + 1:
