@@ -87,7 +87,6 @@ def read_rig(scene: Any) -> Rig:
         raise RigError(
             f"The frame range {frames.start}-{frames.stop - 1} is empty.", advice="Set the last frame after the first."
         )
-    _check_neutral_frame(scene, settings.neutral_frame, frames)
     return Rig(
         head=head,
         left=left,
@@ -100,14 +99,6 @@ def read_rig(scene: Any) -> Rig:
         scale=unit_scale(scene),
         frames=frames,
     )
-
-
-def _check_neutral_frame(scene: Any, neutral: int, frames: range) -> None:
-    if not (scene.frame_start <= neutral <= scene.frame_end or neutral in frames):
-        raise RigError(
-            f"The neutral frame {neutral} is outside the scene's frames {scene.frame_start}-{scene.frame_end}.",
-            advice="Choose a frame with a relaxed face and no hand near it (setup --neutral-frame N).",
-        )
 
 
 def _check_writable(obj: Any) -> None:

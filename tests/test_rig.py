@@ -123,10 +123,6 @@ REFUSALS = {
     "no mesh": (lambda s: settings_of(s, left=bpy.data.objects["LeftRig"]), r"'LeftRig': .*must be a mesh.*armature"),
     "same part": (lambda s: settings_of(s, left=s.nephim.head), r"'Head'.*share 385 vertices.*of its own"),
     "same hand": (lambda s: settings_of(s, left=s.nephim.right), r"'Right'.*share"),
-    "neutral frame": (
-        lambda s: settings_of(s, neutral_frame=99),
-        r"neutral frame 99 is outside .*1-10.*--neutral-frame",
-    ),
     "no frames": (lambda s: settings_of(s, use_scene_range=False, frame_start=8, frame_end=3), r"8-3 is empty"),
     "no such bone": (lambda s: settings_of(s, head_bone="skull"), r"'HeadRig': There is no bone 'skull'"),
     "bone without armature": (lambda s: settings_of(s, jaw_armature=None), r"bone 'jaw' has no armature"),
