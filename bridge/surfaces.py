@@ -307,13 +307,28 @@ def not_finite(part: Part, positions: NDArray, frame: int) -> SurfaceError | Non
     if np.isfinite(positions.sum()):  # one NaN or infinity spoils the sum
         return None
     bad = part.indices[~np.isfinite(positions).all(axis=1)]
-    return SurfaceError(
-        "Its vertices have no finite position.",
-        object=part.object_name,
-        frame=frame,
-        vertices=bad.tolist(),
-        advice="Check the modifiers, shape keys and constraints at this frame.",
-    )
+    keys = _broken_keys(part.object_name, bad)
+    if keys:
+        what = f"Its shape key{'s' if len(keys) > 1 else ''} {' and '.join(keys)} moved them to no finite position."
+        advice = f"Mute or delete the key{'s' if len(keys) > 1 else ''}, or import the shape again."
+    else:
+        what = "Its vertices have no finite position."
+        advice = "Check the modifiers, shape keys and constraints at this frame."
+    return SurfaceError(what, object=part.object_name, frame=frame, vertices=bad.tolist(), advice=advice)
+
+
+def _broken_keys(name: str, vertices: NDArray[np.int32]) -> list[str]:
+    """Shape keys of an object, quoted, that play at the current frame and hold no finite position of these vertices."""
+    keys = scene_object(name).data.shape_keys
+    found = []
+    for block in keys.key_blocks if keys is not None else ():
+        if block.mute or (block.value == 0 and block != keys.reference_key):
+            continue
+        positions = np.empty(3 * len(block.points), np.float32)
+        block.points.foreach_get("co", positions)
+        if not np.isfinite(positions.reshape(-1, 3)[vertices]).all():
+            found.append(f"'{block.name}'")
+    return found
 
 
 def rigid_motion(

@@ -130,7 +130,7 @@ def test_nan_vertices(face, capsys):
     bpy.context.scene.nephim.neutral_frame = 5  # the key is off in frame 1
     save()
     message = refused(capsys, face, "volume")
-    assert "'Head', frame 5, vertices 3, 200: Its vertices have no finite position" in message
+    assert "'Head', frame 5, vertices 3, 200: Its shape key 'smile' moved them to no finite position" in message
 
 
 @pytest.mark.parametrize(("segments", "rings", "word"), [(14, 14, "too coarse"), (800, 500, "more than")])
