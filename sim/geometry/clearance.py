@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which points can be near a surface, remembered from where they were: most of a hand is far from the face, and need
-not be asked again until it could have come near."""
+"""Which points may be near a surface, given their last known clearance: most of a hand is far from the face, and need
+not be queried again until it could have come near."""
 
 import numpy as np
 from numba import njit
@@ -11,9 +11,9 @@ from .triangle_bvh import TriangleTree
 
 
 class Clearance:
-    """How far n moving points at least are outside a moving surface.
+    """Lower bounds on the distance of n moving points outside a moving surface.
 
-    deep: [m] distances are looked for so far.
+    deep: [m] distances are searched up to this.
     """
 
     def __init__(self, n: int, deep: float):
@@ -28,9 +28,9 @@ class Clearance:
     def near(
         self, tree: TriangleTree, points: NDArray, reach: NDArray[np.float64] | float
     ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
-        """Those of the points (n, 3) that are inside or within `reach`, one number or (n,), of the tree's surface [m].
+        """The points (n, 3) that are inside the tree's surface or within `reach` of it, one number or (n,) [m].
 
-        Returns their rows (k,), and as `TriangleTree.closest` distance, triangle, barycentric and sign. Points deeper
+        Returns their rows (k,), and distance, triangle, barycentric and sign as `TriangleTree.closest`. Points deeper
         inside than `deep` are not found.
         """
         moved = 0.0
@@ -51,8 +51,8 @@ class Clearance:
 
 @njit(cache=True)
 def _approach(points, moved, reach, before, least, asked):
-    """Takes what points (n, 3) moved since `before` (n, 3), and the surface by `moved`, off the least clearances (n,);
-    writes the rows of those that may be within reach (n,) to `asked` (n,), and returns how many they are."""
+    """Reduces least clearances (n,) by the moves of points (n, 3) since `before` (n, 3) and of the surface, `moved`;
+    writes the rows that may be within reach (n,) to `asked` (n,), and returns their number."""
     count = 0
     for i in range(len(points)):
         square = 0.0

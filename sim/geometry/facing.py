@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Closest points among those triangles of a surface that face a given way."""
+"""Closest points on the triangles of a surface that face a given direction."""
 
 import numpy as np
 from numba import njit
@@ -23,8 +23,8 @@ def closest_facing(
     """Closest point to each of `points` (k, 3) on triangles whose normal has at least `least_cosine` to `directions`
     (k, 3), where the normal interpolated from those of the vertices, `normals` (n, 3), has at least `least_smooth`.
 
-    The two normals differ in creases: under a nail a triangle may face what its vertices turn away from.
-    Returns distance (k,) [m], triangle (k,) and barycentric (k, 3); inf, -1 and 0 where none lies within
+    The two normals differ in creases: under a nail a triangle may face where its vertex normals do not.
+    Returns distance (k,) [m], triangle (k,) and barycentric (k, 3); inf, -1 and 0 if none lies within
     `max_distance`.
     """
     count = len(points)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from .triangle_bvh import OVERLAP, TriangleTree, closest_on_triangle, leaf_span, new_stack, next_leaf, start
 from .vector3 import corner
 
-_TOUCH = 1e-6  # surfaces closer than this touch [m]; TetGen would merge or refuse them
-_PARALLEL = 1e-9  # sine of the angle between a segment and a plane below which rounding decides
+_TOUCH = 1e-6  # surfaces closer than this touch [m]; TetGen would merge or reject them
+_PARALLEL = 1e-9  # sine of the angle between a segment and a plane below which rounding dominates
 
 
 def intersecting_pairs(vertices: NDArray, triangles: NDArray, touch: float = _TOUCH) -> NDArray[np.int32]:
@@ -23,7 +23,7 @@ def intersecting_pairs(vertices: NDArray, triangles: NDArray, touch: float = _TO
 
 
 def degenerate(vertices: NDArray, triangles: NDArray, touch: float = _TOUCH) -> NDArray[np.int64]:
-    """Triangles whose height is below `touch` [m]: TetGen takes them for segments."""
+    """Triangles whose height is below `touch` [m]: TetGen treats them as segments."""
     p = vertices[triangles]
     longest = np.linalg.norm(p - p[:, [1, 2, 0]], axis=2).max(1)
     area = np.linalg.norm(np.cross(p[:, 1] - p[:, 0], p[:, 2] - p[:, 0]), axis=1)
@@ -38,7 +38,7 @@ def _crosses(p, q, a, b, c):
     hx, hy, hz = r[1] * e2[2] - r[2] * e2[1], r[2] * e2[0] - r[0] * e2[2], r[0] * e2[1] - r[1] * e2[0]
     det = e1[0] * hx + e1[1] * hy + e1[2] * hz
     size = np.sqrt(np.dot(r, r) * np.dot(e1, e1) * np.dot(e2, e2))
-    if abs(det) <= _PARALLEL * size:  # in one plane: then ends that touch tell, not crossings
+    if abs(det) <= _PARALLEL * size:  # coplanar: detected by touching end points, not by crossings
         return False
     s = p - a
     u = (s[0] * hx + s[1] * hy + s[2] * hz) / det
@@ -112,7 +112,7 @@ def _pairs(vertices, triangles, order, low, high, leaves, touch):
 
 @njit(cache=True)
 def _box(vertices, triangles, t, margin):
-    """Lowest and highest corner of the box around triangle t."""
+    """Lowest and highest corner of the bounding box of triangle t."""
     a, b, c = (
         corner(vertices, triangles[t, 0]),
         corner(vertices, triangles[t, 1]),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A closed triangle surface around the inside of a field sampled on a regular grid, by surface nets.
 
-Surface nets (Gibson 1998) put one vertex into every grid cell that the surface passes and one quad across every grid
-edge with a change of sign: evenly sized triangles, as tetrahedralisation wants them. The set of inside samples is made
+Surface nets (Gibson 1998) put one vertex into every grid cell that the surface crosses and one quad across every grid
+edge with a change of sign: evenly sized triangles, as tetrahedralisation needs. The set of inside samples is made
 well-composed first, so that the surface is a manifold.
 """
 
@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix, diags
 from .topology import unique_edges
 
 _COMPOSE_ROUNDS = 20  # each round only adds samples, so it ends; in practice after two or three
-_LARGE = 0.2  # share of the largest part that a part needs to be kept
+_LARGE = 0.2  # fraction of the largest part below which a part is dropped
 _INFLATE, _SHRINK = 0.5, -0.53  # Taubin 1995: smoothing without shrinking
 
 
@@ -30,7 +30,7 @@ class Grid:
 
     @classmethod
     def around(cls, low: ArrayLike, high: ArrayLike, spacing: float, margin: float) -> "Grid":
-        """The grid over a box (3,), (3,) [m] grown by `margin` [m]."""
+        """The grid over a box (3,), (3,) [m] enlarged by `margin` [m]."""
         low, high = np.asarray(low, float) - margin, np.asarray(high, float) + margin
         shape = np.ceil((high - low) / spacing).astype(int) + 1
         return cls(low, spacing, (int(shape[0]), int(shape[1]), int(shape[2])))
@@ -45,13 +45,13 @@ def isosurface(field: NDArray, grid: Grid) -> tuple[NDArray[np.float64], NDArray
     """The surface field = 0 around field < 0, closed, wound outwards: vertices (n, 3) [m], triangles (m, 3).
 
     field: grid.shape, in metres or anything roughly linear near zero. Samples on the grid's border count as outside.
-    Returns empty arrays where nothing is inside.
+    Returns empty arrays if nothing is inside.
     """
     field = field.astype(np.float64).copy()
     inside = field < 0
     inside[[0, -1]] = inside[:, [0, -1]] = inside[:, :, [0, -1]] = False
     inside = well_composed(inside)
-    tiny = 1e-3 * grid.spacing  # a sample that changed sides lies just beyond the surface
+    tiny = 1e-3 * grid.spacing  # a sample that changed sides is placed just beyond the surface
     field = np.where(inside, np.minimum(field, -tiny), np.maximum(field, tiny))
     if not inside.any():
         return np.zeros((0, 3)), np.zeros((0, 3), np.int32)
@@ -115,7 +115,7 @@ def smooth_surface(vertices: NDArray, triangles: NDArray, steps: int) -> NDArray
 
 
 def large_parts(inside: NDArray) -> NDArray[np.bool_]:
-    """The face-connected parts of a boolean grid that have at least a fifth of the largest one's samples."""
+    """The face-connected parts of a boolean grid with at least a fifth of the samples of the largest one."""
     parts, _ = label(inside)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0

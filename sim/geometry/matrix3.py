@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """3 x 3 matrices in compiled loops, as tuples of nine numbers in single precision, row by row.
 
-Tuples live in registers. A small array would live in memory, and a row of a large one counts its references, for which
-threads wait on each other.
+Tuples live in registers. A small array would live in memory, and a row of a large one is reference counted, which makes
+threads wait for each other.
 """
 
 import numpy as np

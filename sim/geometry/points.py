@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sums, distances and moves of points in one pass and without a new array."""
+"""Sums, distances and moves of points in one pass, without allocating arrays."""
 
 import numpy as np
 from numba import njit
@@ -36,7 +36,7 @@ def farthest_move(before, after):
 
 @njit(cache=True)
 def shorten_moves(before, most, after):
-    """Moves points after (n, 3) back towards before (n, 3) where they are further away than `most`."""
+    """Moves points after (n, 3) back towards before (n, 3) if they are further away than `most`."""
     for i in range(len(before)):
         x, y, z = after[i, 0] - before[i, 0], after[i, 1] - before[i, 1], after[i, 2] - before[i, 2]
         length = np.sqrt(x * x + y * y + z * z)

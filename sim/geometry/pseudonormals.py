@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Angle-weighted pseudonormals (Bærentzen and Aanæs 2005): the normal of the feature that is closest to a point tells
-exactly on which side of a closed surface the point is. Computed where asked for; few features of a surface ever are."""
+"""Angle-weighted pseudonormals (Bærentzen and Aanæs 2005): the normal of the feature closest to a point determines
+exactly on which side of a closed surface the point is. Computed on demand, because few features are ever needed."""
 
 import numpy as np
 from numba import njit
 
-_ON_FEATURE = 1e-9  # barycentric coordinate that counts as zero
+_ON_FEATURE = 1e-9  # a barycentric coordinate below this counts as zero
 
 
 @njit(cache=True)
 def face_direction(vertices, triangles, t):
-    """Normal of triangle t, as long as twice its area [m²]."""
+    """Normal of triangle t, with twice its area as length [m²]."""
     a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
     ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
     vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
@@ -48,7 +48,7 @@ def _vertex_normal(vertices, triangles, v, start, corners):
 
 @njit(cache=True)
 def pseudonormal(vertices, triangles, t, u, v, w, neighbours, start, corners):
-    """Normal of the feature of triangle t that barycentric coordinates u, v, w lie on: a corner, an edge or its face.
+    """Normal of the feature of triangle t on which barycentric coordinates u, v, w lie: a corner, an edge or the face.
 
     neighbours: (m, 3) triangle opposite to each corner or -1; start, corners: rows of the flattened (m, 3) corners per
     vertex.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Subdivision of the skin where its edges are too long, as a sparse matrix: skin = refinement @ head.
 
-Edges are split at their middles, level by level; a triangle is cut by which of its edges are split, so that no
-T-junctions arise. The original vertices stay the first ones and stay where they are. New vertices are placed by a
-discrete bi-Laplacian fairing, so that the refined surface is as smooth as the coarse one suggests.
+Edges are split at their midpoints, level by level; a triangle is cut according to which of its edges are split, so no
+T-junctions arise. The original vertices stay first and do not move. New vertices are placed by discrete bi-Laplacian
+fairing, so that the refined surface is as smooth as the coarse one suggests.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from scipy.sparse import csr_matrix, diags, identity, vstack
 
 from .topology import unique_edges
 
-_MAX_LEVELS = 6  # 2⁶: an edge of 25 cm comes down to 4 mm
-_FAIRING_STEPS = 8  # every new vertex has two fixed neighbours, so the iteration contracts fast
+_MAX_LEVELS = 6  # 2⁶: reduces an edge of 25 cm to 4 mm
+_FAIRING_STEPS = 8  # every new vertex has two fixed neighbours, so the iteration converges fast
 _DAMPING = 0.5  # of the Jacobi step; stable for the bi-Laplacian, whose rows are not diagonally dominant
 _DROP = 1e-3  # weights below this do not move a vertex by a visible amount (10 µm on 10 mm edges)
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """matrix: csr (n_fine, n); linear: the same with every new vertex at its edge's middle, which is exactly the coarse
+    """matrix: csr (n_fine, n); linear: the same with every new vertex at its edge's midpoint, exactly on the coarse
     surface; triangles: (m, 3) fine; parent: (m,) the coarse triangle each fine one lies in."""
 
     matrix: csr_matrix
@@ -34,8 +34,8 @@ class Refinement:
 def refine(vertices: NDArray, triangles: NDArray, target: NDArray) -> Refinement:
     """Splits edges until none is longer than √2 times its target length.
 
-    vertices: (n, 3) [m]; triangles: (m, 3); target: (n,) wished edge length at each vertex [m]. An edge's target is the
-    mean of its ends'. Splitting at √2 leaves edges between 0.71 and 1.41 of the target.
+    vertices: (n, 3) [m]; triangles: (m, 3); target: (n,) desired edge length at each vertex [m]. The target of an
+    edge is the mean of its ends'. Splitting at √2 leaves edges between 0.71 and 1.41 of the target.
     """
     vertices = np.asarray(vertices, np.float64)
     count = len(vertices)
@@ -61,7 +61,7 @@ def refine(vertices: NDArray, triangles: NDArray, target: NDArray) -> Refinement
 
 
 def blend(refinement: Refinement, smooth: NDArray) -> csr_matrix:
-    """The matrix between the plain middles (smooth = 0) and the faired vertices (smooth = 1); smooth: (n_fine,)."""
+    """The matrix between the plain midpoints (smooth = 0) and the faired vertices (smooth = 1); smooth: (n_fine,)."""
     weight = np.clip(smooth, 0.0, 1.0)
     return _rows_sum_to_one((diags(weight) @ refinement.matrix + diags(1 - weight) @ refinement.linear).tocsr())
 
@@ -75,7 +75,7 @@ def averaging(triangles: NDArray, count: int) -> csr_matrix:
 
 
 def _worthwhile(length: NDArray, long: NDArray, of_triangle: NDArray) -> NDArray[np.bool_]:
-    """Adds the longest edge of every triangle that is split: bisecting another edge alone would make a sliver."""
+    """Adds the longest edge of every split triangle: bisecting only another edge would create a sliver."""
     longest = of_triangle[np.arange(len(of_triangle)), length[of_triangle].argmax(1)]
     while True:
         grown = long.copy()
@@ -86,7 +86,7 @@ def _worthwhile(length: NDArray, long: NDArray, of_triangle: NDArray) -> NDArray
 
 
 def _middles(edges: NDArray, count: int) -> csr_matrix:
-    """Rows that keep `count` vertices and add the middle of each edge (e, 2)."""
+    """Rows that keep `count` vertices and add the midpoint of each edge (e, 2)."""
     rows = np.repeat(np.arange(len(edges)), 2)
     half = csr_matrix((np.full(2 * len(edges), 0.5), (rows, edges.ravel())), shape=(len(edges), count))
     return vstack([identity(count, format="csr"), half], format="csr")
@@ -123,7 +123,7 @@ def _split(triangles, parent, of_triangle, long, position, middle):
 def _fair(matrix: csr_matrix, triangles: NDArray, position: NDArray, fixed: int) -> csr_matrix:
     """Moves the rows from `fixed` on towards Δ²x = 0 by damped Jacobi steps; the rest, and boundaries, stay.
 
-    Δ is the umbrella operator weighted by inverse edge lengths (Fujiwara 1995), which sees through uneven edges.
+    Δ is the umbrella operator weighted by inverse edge lengths (Fujiwara 1995), which tolerates uneven edges.
     """
     count = len(position)
     edges, of_triangle = unique_edges(triangles)

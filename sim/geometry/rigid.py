@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def fit_rigid(source: NDArray, target: NDArray, weights: NDArray | None = None) -> NDArray[np.float64]:
-    """Least-squares rigid transform (4, 4) that takes source (n, 3) to target (n, 3) (Procrustes; Kabsch 1976)."""
+    """Least-squares rigid transform (4, 4) that maps source (n, 3) to target (n, 3) (Procrustes; Kabsch 1976)."""
     w = np.ones(len(source)) if weights is None else np.asarray(weights, float)
     w = w / w.sum()
     centre_s, centre_t = w @ source, w @ target
@@ -28,14 +28,14 @@ def inverse(transform: NDArray) -> NDArray[np.float64]:
 
 
 def apply(transform: NDArray, points: NDArray) -> NDArray[np.float64]:
-    """Points (n, 3) taken through a transform (4, 4)."""
+    """Points (n, 3) moved by a transform (4, 4)."""
     return points @ transform[:3, :3].T + transform[:3, 3]
 
 
 @njit(cache=True)
 def apply_into(transform: NDArray[np.float64], points: NDArray, out: NDArray) -> None:
-    """As `apply`, and for any affine transform, in one pass: computed in double precision, kept as precisely as `out`
-    (n, 3) is."""
+    """Like `apply`, but for any affine transform and in one pass: computed in double precision, stored in the precision
+    of `out` (n, 3)."""
     for v in range(len(points)):
         for d in range(3):
             out[v, d] = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Generalised winding numbers by solid angles: what is inside a surface that may be open or pass through itself."""
+"""Generalised winding numbers by solid angles: what is inside a surface that may be open or intersect itself."""
 
 import numpy as np
 from numba import njit
@@ -12,14 +12,14 @@ from .triangle_bvh import LEAST_POINTS, TriangleTree
 
 _FAR = 2.0  # node radii beyond which a node's triangles count as one dipole (Barill et al. 2018, Section 4.3)
 _STACK = 64
-_HALF_CELL = 0.51  # of a grid: more than half, so that no surface fits between two neighbours
+_HALF_CELL = 0.51  # of a grid: more than half, so that no surface fits between two neighbouring samples
 
 
 def winding_number(tree: TriangleTree, points: ArrayLike) -> NDArray[np.float64]:
     """Generalised winding number (k,) of a surface around `points` (k, 3) [m]: about 1 inside, 0 outside.
 
-    Robust on holes and self-intersections (Jacobson et al. 2013). Far nodes of the tree count as dipoles (Barill et al.
-    2018, first order), which is exact to a few hundredths.
+    Robust against holes and self-intersections (Jacobson et al. 2013). Far nodes of the tree count as dipoles (Barill
+    et al. 2018, first order), which is accurate to a few hundredths.
     """
     points = np.ascontiguousarray(points, dtype=np.float64).reshape(-1, 3)
     if len(points) == 0:
@@ -34,7 +34,7 @@ def winding_number(tree: TriangleTree, points: ArrayLike) -> NDArray[np.float64]
 
 
 def inside_by_solid_angle(tree: TriangleTree, points: ArrayLike) -> NDArray[np.bool_]:
-    """Whether `points` (k, 3) [m] lie inside a closed surface; quick for those outside its bounding box."""
+    """Whether `points` (k, 3) [m] lie inside a closed surface; fast for points outside its bounding box."""
     points = np.asarray(points, dtype=np.float64)
     near = ((points >= tree.low[0]) & (points <= tree.high[0])).all(1)
     near[near] = winding_number(tree, points[near]) > 0.5
@@ -44,8 +44,8 @@ def inside_by_solid_angle(tree: TriangleTree, points: ArrayLike) -> NDArray[np.b
 def inside_grid(tree: TriangleTree, grid: Grid, distance: NDArray) -> NDArray[np.bool_]:
     """Which samples (k,) of a grid lie inside a surface, given their unsigned distances (k,) [m] to it.
 
-    Samples further from the surface than half the spacing cannot be on another side than their neighbours that are,
-    so that one winding number decides for all that hang together.
+    Samples further from the surface than half the spacing are on the same side as neighbours that are too, so one
+    winding number decides for each connected set.
     """
     points = grid.points()
     far = distance > _HALF_CELL * grid.spacing

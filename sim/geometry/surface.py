@@ -23,7 +23,7 @@ def triangle_normals(vertices: NDArray, triangles: NDArray) -> NDArray:
 
 
 def vertex_normals(vertices: NDArray, triangles: NDArray) -> NDArray:
-    """Unit normals at the vertices, area weighted, shape (n, 3); zero where a vertex has no triangle."""
+    """Unit normals at the vertices, area weighted, shape (n, 3); zero if a vertex has no triangle."""
     normals = np.zeros((len(vertices), 3))
     faces = triangle_normals(vertices, triangles)
     for k in range(3):

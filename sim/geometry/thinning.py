@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A very fine surface thinned to a subset of its vertices, for what needs no such detail."""
+"""Thins a very fine surface to a subset of its vertices, for uses that need less detail."""
 
 import numpy as np
 from numba import njit
@@ -9,11 +9,11 @@ from .topology import unique_edges
 
 
 def thin(vertices: NDArray, triangles: NDArray, spacing: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Which vertices stay (k,), ascending, and the triangles (m, 3) between these.
+    """The vertices that stay (k,), ascending, and the triangles (m, 3) between them.
 
-    Vertices (n, 3) [m] that stay are at least `spacing` [m] apart along the edges; each of the others joins the one it
-    is closest to, and triangles that keep three different corners remain. Joining along edges contracts connected
-    patches, so a closed surface stays closed and fingers that touch do not grow together.
+    Vertices (n, 3) [m] that stay are at least `spacing` [m] apart along the edges; each of the others joins the
+    closest one, and triangles with three different corners remain. Joining along edges contracts connected patches, so
+    a closed surface stays closed and touching fingers do not fuse.
     """
     edges, _ = unique_edges(triangles)
     both = np.concatenate([edges, edges[:, ::-1]])
@@ -25,14 +25,14 @@ def thin(vertices: NDArray, triangles: NDArray, spacing: float) -> tuple[NDArray
     corners = number.reshape(-1)[triangles]
     whole = (corners != np.roll(corners, 1, axis=1)).all(axis=1)
     corners = corners[whole]
-    # Each triangle begins with its smallest corner, so that equal ones are found.
+    # Each triangle starts with its smallest corner, so that duplicates are found.
     turn = (np.argmin(corners, axis=1)[:, None] + np.arange(3)) % 3
     return kept, np.unique(np.take_along_axis(corners, turn, axis=1), axis=0).astype(np.int32)
 
 
 @njit(cache=True)
 def _patches(start, neighbour, length, spacing):
-    """The vertex that each vertex joins, (n,): in the order of the vertices, one that none is near begins a patch."""
+    """The vertex that each vertex joins, (n,): in vertex order, one without a patch nearby starts a new patch."""
     n = len(start) - 1
     joined = np.full(n, -1)
     distance = np.full(n, np.inf)

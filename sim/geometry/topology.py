@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who is connected to whom in a mesh: edges, neighbours, boundaries, and the elements of each vertex."""
+"""Connectivity of a mesh: edges, neighbours, boundaries, and the elements of each vertex."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ def edge_neighbours(triangles: NDArray) -> NDArray[np.int32]:
 
 def edges_and_hinges(triangles: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Edges (e, 2), and hinges (h, 4): the two ends of an inner edge, the opposite corner of the triangle in which the
-    edge runs that way, and that of the other one. Where more than two triangles share an edge there is no hinge."""
+    edge runs in that direction, and that of the other one. An edge of more than two triangles has no hinge."""
     directed = np.concatenate([triangles[:, [0, 1, 2]], triangles[:, [1, 2, 0]], triangles[:, [2, 0, 1]]]).astype(
         np.int64
     )
@@ -48,7 +48,7 @@ def edges_and_hinges(triangles: NDArray) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def corner_lists(elements: NDArray, n: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """For each of n vertices the rows of the flattened (e, k) elements that name it: (start (n + 1,), corners)."""
+    """For each of n vertices the rows of the flattened (e, k) elements that refer to it: (start (n + 1,), corners)."""
     flat = elements.ravel()
     order = np.argsort(flat, kind="stable")
     start = np.zeros(n + 1, np.int32)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Closest points, signs and rays on a triangle surface, by a bounding volume hierarchy.
+"""Closest points, signs and ray hits on a triangle surface, by a bounding volume hierarchy.
 
-The triangles are sorted along a space-filling curve and put into a complete binary tree, so that the tree is plain
+The triangles are sorted along a space-filling curve and put into a complete binary tree, so the tree consists of plain
 arrays, is built in milliseconds and can be refitted when the surface moves.
 """
 
@@ -14,16 +14,16 @@ from .pseudonormals import pseudonormal
 from .topology import corner_lists, edge_neighbours
 from .vector3 import corner, cross, dot
 
-LEAST_POINTS = 200  # that a thread is called for: some tenths of a millisecond
-_LEAF = 4  # triangles a leaf: below that, visiting boxes costs more than testing triangles
+LEAST_POINTS = 200  # worth another thread: a few tenths of a millisecond
+_LEAF = 4  # triangles per leaf: with fewer, visiting boxes costs more than testing triangles
 _STACK = 64  # a complete tree of 2³⁰ leaves needs 31 entries
 
 
 class TriangleTree:
-    """A triangle surface to ask distances of.
+    """A triangle surface for distance queries.
 
-    vertices: (n, 3) [m]; triangles: (m, 3). Vertices may move: `refit`. All answers are the same in every run and for
-    every number of threads, because each query is computed on its own.
+    vertices: (n, 3) [m]; triangles: (m, 3). Vertices may move: `refit`. Results are the same in every run and for
+    any number of threads, because each query is computed independently.
     """
 
     def __init__(self, vertices: ArrayLike, triangles: ArrayLike):
@@ -50,8 +50,8 @@ class TriangleTree:
 
         Returns distance (k,) [m] ≥ 0, triangle (k,), barycentric (k, 3) and sign (k,): +1 outside, -1 inside, from
         angle-weighted pseudonormals (Bærentzen and Aanæs 2005), which is exact on closed surfaces without
-        self-intersections. Where nothing lies within `max_distance`: inf, -1, 0 and +1. guess: (k,) a triangle that
-        may be near each point, or -1: only makes it faster.
+        self-intersections. If nothing lies within `max_distance`: inf, -1, 0 and +1. guess: (k,) a triangle that may
+        be near each point, or -1; it only speeds up the query.
         """
         points = np.ascontiguousarray(points, dtype=np.float64).reshape(-1, 3)
         count = len(points)
@@ -65,13 +65,13 @@ class TriangleTree:
         return result
 
     def points_at(self, triangle: NDArray, barycentric: NDArray) -> NDArray[np.float64]:
-        """Positions (k, 3) [m] of barycentric coordinates (k, 3) on triangles (k,)."""
+        """Positions (k, 3) [m] at barycentric coordinates (k, 3) on triangles (k,)."""
         return np.einsum("kc,kcd->kd", barycentric, self.vertices[self.triangles[triangle]])
 
     def hit(self, origins: ArrayLike, directions: ArrayLike, max_distance: float = np.inf) -> NDArray[np.float64]:
-        """Distance (k,) along each ray to its first triangle, inf where none.
+        """Distance (k,) along each ray to its first triangle, inf if none.
 
-        origins, directions: (k, 3); distances are in lengths of the direction, `max_distance` too.
+        origins, directions: (k, 3); distances, including `max_distance`, are in lengths of the direction.
         """
         origins = np.ascontiguousarray(origins, dtype=np.float64).reshape(-1, 3)
         directions = np.ascontiguousarray(np.broadcast_to(directions, origins.shape), dtype=np.float64)
@@ -85,7 +85,7 @@ class TriangleTree:
 
 @njit(cache=True)
 def inside_box(points, low, high):
-    """Rows of those points (n, 3) that lie strictly within the box from low to high (3,)."""
+    """Rows of the points (n, 3) that lie strictly within the box from low to high (3,)."""
     rows = np.empty(len(points), np.int64)
     count = 0
     for i in range(len(points)):
@@ -191,15 +191,15 @@ def to_triangle(p, vertices, triangles, t):
     return u, v, w, x * x + y * y + z * z
 
 
-# What a traversal looks for: what is near a point, what a ray hits, what a box overlaps.
+# Kinds of traversal: what is near a point, what a ray hits, what a box overlaps.
 NEAR, HIT, OVERLAP = 0, 1, 2
 
 
 @njit(cache=True, inline="always")
 def _way(kind, p, q, low, high, node):
-    """How far the box of a node is in the measure of a traversal; infinite where it is out of the question.
+    """How far the box of a node is, in the metric of the traversal; infinite if it cannot matter.
 
-    NEAR: squared distance from p. HIT: where the ray from p with inverse direction q enters. OVERLAP: 0 where the box
+    NEAR: squared distance from p. HIT: where the ray from p with inverse direction q enters. OVERLAP: 0 if the box
     from p to q overlaps. p, q: three numbers each.
     """
     if kind == NEAR:
@@ -220,7 +220,7 @@ def _way(kind, p, q, low, high, node):
 
 @njit(cache=True, inline="always")
 def new_stack():
-    """The nodes that a traversal still has to look at, and how far they are."""
+    """The nodes that a traversal has yet to visit, and their distances."""
     return np.empty(_STACK, np.int64), np.empty(_STACK)
 
 
@@ -233,9 +233,9 @@ def start(kind, p, q, low, high, stack):
 
 @njit(cache=True, inline="always")
 def next_leaf(kind, p, q, best, low, high, leaves, stack, top):
-    """The next leaf that is not further than `best`, the nearer child first; -1 where there is none.
+    """The next leaf that is not further than `best`, the nearer child first; -1 if there is none.
 
-    Returns it with the height of the stack. All traversals of the tree go through here, but for that of
+    Returns it with the height of the stack. All traversals of the tree go through here, except the one in
     `solid_angle.py`, which stops at nodes.
     """
     nodes, way = stack
@@ -334,7 +334,7 @@ def _first_hit(part, parts, origins, directions, limit, vertices, triangles, ord
 
 @njit(cache=True)
 def _ray_triangle(o, r, vertices, triangles, t):
-    """Where the ray from o along r meets triangle t (Möller and Trumbore 1997), in lengths of r; -1 where it does
+    """Where the ray from o along r meets triangle t (Möller and Trumbore 1997), in lengths of r; -1 if it does
     not."""
     a = corner(vertices, triangles[t, 0])
     b, c = corner(vertices, triangles[t, 1]), corner(vertices, triangles[t, 2])

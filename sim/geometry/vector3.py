@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Points and vectors in compiled loops, as tuples of three numbers.
 
-A row taken as an array counts its references, and threads that count on the same array wait for each other.
+A row taken as an array is reference counted, and threads counting on the same array wait for each other.
 """
 
 from numba import njit

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Winding numbers of points in closed triangle surfaces, by counting signed crossings of a ray.
 
-Unlike the sign of the nearest triangle this stays right where a surface passes through itself, as a fist does.
+Unlike the sign of the nearest triangle, this stays correct where a surface intersects itself, as in a fist.
 """
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-# Cells of the grid that sorts the points; more cells than this no longer pay for a few thousand points.
+# Cells of the grid that sorts the points; more do not pay off for a few thousand points.
 _MAX_CELLS = 64
 
 
@@ -73,9 +73,9 @@ def _count_crossings(points, vertices, triangles, order, cell_start, cells_y, ce
 
 
 def winding_numbers(points: NDArray, vertices: NDArray, triangles: NDArray) -> NDArray[np.int32]:
-    """How often the closed surface winds around each point, shape (k,): 0 outside, 1 inside, 2 in its own overlap.
+    """How often the closed surface winds around each point, shape (k,): 0 outside, 1 inside, 2 in overlaps.
 
-    points: (k, 3); vertices: (n, 3); triangles: (m, 3), outward winding, without open boundary. Same unit throughout.
+    points: (k, 3); vertices: (n, 3); triangles: (m, 3), outward winding, no open boundary. Same unit throughout.
     """
     points = np.ascontiguousarray(points, np.float64)
     vertices = np.ascontiguousarray(vertices, np.float64)
@@ -84,7 +84,7 @@ def winding_numbers(points: NDArray, vertices: NDArray, triangles: NDArray) -> N
         return np.zeros(len(points), np.int32)
     low, high = points.min(axis=0), points.max(axis=0)
     count = int(min(max(np.sqrt(len(points)), 1), _MAX_CELLS))
-    # A plane of points (no extent) still needs cells of some size.
+    # Points in one plane (no extent) still need cells of some size.
     cell = np.maximum((high[1:] - low[1:]) / count, 1e-9)
     place = np.minimum(((points[:, 1:] - low[1:]) / cell).astype(np.int64), count - 1)
     index = place[:, 0] * count + place[:, 1]

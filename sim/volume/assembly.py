@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Puts the pieces of a volume together into a template: regions, depths, stiffness, embedding."""
+"""Assembles the pieces of a volume into a template: regions, depths, stiffness, embedding."""
 
 from dataclasses import dataclass
 
@@ -17,17 +17,17 @@ from .landmarks import Landmarks
 from .regions import rim, skin_stiffness
 from .skull import Skull, tissue_thickness
 
-_NO_BONE = 1.0  # tissue depth where there is no bone at all [m]
-_MOUTH = 0.040  # around the middle of the lips, where teeth stand behind them [m]
+_NO_BONE = 1.0  # tissue depth if there is no bone at all [m]
+_MOUTH = 0.040  # radius around the middle of the lips within which teeth lie behind them [m]
 
 
 @dataclass(frozen=True)
 class Skin:
     """The simulation surface while the volume is built.
 
-    vertices: (n_skin, 3) [m] repaired; triangles: (m, 3); main: (m,) which of them bound the volume, the others are
+    vertices: (n_skin, 3) [m] repaired; triangles: (m, 3); main: (m,) which of them bound the volume; the others are
     separate parts such as eyes; matrix, linear: (n_skin, n_head), see `refine.Refinement`; outer: (n_skin,); welded_to:
-    (n_skin,) the vertex that stands for each one after welding.
+    (n_skin,) the vertex that represents each one after welding.
     """
 
     vertices: NDArray[np.float64]
@@ -69,7 +69,7 @@ def assemble(
     used = np.zeros(count, bool)
     used[skin.triangles[skin.main]] = True
     held = rim(skin.vertices, skin.triangles[skin.main], landmarks.frame.rotation[1])
-    represented = ~used & used[skin.welded_to]  # the other half of a welded seam
+    represented = ~used & used[skin.welded_to]  # the other side of a welded seam
     held[represented] = held[skin.welded_to[represented]]
     depth, direction = _to_bone(skin, bones, landmarks)
     painted = {name: skin.linear @ np.asarray(weight, float) for name, weight in (groups or {}).items()}
@@ -110,7 +110,7 @@ def _embedding(
     whole = np.zeros(count, bool)
     whole[used | used[skin.welded_to]] = True
     soft = embed(skin.vertices[whole], points, tets[tet_region == TISSUE])
-    # Eyes, teeth and single vertices ride on bone where there is any.
+    # Eyes, teeth and single vertices move with bone, if there is any.
     hard = tets[tet_region != TISSUE] if (tet_region != TISSUE).any() else tets
     stiff = embed(skin.vertices[~whole], points, hard)
     place = identity(count, format="csr")
@@ -122,8 +122,8 @@ def _to_bone(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Distance (n_skin,) [m] and unit direction (n_skin, 3) from the skin to the nearest bone.
 
-    In front of the mouth the teeth count, which are not part of the volume: their distance is the tissue thickness of
-    the table, or the lip's own thickness if that is more.
+    In front of the mouth the teeth count, which are not part of the volume: their distance is the tissue thickness
+    from the table, or the lip's own thickness if that is larger.
     """
     depth, direction = np.full(len(skin.vertices), _NO_BONE), -vertex_normals(skin.vertices, skin.triangles)
     for v, t in bones:

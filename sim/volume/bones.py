@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Artists' own jaw and cranium: checked against the skin, and turned into fields for the isosurface."""
+"""The artist's own jaw and cranium: checked against the skin and turned into fields for the isosurface."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,14 @@ from ..geometry.surface import Surface
 from ..geometry.topology import fan_caps
 from ..geometry.triangle_bvh import TriangleTree
 
-_PIERCES = 0.005  # bone further outside than this [m] is not a slip of the hand
-_MISPLACED = 0.2  # share of vertices outside the skin that means the wrong object or place
+_PIERCES = 0.005  # bone further outside than this [m] is not a minor slip
+_MISPLACED = 0.2  # fraction of vertices outside the skin above which the object or its place is wrong
 
 
 def check_bone(bone: Surface, skin: TriangleTree) -> str:
-    """Checks that a bone lies inside the visible skin, its openings closed; returns a note for people, or "".
+    """Checks that a bone lies inside the visible skin, its openings closed; returns a note to show, or "".
 
-    Vertices up to 5 mm outside are fine: the bone is drawn back inside. Raises SurfaceError for positions that are not
+    Vertices up to 5 mm outside are fine: the bone is pulled back inside. Raises SurfaceError for positions that are not
     finite and VolumeError for a bone that is empty or lies outside, naming the vertices.
     """
     bad = np.flatnonzero(~np.isfinite(bone.vertices).all(1))
@@ -28,7 +28,7 @@ def check_bone(bone: Surface, skin: TriangleTree) -> str:
         raise VolumeError(
             "this bone has no faces.",
             object=bone.name,
-            advice="Give a closed mesh, or none: it is then placed for you.",
+            advice="Choose a closed mesh, or none: the bone is then placed for you.",
         )
     used = np.unique(bone.triangles)
     outside = used[winding_number(skin, bone.vertices[used]) < 0.5]
@@ -42,9 +42,9 @@ def check_bone(bone: Surface, skin: TriangleTree) -> str:
             f"the bone lies up to {1000 * distance.max():.0f} mm outside the head in the neutral frame.",
             object=bone.name,
             vertices=worst.tolist(),
-            advice="Move it inside the head, check its scale, or leave it out: it is then placed by tissue thickness.",
+            advice="Move it inside the head, check its scale, or leave it out to place bone by tissue thickness.",
         )
-    return f"'{bone.name}' pierced the skin by up to {1000 * distance.max():.1f} mm and was drawn back inside."
+    return f"'{bone.name}' pierced the skin by up to {1000 * distance.max():.1f} mm and was pulled back inside."
 
 
 def signed_distance(bone: Surface, grid: Grid) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ class Cutaway:
 
 
 def cut_volume(template: Template, plane_point: ArrayLike, plane_normal: ArrayLike) -> Cutaway:
-    """Cuts a template and keeps the side the normal points away from.
+    """Cuts a template and keeps the side that the normal points away from.
 
     plane_point: (3,) [m]; plane_normal: (3,). The cut face consists of the polygons in which the plane cuts the
     tetrahedra, facing along the normal; the skin is trimmed exactly at the plane.
@@ -38,13 +38,13 @@ def cut_volume(template: Template, plane_point: ArrayLike, plane_normal: ArrayLi
 
 
 def _side(vertices: NDArray, point: NDArray, normal: NDArray) -> NDArray[np.float64]:
-    """Distance (n,) above the plane; never exactly zero, so that every simplex is cut cleanly or not at all."""
+    """Distance (n,) above the plane; never exactly zero, so every simplex is cut cleanly or not at all."""
     height = (vertices - point) @ normal
     return np.where(height == 0, np.finfo(float).tiny, height)
 
 
 def _crossing(vertices: NDArray, height: NDArray, a: NDArray, b: NDArray) -> NDArray[np.float64]:
-    """Where the edges a-b (k,) meet the plane, (k, 3)."""
+    """Where the edges a-b (k,) cross the plane, (k, 3)."""
     t = (height[a] / (height[a] - height[b]))[:, None]
     return vertices[a] * (1 - t) + vertices[b] * t
 
@@ -57,7 +57,7 @@ def _trimmed(vertices: NDArray, triangles: NDArray, point: NDArray, normal: NDAr
     new_points, new_triangles, count = [vertices], [triangles[number == 3]], len(vertices)
     for wanted in (1, 2):
         chosen = np.flatnonzero(number == wanted)
-        # Turn the odd corner, alone below or alone above, to the front.
+        # Rotate the odd corner, alone below or alone above, to the front.
         odd = (below[chosen] == (wanted == 1)).argmax(1)
         a, b, c = (triangles[chosen, (odd + k) % 3] for k in range(3))
         p, q = _crossing(vertices, height, a, b), _crossing(vertices, height, a, c)
@@ -83,7 +83,7 @@ def _section(
         chosen = np.flatnonzero(number == wanted)
         order = np.argsort(below[chosen] != (wanted == 1), axis=1, kind="stable")
         a, b, c, d = np.take_along_axis(tets[chosen], order, axis=1).T
-        if wanted == 2:  # two below against two above: a quadrilateral
+        if wanted == 2:  # two below and two above: a quadrilateral
             order = np.argsort(~below[chosen], axis=1, kind="stable")
             a, b, c, d = np.take_along_axis(tets[chosen], order, axis=1).T
             corners = [_crossing(vertices, height, x, y) for x, y in ((a, c), (a, d), (b, d), (b, c))]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A closed envelope around a skin that no volume can conform to, and the skin's embedding in tetrahedra."""
+"""A closed envelope around a skin to which no volume can conform, and the embedding of the skin in tetrahedra."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,14 @@ from ..geometry.triangle_bvh import TriangleTree
 
 _OFFSET = 0.001  # of the envelope outside the skin [m]
 _BUBBLE = 2e-6  # cavities below this volume [m³] are filled
-_CANDIDATES = 48  # tetrahedra with the nearest centres that are looked at for each vertex
+_CANDIDATES = 48  # tetrahedra with the nearest centres that are tested for each vertex
 _CHUNK = 4096  # vertices at a time, to bound memory
 
 
 def envelope(vertices: NDArray, triangles: NDArray, edge: float) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """A closed surface about 1 mm outside a skin with holes or self-intersections, with edges of about `edge` [m].
 
-    vertices: (n, 3) [m]; triangles: (m, 3), capped as well as may be. Details smaller than `edge`, such as the slit
+    vertices: (n, 3) [m]; triangles: (m, 3), capped as far as possible. Details smaller than `edge`, such as the slit
     between the lips, are bridged.
     """
     tree = TriangleTree(vertices, triangles)
@@ -29,7 +29,7 @@ def envelope(vertices: NDArray, triangles: NDArray, edge: float) -> tuple[NDArra
     distance = tree.closest(grid.points())[0]
     distance = np.where(inside_grid(tree, grid, distance), -distance, distance)
     field = (distance - _OFFSET).reshape(grid.shape)
-    # Loose bits outside are no flesh, and neither is the mouth, even if the lips are bridged; small bubbles are.
+    # Loose parts outside are not flesh, nor is the mouth, even if the lips are bridged; small bubbles are.
     body = large_parts(field < 0)
     bubbles, _ = label(~body)
     body |= (np.bincount(bubbles.ravel()) * edge**3 < _BUBBLE)[bubbles]
@@ -51,8 +51,8 @@ def flesh_only(
 def embed(points: NDArray, vertices: NDArray, tets: NDArray) -> csr_matrix:
     """Barycentric rows (k, n) with which `points` (k, 3) follow tetrahedra: points = result @ vertices.
 
-    vertices: (n, 3); tets: (t, 4). A point outside all of them follows the one it is least outside of, so that weights
-    may be slightly negative there.
+    vertices: (n, 3); tets: (t, 4). A point outside all of them follows the one that it is least outside of, so its
+    weights may be slightly negative.
     """
     corners = vertices[tets]
     origin = corners[:, 3]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a head's landmarks are: its axes, its midline profile, ears and chin, found from the surface alone."""
+"""Landmarks of a head: its axes, midline profile, ears and chin, found from the surface alone."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from ..geometry.surface import triangle_normals
 from ..geometry.topology import boundary_loops
 from ..geometry.triangle_bvh import TriangleTree
 
-_REFERENCE = 0.150  # nose tip to top of an adult head [m]; every length below is for a head of this size
-_LONGEST_NOSE = 0.15  # tip before the cheek beside it, of the head's breadth with its ears
+_REFERENCE = 0.150  # nose tip to top of an adult head [m]; all lengths below are for a head of this size
+_LONGEST_NOSE = 0.15  # tip in front of the cheek beside it, as a fraction of the head's breadth including the ears
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class HeadFrame:
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Landmarks in the head's frame [m]; names after the craniometric points they stand for.
+    """Landmarks in the head's frame [m]; named after the corresponding craniometric points.
 
-    scale: size relative to an adult head. points: name → (lateral, up, front); paired points are given for the left,
-    the right one is its mirror, except ear_left and ear_right, which are found one by one.
+    scale: size relative to an adult head. points: name → (lateral, up, front); paired points are given for the left;
+    the right one is its mirror image, except ear_left and ear_right, which are found separately.
     """
 
     frame: HeadFrame
@@ -56,8 +56,8 @@ class Landmarks:
 def estimate_axes(vertices: NDArray, triangles: NDArray) -> tuple[NDArray, NDArray]:
     """Guesses (up, front), unit vectors (3,), of a head from its geometry.
 
-    Up points away from the cut of the neck; the lateral axis is the one with the best mirror symmetry across it; the
-    face is on the side where the vertices crowd.
+    Up points away from the cut of the neck; the lateral axis is the one with the best mirror symmetry; the face is on
+    the side where vertices are densest.
     """
     areas = np.linalg.norm(triangle_normals(vertices, triangles), axis=1)
     centres = vertices[triangles].mean(1)
@@ -68,7 +68,7 @@ def estimate_axes(vertices: NDArray, triangles: NDArray) -> tuple[NDArray, NDArr
         up = middle - vertices[neck].mean(0)
     else:
         up = np.array([0.0, 0.0, 1.0])
-    # Artists model along the axes of their scene: an axis close to the guess is meant.
+    # Artists model along the axes of their scene: an axis close to the guess is the intended one.
     nearest = np.argmax(np.abs(up))
     up = np.sign(up[nearest]) * np.eye(3)[nearest]
     tree = TriangleTree(vertices, triangles)
@@ -100,7 +100,7 @@ def find_landmarks(
     forwards = forwards / np.linalg.norm(forwards)
     used = vertices[np.unique(triangles)]
     rotation = np.array([np.cross(upwards, forwards), upwards, forwards])
-    own = used @ rotation.T  # the middle of a tilted head is that of its own box, not of the world's
+    own = used @ rotation.T  # the centre of a tilted head is that of its own box, not of the world-aligned one
     frame = HeadFrame(0.5 * (own.min(0) + own.max(0)) @ rotation, rotation)
     local = frame.into(vertices)
     tree = TriangleTree(local, triangles)
@@ -117,7 +117,7 @@ def find_landmarks(
     seen = np.isfinite(midline)
     midline = np.where(seen, midline, low[2])
     beside = np.where(np.isfinite(beside), beside, low[2])
-    # Under the chin the ray beside it falls on the neck, which says nothing about noses.
+    # Below the chin, the ray beside it hits the neck, which says nothing about noses.
     protrusion = midline + np.clip(midline - beside, 0.0, _LONGEST_NOSE * breadth)
     # The lowest third may be neck or chest, the highest fifth is scalp; neither holds the nose.
     eligible = seen & (heights > low[1] + 0.2 * (high[1] - low[1])) & (heights < high[1] - 0.2 * (high[1] - low[1]))
@@ -125,7 +125,7 @@ def find_landmarks(
         raise VolumeError(
             "no face profile can be seen from the front.",
             object=name,
-            advice="Check that the head is upright in the neutral frame, or name a head bone.",
+            advice="Check that the head is upright in the neutral frame, or choose a head bone.",
         )
     tip = int(np.argmax(np.where(eligible, gaussian_filter1d(protrusion, 2), -np.inf)))
     scale = (high[1] - heights[tip]) / _REFERENCE
@@ -169,7 +169,7 @@ def find_landmarks(
 
 
 def _ears(local: NDArray, used: NDArray, points: dict, scale: float) -> dict[str, NDArray]:
-    """The middle of each auricle: what sticks out most between the nose's base and the brow, behind the face."""
+    """The centre of each auricle: what protrudes most between the base of the nose and the brow, behind the face."""
     result = {}
     face = points["sellion"][2]
     heights = local[used, 1]

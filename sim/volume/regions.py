@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the parts of a skin are: visible or hidden, rim, and how stiff its tissue is."""
+"""Regions of a skin: visible or hidden, rim, and how stiff its tissue is."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,19 +10,19 @@ from ..geometry.topology import boundary_loops
 from ..geometry.triangle_bvh import TriangleTree
 from .landmarks import Landmarks
 
-_RAYS = 64  # per vertex; their noise is evened out over the neighbours
+_RAYS = 64  # per vertex; averaging over neighbours reduces their noise
 _REACH = 0.25  # a ray that gets this far [m] has left the head
-_OPEN = 0.12  # share of free rays from which skin counts as visible: the ear's hollow has more, a nostril less
-_RIM = 0.010  # skin closer than this to the cut of the neck is held [m]
+_OPEN = 0.12  # fraction of free rays above which skin is visible: the hollow of the ear has more, a nostril less
+_RIM = 0.010  # skin closer than this to the cut of the neck is fixed [m]
 _LIFT = 1e-4  # of ray origins off the skin [m]
 
 CARTILAGE, SCALP, LIPS, CHEEK = 20.0, 3.0, 1.5, 1.0  # m_t, relative to the cheek
 
 
 def openness(vertices: NDArray, triangles: NDArray) -> NDArray[np.float64]:
-    """Share (n,) of the rays from each vertex's outer side that leave the surface: 1 free, 0 inside a cavity."""
+    """Fraction (n,) of the rays from the outer side of each vertex that leave the surface: 1 free, 0 in a cavity."""
     normals = vertex_normals(vertices, triangles)
-    # A Fibonacci sphere: even directions without chance.
+    # A Fibonacci sphere: evenly spread directions without randomness.
     k = np.arange(_RAYS) + 0.5
     polar, turn = np.arccos(1 - 2 * k / _RAYS), np.pi * (1 + 5**0.5) * k
     directions = np.column_stack([np.cos(turn) * np.sin(polar), np.sin(turn) * np.sin(polar), np.cos(polar)])
@@ -40,9 +40,9 @@ def visible(share: NDArray, triangles: NDArray) -> NDArray[np.bool_]:
 
 
 def rim(vertices: NDArray, triangles: NDArray, up: NDArray) -> NDArray[np.bool_]:
-    """Skin (n,) by the cut of the neck: within 10 mm of the largest open boundary, or of the lowest point without one.
+    """Skin (n,) at the cut of the neck: within 10 mm of the largest open boundary or, without one, of the lowest point.
 
-    Vertices without triangles are held too; nothing else would.
+    Vertices without triangles are fixed too, because nothing else holds them.
     """
     held = np.ones(len(vertices), bool)
     used = np.unique(triangles)
@@ -62,7 +62,7 @@ def skin_stiffness(
 ) -> NDArray[np.float64]:
     """m (n,) at skin vertices: local (n, 3) in the head's frame, tissue_depth (n,) [m].
 
-    groups: "cartilage", "scalp", "lips" or "cheek" → weights (n,) in 0..1 that repaint what the landmarks say.
+    groups: "cartilage", "scalp", "lips" or "cheek" → weights (n,) in 0..1 that override the landmarks.
     """
     p, k = landmarks.points, landmarks.scale
     stiffness = np.full(len(local), CHEEK)
@@ -79,7 +79,7 @@ def skin_stiffness(
     stiffness[nose] = CARTILAGE
     for name in ("ear_left", "ear_right"):
         near = np.linalg.norm(local - p[name], axis=1) < 0.038 * k
-        # The auricle stands off the skull; the skin beside it does not.
+        # The auricle protrudes from the skull; the skin beside it does not.
         stiffness[near & (tissue_depth > 0.012 * k) & (np.abs(lateral) > np.abs(p[name][0]) - 0.018 * k)] = CARTILAGE
     for name, value in (("cheek", CHEEK), ("lips", LIPS), ("scalp", SCALP), ("cartilage", CARTILAGE)):
         if groups and name in groups:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A jaw and a cranium placed under a head's skin by soft-tissue thickness.
+"""Places a jaw and a cranium under a head's skin by soft-tissue thickness.
 
-The bone is the set of points that lie deeper under the skin than the tissue is thick there, keep away from the mouth,
+The bone is the set of points that lie deeper under the skin than the local tissue thickness, keep away from the mouth,
 the nostrils and the eyes, and lie within the regions of the cranium or the mandible. Both sets are fields on a regular
 grid; their surfaces are isosurfaces.
 """
@@ -28,20 +28,20 @@ MIN_TISSUE = 0.002  # between any bone and any skin [m]
 _EYE_RADIUS = 0.0145  # eyeball (12 mm) and the tissue around it [m]
 _MANDIBLE = 0.014  # the mandible's thickness seen from above [m]
 _GINGIVA = 1.25 * MIN_TISSUE  # over bone in the mouth, with some reserve for smoothing [m]
-_BONE = 0.010  # thickness bone wants between mouth and skin [m]
-_THINNEST = 0.4  # share of the table's thickness that tissue keeps where bone wants room
-_DEEP = 0.04  # deeper than this under the skin, tissue thickness plays no role [m]
-_OUT = 1e-4  # field of samples that are taken out [m]
+_BONE = 0.010  # thickness that bone needs between mouth and skin [m]
+_THINNEST = 0.4  # fraction of the table's thickness that tissue keeps where bone needs room
+_DEEP = 0.04  # deeper than this under the skin, tissue thickness does not matter [m]
+_OUT = 1e-4  # field value of excluded samples [m]
 _GAP = 0.003  # between jaw and cranium [m]
 _SMOOTH_STEPS = 3  # of the surfaces, after the isosurface
 _SMOOTHING = 0.6  # of the field, in grid cells
 _SPACING = 0.006  # of the cranium's grid, for an adult head [m]: triangles of about 6 mm
 _JAW_SPACING = 0.004  # the same for the jaw, which is thin
 
-# Soft-tissue depths [mm] at landmarks: round numbers of the size of the adult means that Stephan and Simpson 2008
-# pool ("Facial soft tissue depths in craniofacial identification, part I"), not a transcription of their table; the
-# ear, the temple and the side of the scalp, which it lacks, by usual anatomy. Position: a found landmark and an offset
-# from it [mm of an adult head] (lateral, up, front); it is then moved to the closest point of the skin.
+# Soft-tissue depths [mm] at landmarks: round numbers close to the pooled adult means of Stephan and Simpson 2008
+# ("Facial soft tissue depths in craniofacial identification, part I"), not a transcription of their table; the ear,
+# the temple and the side of the scalp, which it lacks, follow common anatomy. Position: a detected landmark and an
+# offset from it [mm of an adult head] (lateral, up, front), then moved to the closest point of the skin.
 _DEPTHS: list[tuple[str, str, tuple[float, float, float], float]] = [
     ("vertex", "vertex", (0, 0, 0), 5.0),
     ("parietal", "vertex", (45, -15, -20), 5.5),
@@ -99,10 +99,10 @@ def place_skull(
     jaw: Surface | None = None,
     cranium: Surface | None = None,
 ) -> Skull:
-    """Places jaw and cranium under a closed skin, or draws the artists' own, in world space, inside it.
+    """Places jaw and cranium under a closed skin, or pulls the artist's own, in world space, inside it.
 
     vertices: (n, 3) [m]; triangles: (m, 3) closed, with caps; outer: (m,) whether a triangle is visible skin (not mouth
-    bag, nostril, socket or cap). A bone comes out empty if there is no room for it. Both keep `MIN_TISSUE` from the
+    bag, nostril, socket or cap). A bone is empty if there is no room for it. Both keep `MIN_TISSUE` from the
     skin and `_GAP` from each other.
     """
     local = landmarks.frame.into(vertices)
@@ -124,7 +124,7 @@ def place_skull(
         else:
             field = np.maximum(_placed(points, inside, depth, cavity, thickness, landmarks), region(points))
             field = gaussian_filter(np.clip(field, -_DEEP, _DEEP).reshape(grid.shape), _SMOOTHING).ravel()
-        # Neither smoothing nor artists may eat into the tissue that has to stay.
+        # Neither smoothing nor an artist's bone may reduce the tissue below its minimum.
         field = np.maximum(field, _GINGIVA - np.minimum(depth, cavity))
         if keep_off is not None and len(keep_off[1]):
             field = np.maximum(field, _GAP - signed_distance(Surface(*keep_off), grid))
@@ -133,7 +133,7 @@ def place_skull(
         v, t = isosurface(field, grid)
         if len(v):
             even = _pushed_inside(smooth_surface(v, t, _SMOOTH_STEPS), t, whole, MIN_TISSUE)
-            # On skin that passes through itself pushing can fold the bone; the isosurface itself never is folded.
+            # If the skin intersects itself, pushing can fold the bone; the isosurface itself is never folded.
             v = even if not len(intersecting_pairs(even, t)) else v
         return v, t
 
@@ -151,7 +151,7 @@ def _placed(
     wished = np.zeros(len(points))
     near = inside & (depth < _DEEP * k)
     wished[near] = thickness(points[near])
-    # Where skin and mouth lie close together the bone takes its room from the tissue, not from the mouth.
+    # Where skin and mouth are close together, bone takes its room from the tissue, not from the mouth.
     room = depth + cavity - _BONE * k - _GINGIVA
     wished = np.clip(room, _THINNEST * wished, wished)
     wished[~inside] = _GINGIVA
@@ -170,7 +170,7 @@ def _grid(skin: NDArray, landmarks: Landmarks, spacing: float, *, jaw: bool) -> 
 
 
 def tissue_thickness(landmarks: Landmarks, skin: TriangleTree) -> RBFInterpolator:
-    """Wished tissue thickness [m] at points (k, 3) of the head's frame: the table, interpolated by φ(r) = r.
+    """Desired tissue thickness [m] at points (k, 3) of the head's frame: the table, interpolated by φ(r) = r.
 
     skin: the visible skin in the head's frame.
     """
@@ -184,13 +184,13 @@ def tissue_thickness(landmarks: Landmarks, skin: TriangleTree) -> RBFInterpolato
             depths.append(depth)
     _, triangle, barycentric, _ = skin.closest(np.array(places))
     on_skin = skin.points_at(triangle, barycentric)
-    # Depth grows with body size far less than length does; children's tissue is nearly as thick as adults'.
+    # Depth grows far less with body size than length does: children's tissue is nearly as thick as adults'.
     depth = 1e-3 * np.array(depths) * landmarks.scale**0.5
     return RBFInterpolator(on_skin, depth, kernel="linear", degree=0)
 
 
 def joint(landmarks: Landmarks) -> NDArray[np.float64]:
-    """The left temporomandibular joint (lateral, up, front) [m]: before and a little below the middle of the ear."""
+    """The left temporomandibular joint (lateral, up, front) [m]: in front of and just below the ear's centre."""
     ear = 0.5 * (landmarks.points["ear_left"] + landmarks.points["ear_right"] * [-1, 1, 1])
     return ear + landmarks.scale * np.array([-0.024, -0.006, 0.018])
 
@@ -264,7 +264,7 @@ def _mandible(landmarks: Landmarks, skin: TriangleTree) -> Callable[[NDArray], N
     def field(points: NDArray) -> NDArray[np.float64]:
         distance = curve.query(points[:, [0, 2]])[0]
         within = np.abs(points[:, 0]) < np.interp(points[:, 2], along, width, right=-1.0)
-        # Outside the arch only the tissue's thickness limits the bone.
+        # Outside the arch only tissue thickness limits the bone.
         horseshoe = np.where(within, distance - _MANDIBLE * k, -distance)
         height = np.maximum(_below(points[:, 2], points[:, 1], bottom), -_below(points[:, 2], points[:, 1], top))
         return np.maximum(np.maximum(horseshoe, height), tmj[2] - 0.008 * k - points[:, 2])
@@ -273,7 +273,7 @@ def _mandible(landmarks: Landmarks, skin: TriangleTree) -> Callable[[NDArray], N
 
 
 def _below(front: NDArray, up: NDArray, profile: NDArray) -> NDArray[np.float64]:
-    """Positive below a profile (front, up), (k, 2), seen from the side; a distance to it near it."""
+    """Positive below a profile (front, up), (k, 2), seen from the side; near it, the distance to it."""
     height = np.interp(front, profile[:, 0], profile[:, 1]) - up
     dense = np.concatenate([np.linspace(a, b, 20) for a, b in pairwise(profile)])
     distance = cKDTree(dense).query(np.column_stack([front, up]))[0]

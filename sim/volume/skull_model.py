@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Jaw and cranium of a person from the vertex positions of the head: a dense linear model fitted to paired examples.
 
-The rigid motion between heads is taken out. What is left is reduced to the principal components of the examples' heads,
-from which ridge regression tells the bones. What a person's head has beyond the examples, the model cannot tell; there
+The rigid motion between heads is removed. The rest is reduced to the principal components of the examples' heads, from
+which ridge regression predicts the bones. Where a head differs from the examples in ways the components do not cover,
 the bones follow the skin by a smooth warp.
 """
 
@@ -19,11 +19,11 @@ from ..geometry.warp import Warp
 from .skull import Skull
 
 FORMAT = 1
-_ALIGNING = 4  # rounds of fitting all heads to their mean; it hardly moves after the second
-_NEGLIGIBLE = 1e-6  # components smaller than this share of the first say nothing
+_ALIGNING = 4  # rounds of aligning all heads to their mean; it hardly changes after the second
+_NEGLIGIBLE = 1e-6  # components smaller than this fraction of the first carry no information
 _RIDGES = np.logspace(-8, 1, 28)  # candidates for the ridge, relative to the first component's variance
 _WARP_CENTRES = 600
-_COMMON_EDGES = 0.6  # quads may be cut along other diagonals; another topology shares hardly an edge
+_COMMON_EDGES = 0.6  # quads may be split along other diagonals; another topology shares hardly any edge
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class SkullModel:
         cranium_triangles: NDArray,
         ridge: float | None = None,
     ) -> "SkullModel":
-        """From e examples: heads (e, n, 3), jaws (e, j, 3), craniums (e, c, 3) [m] in any position.
+        """Fits e examples: heads (e, n, 3), jaws (e, j, 3), craniums (e, c, 3) [m] in any position.
 
         ridge [m²]: None chooses the one that predicts each example best from the others. Raises VolumeError for less
         than three examples or arrays that do not match.
         """
         if not 3 <= len(heads) == len(jaws) == len(craniums):
             raise VolumeError(
-                f"A skull model needs at least three examples; given are {len(heads)} heads with {len(jaws)} jaws and "
+                f"A skull model needs at least three examples, but got {len(heads)} heads with {len(jaws)} jaws and "
                 f"{len(craniums)} craniums."
             )
         bones = np.concatenate([jaws, craniums], axis=1)
@@ -80,8 +80,8 @@ class SkullModel:
     def predict(self, vertices: NDArray, triangles: NDArray, name: str = "head", *, warp: bool = True) -> Skull:
         """Jaw and cranium of a head (n, 3) [m] with triangles (m, 3), in its place.
 
-        warp: whether what the components leave over of the head carries the bones along. Raises VolumeError for a head
-        of another topology.
+        warp: whether the part of the head that the components leave over carries the bones along. Raises VolumeError
+        for a head of another topology.
         """
         self._check(vertices, triangles, name)
         vertices = np.asarray(vertices, np.float64)
@@ -112,7 +112,7 @@ class SkullModel:
             )
 
     def save(self, path: Path) -> None:
-        """Writes the model as an npz of plain arrays, atomically. Raises CacheError when the disk refuses."""
+        """Writes the model as an npz of plain arrays, atomically. Raises CacheError if writing fails."""
         advice = "Free disk space or make the folder writable, then save it again."
         with atomic_write(Path(path), f"The skull model could not be written to {path}", advice) as stream:
             np.savez(stream, format=np.array(FORMAT), **{f.name: getattr(self, f.name) for f in fields(self)})
@@ -120,7 +120,7 @@ class SkullModel:
     @classmethod
     def load(cls, path: Path) -> "SkullModel":
         """Reads what `save` wrote; nothing in the file is executed. Raises CacheError if it is not such a file."""
-        advice = "Choose a file that a skull model was saved to, or none."
+        advice = "Choose the file of a saved skull model, or none."
         try:
             stored = read_arrays(path)
             if int(stored["format"]) != FORMAT:
@@ -150,7 +150,7 @@ def _aligned(heads: NDArray, bones: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _best_ridge(u: NDArray, s: NDArray, y: NDArray) -> float:
-    """The ridge with the least leave-one-out error, in closed form from the hat matrix (Allen's PRESS, 1974).
+    """The ridge with the smallest leave-one-out error, in closed form from the hat matrix (Allen's PRESS, 1974).
 
     u: (e, k), s: (k,) of the centred heads; y: (e, 3b) centred bones. The mean counts as one more parameter.
     """
@@ -164,6 +164,6 @@ def _best_ridge(u: NDArray, s: NDArray, y: NDArray) -> float:
 
 
 def _edges(triangles: NDArray) -> NDArray[np.int64]:
-    """Edges as single numbers, ascending, each once."""
+    """Edges as single numbers, ascending and unique."""
     pairs = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64))
     return np.unique(pairs[:, 0] << 32 | pairs[:, 1])

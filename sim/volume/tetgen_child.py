@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs TetGen on the surfaces in one npz file and writes the tetrahedra to another; a program of its own.
+"""Runs TetGen on the surfaces in one npz file and writes the tetrahedra to another; a separate program.
 
 TetGen is native code that can abort or hang on bad input, so `tetrahedra.py` starts this file in a child process.
 Arguments: INPUT.npz OUTPUT.npz (after `--` when Blender runs it).

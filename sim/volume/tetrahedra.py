@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from ...errors import VolumeError
 from ...progress import Job, Progress
 
-# p: keep the surfaces; Y: split none of their edges, so that vertices keep their numbers; q: radius-edge ratio and
-# smallest dihedral angle [°], a compromise: 1.5/10 makes a quarter more tetrahedra, 2/0 twice as many slivers;
+# p: keep the surfaces; Y: do not split their edges, so that vertices keep their numbers; q: radius-edge ratio and
+# smallest dihedral angle [°], a compromise: 1.5/10 gives a quarter more tetrahedra, 2/0 twice as many slivers;
 # O: four rounds of all optimisations; Q: quiet.
 _SWITCHES = "pYQq1.8/5O4/7"
-_POLL = 0.05  # between looks at the child [s]
+_POLL = 0.05  # between checks on the child [s]
 
 
 def python_command() -> list[str]:
     """The command that runs a Python file with this interpreter's modules; in some Blender builds that is Blender."""
     if "python" in Path(sys.executable).name.lower():
         return [sys.executable, "-P"]
-    # Blender reads PYTHONPATH, which names our modules, only if it is told to.
+    # Blender reads PYTHONPATH, which lists our modules, only if told to.
     blender = [sys.executable, "-b", "--factory-startup", "--python-use-system-env", "--python-exit-code", "1"]
     return [*blender, "--python"]
 
@@ -34,10 +34,10 @@ def python_command() -> list[str]:
 def tetrahedralize(
     vertices: NDArray, triangles: NDArray, *, time_limit: float
 ) -> Job[tuple[NDArray[np.float64], NDArray[np.int32]]]:
-    """Fills closed surfaces with tetrahedra; the given vertices stay the first ones, the triangles stay facets.
+    """Fills closed surfaces with tetrahedra; the given vertices stay first, the triangles stay facets.
 
     vertices: (n, 3) [m]; triangles: (m, 3), without intersections; time_limit [s]. Returns vertices (k, 3) and tets
-    (t, 4) of positive volume. Raises VolumeError when TetGen fails, crashes or takes longer.
+    (t, 4) of positive volume. Raises VolumeError if TetGen fails, crashes or takes longer.
     """
     with tempfile.TemporaryDirectory(prefix="nephim-") as folder:
         source, target, log = (Path(folder) / name for name in ("surfaces.npz", "volume.npz", "log.txt"))
@@ -61,12 +61,12 @@ def tetrahedralize(
     flipped = volume < 0
     tets[flipped] = tets[flipped][:, [0, 2, 1, 3]]
     if not (volume != 0).all():
-        raise VolumeError("TetGen made tetrahedra without volume.")
+        raise VolumeError("TetGen produced tetrahedra without volume.")
     return points, tets
 
 
 def _run(source: Path, target: Path, log: Path, time_limit: float) -> Job[None]:
-    """Starts the child and waits for it, yielding progress; always ends it."""
+    """Starts the child and waits for it, yielding progress; always terminates it."""
     script = Path(__file__).with_name("tetgen_child.py")
     command = python_command()
     arguments = [str(script)] + (["--"] if "--python" in command else []) + [str(source), str(target)]
@@ -81,7 +81,7 @@ def _run(source: Path, target: Path, log: Path, time_limit: float) -> Job[None]:
                 waited = time.monotonic() - started
                 if waited > time_limit:
                     raise VolumeError(f"TetGen took longer than {time_limit:.0f} s.", advice="Raise the time limit.")
-                # How long TetGen takes is unknown; ten seconds are usual, and the bar slows down towards the limit.
+                # TetGen's time is unknown; ten seconds are typical, and the bar slows down towards the limit.
                 yield Progress("tetrahedra", waited / (waited + 10.0), f"{waited:.0f} s")
                 time.sleep(_POLL)
         finally:
