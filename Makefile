@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # make demo   the whole job on the demo character, into build/demo/
-# make test   linters, then the tests with the bpy module, then the same tests in the real Blender
+# make test   linters, then the tests with the bpy module, side by side
+# make test-all  make test, then in the real Blender the tests that need Blender
 # make bench-interactions  scripted interactions by every method: table and picture strips, into build/bench/
 # make bench-skull  jaw and cranium found for heads that were not in the fit: into build/bench/
 # make bench-sim  time, accuracy and quality of a frame, against the baseline and Blender's own: into build/bench-sim/
@@ -10,9 +11,11 @@
 # make screenshots  of the real program in a window, from an empty file to baked keys, into docs/images/
 # make bench-identities  that network on people it was not trained on, before and after minutes of adaptation
 # make extension  zips that Blender installs, for every platform and Python, into dist/
-# make setup  only the environment in .venv; make lint only the linters
+# make lint   only the linters
+# make setup  only .venv with what the demo needs; make setup-train adds PyTorch; make setup-test adds the test tools, too
 #
 # PYTHON         the Python 3.11 that makes .venv
+# JOBS           how many tests run side by side, default one a core
 # EXTENSION      options of tools/extension.py, as: make extension EXTENSION='--platform this --python 3.13'
 # NEPHIM_BLENDER a real Blender to test in; without it tests/real_blender.sh says what it does
 
@@ -20,21 +23,31 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/python
+INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check
+JOBS ?= auto
 # 4.5 LTS: the newest long-term Blender whose module runs on Python 3.11.
 BPY := bpy>=4.5.15,<4.6
-TORCH ?= https://download.pytorch.org/whl/cpu
+# PyTorch without its libraries for graphics cards: `+cpu` keeps pip from taking the large build from another index.
+TORCH := 2.13.0
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Tests and demo never see the user's own preferences and add-ons.
 export BLENDER_USER_RESOURCES := $(CURDIR)/build/resources
 
-.PHONY: demo test lint setup clean bench-interactions bench-sim train-demo bench-net bench-identities bench-preview bench-skull screenshots extension
+.PHONY: demo test test-all lint setup setup-train setup-test clean bench-interactions bench-sim train-demo bench-net \
+	bench-identities bench-preview bench-skull screenshots extension
+
+STARTED := $(shell date +%s)
 
 demo: setup
 	@$(RUN) -m nephim demo --out build/demo --assets build/assets
+	@$(RUN) -m tools.first_picture build/demo $(STARTED) $(VENV)
 
-# The first part is without the real Blender, which gets the libraries it lacks in the second.
+# Without the real Blender, even where one is named: it has a part of its own in test-all.
 test: lint
-	@env -u NEPHIM_BLENDER $(RUN) -m pytest
-	@tests/real_blender.sh
+	@env -u NEPHIM_BLENDER $(RUN) -m pytest -n $(JOBS)
+
+test-all: test
+	@tests/real_blender.sh -m "bpy or blender or smoke"
 
 bench-interactions: setup
 	@$(RUN) -m benchmarks.bench_interactions --out build/bench --assets build/assets
@@ -45,40 +58,56 @@ bench-skull: setup
 bench-sim: setup
 	@$(RUN) -m benchmarks.bench_sim --out build/bench-sim --assets build/assets
 
-train-demo: setup
+train-demo: setup-train
 	@$(RUN) -m benchmarks.train_demo --assets build/assets
 
-bench-net: setup
+bench-net: setup-train
 	@$(RUN) -m benchmarks.bench_net --assets build/assets
 	@$(RUN) -m benchmarks.net_strips --assets build/assets
 
-bench-identities: setup
+bench-identities: setup-train
 	@$(RUN) -m benchmarks.bench_identities --assets build/assets
 
-bench-preview: setup
+bench-preview: setup-test
 	@$(RUN) -m benchmarks.bench_preview --out build/bench-preview --assets build/assets
 	@tests/real_blender.sh -q tests/test_window.py -k redraw
 
-screenshots: setup
+screenshots: setup-test
 	@tests/real_blender.sh tests/test_window.py -k empty_file
 	@$(RUN) tests/real/to_docs.py
 
 extension: setup build/package/nephim
 	@$(RUN) -m tools.extension $(EXTENSION)
 
-lint: setup build/package/nephim
+lint: setup-test build/package/nephim
 	@$(RUN) -m ruff check .
 	@cd build/package && ../../$(RUN) -m mypy --config-file ../../pyproject.toml --package nephim
 
 setup: $(VENV)/.ready
+setup-train: $(VENV)/.ready-train
+setup-test: $(VENV)/.ready-test
 
-# The stamp is written last, so an interrupted set-up starts again.
+# Stamps are written last, so an interrupted set-up starts again.
 $(VENV)/.ready: pyproject.toml
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	@echo "Setting up $(VENV) (once, about 800 MB)"
-	@# Training needs no graphics card here: the small build first, else the next line would bring the large one.
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --index-url $(TORCH) 'torch>=2.4,<3' || true
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]' '$(BPY)'
+	@echo "Setting up $(VENV), once: 1.3 GB with Blender's module"
+	@$(INSTALL) --editable . '$(BPY)'
+	@touch $@
+
+$(VENV)/.ready-train: $(VENV)/.ready
+	@echo "Adding PyTorch to $(VENV), once, for training only: 0.9 GB"
+	@if [ "$$(uname -s)" = Linux ]; then \
+		$(INSTALL) --retries 0 --timeout 15 --extra-index-url $(TORCH_INDEX) 'torch==$(TORCH)+cpu' 2>/dev/null || { \
+			echo "$(TORCH_INDEX) does not answer: installing torch $(TORCH) from pip's own index instead, several GB"; \
+			$(INSTALL) 'torch==$(TORCH)'; \
+		}; \
+	fi
+	@$(INSTALL) --editable '.[train]'
+	@touch $@
+
+$(VENV)/.ready-test: $(VENV)/.ready-train
+	@echo "Adding the tools of the tests to $(VENV), once: 0.2 GB"
+	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 
 # The repository root is the package, whatever the folder of the checkout is called.

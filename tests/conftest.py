@@ -9,6 +9,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Side by side (pytest -n), each worker computes on one thread, as there is a worker for every core, and has Blender
+# settings of its own. Libraries read this when they load, hence here.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if WORKER:
+    for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    resources = Path(os.environ.get("BLENDER_USER_RESOURCES", ROOT / "build" / "resources")) / WORKER
+    os.environ["BLENDER_USER_RESOURCES"] = str(resources)
+
 
 def real_blender() -> str | None:
     """The Blender program: the one that these tests run in, else the one that the environment names."""
