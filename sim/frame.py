@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every mode (physics, network, baseline) takes and gives for one frame."""
+"""Input and output of one frame, for every mode (physics, network, baseline)."""
 
 from dataclasses import dataclass, field
 
@@ -12,9 +12,9 @@ class TrackedFrame:
     """The tracked surfaces of one frame, in world space, metres (paper: H_tra, L_tra, R_tra).
 
     head: (n_head, 3) float32, the character's own head vertices, in the order of the template's first vertices.
-    left, right: (n, 3) float32 hand vertices, or None where there is no such hand.
-    cranium, jaw: (4, 4) float64 rigid transforms T_C, T_J from the neutral frame to this one, or None where no bone
-    was given (the simulation then fits them to the surface).
+    left, right: (n, 3) float32 hand vertices, or None if there is no such hand.
+    cranium, jaw: (4, 4) float64 rigid transforms T_C, T_J from the neutral frame to this one, or None without
+    a bone (the simulation then fits them to the surface).
     frame: the scene's frame number, for messages only. time: seconds.
     """
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What hands do in captured motion and cannot do: jump against the head, or shrink to nothing.
+"""Impossible hand motion in captured data: jumps relative to the head, and hands shrunk to nothing.
 
-A hand that jumps was not moved there, so it swept nothing on its way; a hand shrunk to nothing is not there.
+A hand that jumps did not move there, so it swept nothing on its way; a hand shrunk to nothing is missing.
 """
 
 import numpy as np
@@ -12,15 +12,15 @@ from .frame import TrackedFrame
 from .geometry import rigid
 
 # Hand speed of Olympic boxers' punches to the face, mean + one standard deviation, 9.14 + 2.06 m/s (Walilko, Viano and
-# Bir 2005, "Biomechanics of the head for Olympic boxer punches to the face"): faster, no hand meets a face.
+# Bir 2005, "Biomechanics of the head for Olympic boxer punches to the face"): no hand meets a face faster.
 FASTEST_HAND = 11.2  # [m/s]
 # Diagonals of the bounding boxes: a newborn's fist is about a fifth of its head.
 _LEAST_SIZE = 0.05  # of a hand, relative to the head
-_ENOUGH = 500  # vertices that tell how large a surface is
+_ENOUGH = 500  # vertices that suffice to measure the size of a surface
 
 
 def shrunk(hand: NDArray, head: NDArray) -> bool:
-    """Whether a hand (n, 3) is too small beside a head (m, 3) to be one: rigs hide hands by a scale of 0."""
+    """Whether a hand (n, 3) is too small for a head (m, 3) to be real: rigs hide hands with a scale of 0."""
     return bool(_size(hand) < _LEAST_SIZE * _size(head))
 
 
@@ -37,11 +37,11 @@ def _size(points):
 
 
 def jumped_hands(before: TrackedFrame | None, after: TrackedFrame, duration: float) -> NDArray[np.bool_]:
-    """Which of the hands in the frame, left before right, jumped since `before`, (1 or 2,); none without a before.
+    """Which hands of the frame, left before right, jumped since `before`, (1 or 2,); none if `before` is None.
 
-    duration: time between the frames [s]. A hand jumps when its median vertex moves faster than `FASTEST_HAND` against
-    the head, whose own motion is taken out by a rigid fit to all its vertices: riding in a car is no jump, and neither
-    is a cut to another place that takes head and hands along. A head that is cut away under its hands makes them jump.
+    duration: time between the frames [s]. A hand jumps if its median vertex moves faster than `FASTEST_HAND` relative
+    to the head, whose own motion is removed by a rigid fit to all its vertices: riding in a car is not a jump, nor is a
+    cut to another place that moves head and hands together. A head that moves away from its hands makes them jump.
     """
     hands = [(getattr(before, side, None), getattr(after, side)) for side in ("left", "right")]
     jumped = np.zeros(sum(now is not None for _, now in hands), np.bool_)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How good a result is: penetration both ways, volume, rest, smoothness. docs/measures.md explains each measure.
 
-Lengths are metres inside and millimetres in summaries, whose keys then end on `_mm` or are documented so.
+Lengths are metres internally and millimetres in summaries, whose keys then end in `_mm` or are documented so.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ from .geometry.triangle_bvh import TriangleTree
 from .geometry.winding import inside_by_crossings
 
 MM = 1e3
-# Skin counts as stopped by bone once it used this part of the compression it may use.
+# Skin counts as stopped by bone once it has used this fraction of its allowed compression.
 _COMPRESSION_USED = 0.95
-# Allowed compression as part of the local tissue depth (METHOD: limit of the soft tissue).
+# Allowed compression as a fraction of the local tissue depth (METHOD: limit of the soft tissue).
 COMPRESSION_LIMIT = 0.7
 # A hand this near the skin counts as touching, and a frame with less penetration as free of collision (Decaf's 5 mm).
 TOUCH_DISTANCE = 5e-3
-# No contact for this long, and the result must be the tracked surface again.
+# After this long without contact the result must be the tracked surface again.
 REST_SECONDS = 0.5
 # Displacement from which a vertex counts as deformed.
 DEFORMED = 0.5e-3
 # A pop is a step of the skin larger than POP_RATIO × the hand's step + POP_MARGIN.
 POP_RATIO, POP_MARGIN = 3.0, 1e-3
-STANDING = 5e-5  # [m] a hand that moves less between two frames stands still
+STANDING = 5e-5  # [m] a hand that moves less between two frames is still
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class PenetrationMeter:
     """Measures penetration of one hand and one skin whose triangles stay the same over many frames.
 
     triangles: (t, 3) of the whole skin; outer: (n,) bool, skin that a hand can reach; hand_triangles: (u, 3).
-    Open boundaries (neck, wrist) are closed by caps to tell inside from outside; caps do not count as surface.
+    Open boundaries (neck, wrist) are closed by caps to separate inside from outside; caps do not count as surface.
     """
 
     def __init__(self, triangles: NDArray, outer: NDArray[np.bool_], hand_triangles: NDArray):
@@ -103,12 +103,12 @@ def _moved(tree: TriangleTree | None, vertices: NDArray, triangles: NDArray) -> 
 def penetration(
     skin: NDArray, triangles: NDArray, outer: NDArray[np.bool_], hand: NDArray, hand_triangles: NDArray
 ) -> Penetration:
-    """Two-way penetration of one frame; for many frames keep a `PenetrationMeter`."""
+    """Two-way penetration of one frame; for many frames use a `PenetrationMeter`."""
     return PenetrationMeter(triangles, outer, hand_triangles).measure(skin, hand)
 
 
 def rigid_rotation(before: NDArray, after: NDArray) -> NDArray[np.float64]:
-    """Rotation (3, 3) that best takes `before` (n, 3) to `after` (n, 3) (Kabsch)."""
+    """Rotation (3, 3) that best maps `before` (n, 3) to `after` (n, 3) (Kabsch)."""
     covariance = (before - before.mean(axis=0)).T @ (after - after.mean(axis=0))
     u, _, vt = np.linalg.svd(np.asarray(covariance, np.float64))
     sign = np.sign(np.linalg.det(u @ vt))
@@ -124,12 +124,12 @@ def bone_limited(
     hand: NDArray | None = None,
     limit: float = COMPRESSION_LIMIT,
 ) -> NDArray[np.bool_]:
-    """Skin vertices that bone keeps from yielding further, shape (n,).
+    """Skin vertices that cannot yield further because of bone, shape (n,).
 
     tracked, skin: (n, 3) undisturbed and simulated [m]; direction: (n, 3) unit, towards bone, in this frame's
     orientation; depth: (n,) tissue depth [m]. True where the skin has used 95 % of the allowed compression
-    limit × depth, or where even the place at full compression lies inside the hand: then no inward yielding helps.
-    That place is below where the skin is now, wherever along the face it was dragged to.
+    limit × depth, or where even the position at full compression lies inside the hand: then yielding inward does not
+    help. That position is below where the skin is now, wherever along the face it was dragged to.
     """
     allowed = limit * np.asarray(depth, np.float64)
     used = np.einsum("ij,ij->i", np.asarray(skin, np.float64) - tracked, direction)
@@ -168,7 +168,7 @@ def _spread(depths: NDArray) -> dict[str, float]:
 class PenetrationRecord:
     """Collects penetration over a sequence; before = tracked input, after = simulated.
 
-    The set over which mean, p95 and max are taken is the same before and after: every (vertex, frame, hand) of either
+    Mean, p95 and max are taken over the same set before and after: every (vertex, frame, hand) of either
     direction that penetrates in the tracked input or in the result. `avoidable` and `bone_limited` split that set by
     whether bone stops the skin there.
     """
@@ -188,7 +188,7 @@ class PenetrationRecord:
     ) -> None:
         """Adds one frame: for each hand (tracked, simulated) penetration and the bone-limited skin vertices (n,).
 
-        A hand vertex is bone-limited where a corner of its nearest skin triangle is.
+        A hand vertex is bone-limited if a corner of its nearest skin triangle is.
         """
         for (before, after), stopped in zip(hands, limited, strict=True):
             either = (before.skin_depth > 0) | (after.skin_depth > 0)
@@ -222,9 +222,9 @@ class PenetrationRecord:
     def decaf(self) -> dict[str, dict[str, float]]:
         """Measures after Decaf (Shimada et al. 2023), before and after.
 
-        collision_distance_mm: penetration depth averaged over all hand vertices and frames. non_collision: share of
-        frames without penetration deeper than 5 mm. touchness: share of the frames in which the tracked hands touch
-        (nearer than 5 mm) where they do so in the result too.
+        collision_distance_mm: penetration depth averaged over all hand vertices and frames. non_collision: fraction
+        of frames without penetration deeper than 5 mm. touchness: fraction of the frames with touching tracked hands
+        (closer than 5 mm) in which they also touch in the result.
         """
         none = {"collision_distance_mm": 0.0, "non_collision": 1.0, "touchness": 1.0}
         if not self._before_frames:
@@ -272,9 +272,9 @@ def pops(displacement: NDArray, hand_step: NDArray) -> NDArray[np.intp]:
 
 
 def flicker(displacement: NDArray, hand_step: NDArray) -> float:
-    """How far skin goes to and fro under hands that stand still [m]: the farthest that ΔH takes back its last step
-    over three frames between which no hand vertex moves as far as STANDING; 0 where hands never stand. Skin that
-    creeps or returns to rest, fast or slowly, does not flicker.
+    """How far skin moves back and forth under still hands [m]: the largest part of its last step that ΔH reverses over
+    three frames between which no hand vertex moves as far as STANDING; 0 if hands are never still. Skin that creeps or
+    returns to rest, fast or slowly, does not flicker.
 
     displacement: (f, n, 3) in the cranium's frame [m]; hand_step: (f - 1,) as in `pops`.
     """
@@ -291,7 +291,7 @@ def roughness(displacement: NDArray, hand: NDArray, frame_rate: float) -> dict[s
 
     displacement: (f, n, 3) ΔH [m]; hand: (f, m, 3) hand vertices [m]; both in the cranium's frame. Derivatives are
     finite differences; each value is the 95th percentile over the vertices deformed by more than 0.5 mm (skin) and
-    over all hand vertices, of the frames with such skin. m/s² and m/s³; ratios are 0 where the hand stands still.
+    over all hand vertices, of the frames with such skin. m/s² and m/s³; ratios are 0 if the hand does not move.
     """
     result: dict[str, float] = {}
     deformed = np.linalg.norm(displacement, axis=2) > DEFORMED if len(displacement) else np.zeros((0, 0), bool)
@@ -299,7 +299,7 @@ def roughness(displacement: NDArray, hand: NDArray, frame_rate: float) -> dict[s
         if len(displacement) <= order or not deformed.any():
             result |= {name: 0.0, f"hand_{name}": 0.0, f"{name}_ratio": 0.0}
             continue
-        # A vertex counts where it is deformed in one of the frames of the difference.
+        # A vertex counts if it is deformed in any frame of the difference.
         window = np.stack([deformed[k : len(deformed) - order + k] for k in range(order + 1)]).any(axis=0)
         skin = np.linalg.norm(np.diff(displacement, order, axis=0), axis=2)[window]
         moved = np.linalg.norm(np.diff(hand, order, axis=0), axis=2)[window.any(axis=1)]

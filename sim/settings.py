@@ -11,14 +11,14 @@ from ..errors import SimulationError
 
 FOLDER = Path(__file__).resolve().parent.parent / "presets" / "tissues"
 INTERACTIONS = FOLDER.parent / "interactions"
-# What hand and skin decide together is set by the interaction; it may also override what depends on how the hand acts.
+# Values that depend on hand and skin together belong to the interaction, which may also override hand-specific ones.
 _OF_CONTACT = frozenset({"friction", "gap"})
 _OVERRIDABLE = frozenset({"drag_limit", "compression_limit", "relaxation_time"})
 
 
 @dataclass(frozen=True)
 class PhysicsSettings:
-    """Every value with its unit; sources stand in the preset files."""
+    """Every value with its unit; the preset files give the sources."""
 
     w_str: float = 3400.0  # [Pa] strain weight of soft tissue, E about 5 kPa
     w_vol: float = 10200.0  # [Pa] volume weight
@@ -29,10 +29,10 @@ class PhysicsSettings:
     drag_limit: float = 0.007  # [m] skin dragged further starts to slip, at twice this it slips freely
     pull_limit: float = 0.030  # [m] pinched skin that was pulled further lets go
     gap: float = 0.0005  # [m] distance at which skin and hand touch
-    compression_limit: float = 0.7  # [-] share of the local tissue depth by which skin may yield towards bone
+    compression_limit: float = 0.7  # [-] fraction of the local tissue depth by which skin may yield towards bone
     relaxation_time: float = 0.04  # [s] time constant of the return after release
-    step_length: float = 0.0015  # [m] a hand vertex near the skin moves at most so far within a substep
-    max_substeps: int = 60  # per frame; a hand faster than this allows takes longer steps
+    step_length: float = 0.0015  # [m] largest move of a hand vertex near the skin within a substep
+    max_substeps: int = 60  # per frame; a faster hand takes longer steps
     iterations: int = 3  # per substep
     final_iterations: int = 20  # in the last substep of a frame
 
@@ -60,7 +60,7 @@ def _read(kind: str, folder: Path, name: str, allowed: Set[str]) -> dict[str, An
     for key, value in values.items():
         if kind == "tissue" and key in _OF_CONTACT:
             raise SimulationError(
-                f"The tissue preset {path.name} sets '{key}', which depends on the hand as well.",
+                f"The tissue preset {path.name} sets '{key}', which also depends on the hand.",
                 advice="Set it in an interaction preset.",
             )
         if key not in allowed:

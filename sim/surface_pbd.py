@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The surface-only baseline: position-based dynamics of the skin alone, to compare the volumetric physics with.
+"""The surface-only baseline: position-based dynamics of the skin alone, for comparison with the volumetric physics.
 
 After Shimada et al., "Decaf: Monocular Deformation Capture for Face and Hand Interactions", 2023: skin stretch and bend
 constraints (Müller et al., "Position Based Dynamics", 2007), stiffness by the distance to the skull, pushes to the
-closest point of the present frame's hands. There is no tissue, no bone and no history: every frame starts from the
-tracked skin. How far the skin is held at the tracked surface, which Decaf leaves to its face model, is ours.
+closest point of the current frame's hands. There is no tissue, no bone and no history: every frame starts from the
+tracked skin. How firmly the skin is held at the tracked surface, which Decaf leaves to its face model, is our choice.
 """
 
 import time
@@ -22,26 +22,26 @@ from .settings import PhysicsSettings
 from .template import Template
 
 ITERATIONS = 200  # Decaf's
-_DETECT_EVERY = 20  # iterations between two searches for closest points; the skin moves little in so few
-# Share of its violation that a constraint takes away in one iteration. Chosen so that a pressed cheek gets a dent as
-# round as it can be with the skin alone: softer constraints punch a hole with a sharp edge.
+_DETECT_EVERY = 20  # iterations between searches for closest points; the skin moves little meanwhile
+# Fraction of its violation that a constraint removes in one iteration. Chosen so that a pressed cheek gets a dent as
+# round as the skin alone allows: softer constraints punch a hole with a sharp edge.
 _STRETCH, _BEND = 0.13, 0.045
 _SOFT_DEPTH = 0.012  # [m] skin over tissue as thick as this, a cheek, is the softest
-# Shares of a displacement from the tracked surface that all iterations together take back, for skin on bone and for
-# the softest; without the latter a push would carry the whole face away.
+# Fractions of a displacement from the tracked surface that all iterations together undo, for skin on bone and for the
+# softest; without the latter a push would carry the whole face away.
 _HOLD_ON_BONE, _HOLD_LEAST = 0.99, 0.02
 _NEAR = 0.001  # [m] skin this close to a hand is kept out of it until the next search
-_DEEPEST = 0.03  # [m] no hand is so thick that skin could be further inside
-_MET = 1e-7  # [m] a constraint violated by less changes nothing; it ends the spreading of a dent
+_DEEPEST = 0.03  # [m] hands are too thin for skin to be further inside
+_MET = 1e-7  # [m] a constraint violated by less is ignored, which limits the spreading of a dent
 _TOUCHING = 1e-4  # [m] skin this close to its closest-point plane is in contact
 
 
 class SurfacePBD:
     """Position-based dynamics of one head's skin with its hands: the same `step` and `reset` as `Physics`.
 
-    Of the settings only `gap` counts. left, right: the hands' surfaces (any pose; topology only). frame_rate is taken
-    for the common interface: without history there is no time. Raises SimulationError when no hand is given,
-    SurfaceError when a frame does not fit the surfaces.
+    Of the settings only `gap` is used. left, right: the hands' surfaces (any pose; topology only). frame_rate is part
+    of the common interface: without history there is no time. Raises SimulationError if there is no hand, SurfaceError
+    if a frame does not fit the surfaces.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class SurfacePBD:
         self._mobility = np.where(template.rim, 0.0, 1 - stiffness)
 
     def reset(self) -> None:
-        """Nothing to forget: no frame depends on another."""
+        """Does nothing: no frame depends on another."""
 
     def step(self, frame: TrackedFrame) -> SimulatedFrame:
-        """Resolves one frame by itself."""
+        """Resolves one frame on its own."""
         started = time.perf_counter()
         hands = self._hands.read(frame)
         tracked = self.template.refinement @ frame.head.astype(np.float64)
@@ -100,7 +100,7 @@ class SurfacePBD:
     def _closest(self, skin: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """Skin vertices (k,) in a hand or close to it, their closest points (k, 3) and outward normals (k, 3) there.
 
-        A vertex further in a hand than the middle goes out on the wrong side: that is what closest points do.
+        A vertex beyond the middle of a hand exits on the wrong side: a limit of closest points.
         """
         tree, template = self._hand_tree, self.template
         low, high = tree.vertices.min(axis=0) - _NEAR, tree.vertices.max(axis=0) + _NEAR
@@ -117,13 +117,13 @@ class SurfacePBD:
 
 
 def per_iteration(stiffness: NDArray | float) -> NDArray[np.float64]:
-    """Stiffness of one iteration that makes `stiffness` in all (Müller et al. 2007, section 3.3)."""
+    """Stiffness per iteration that amounts to `stiffness` in total (Müller et al. 2007, section 3.3)."""
     return 1 - (1 - np.asarray(stiffness, np.float64)) ** (1 / ITERATIONS)
 
 
 @njit(cache=True)
 def hinge_angle(x, hinge, gradient):
-    """Signed dihedral angle [rad] of a hinge (4,) at positions x (n, 3), 0 where flat; writes its gradient (4, 3)
+    """Signed dihedral angle [rad] of a hinge (4,) at positions x (n, 3), 0 if flat; writes its gradient (4, 3)
     [1/m].
 
     Returns 0 with gradient 0 for a triangle without area. Gradient as in Bridson et al., "Simulation of clothing with
@@ -175,11 +175,11 @@ def _length(x, i, j):
 def relax(
     x, tracked, mobility, hold, edges, lengths, hinges, angles, pushed, points, normals, gap, moved, iterations
 ):  # fmt: skip
-    """Projects all constraints one after the other, `iterations` times; x (n, 3) is changed, moved (n,) marks where.
+    """Projects all constraints one after another, `iterations` times; changes x (n, 3), and moved (n,) marks where.
 
-    One after the other in a fixed order, so that the result has no chance in it. mobility: (n,) inverse masses; hold:
+    The order is fixed, so that the result is deterministic. mobility: (n,) inverse masses; hold:
     (n,) stiffness of the tracked position; pushed (k,), points, normals (k, 3): planes of the hands, which come last
-    and are met exactly. Where nothing has moved yet nothing is computed.
+    and are met exactly. Constraints are skipped where nothing has moved yet.
     """
     gradient = np.empty((4, 3))
     for _ in range(iterations):

@@ -25,16 +25,16 @@ class Template:
 
     head_vertices: NDArray[np.float64]  # (n_head, 3) the character's own head vertices
     refinement: csr_matrix  # (n_skin, n_head) H = refinement @ head
-    skin_vertices: NDArray[np.float64]  # (n_skin, 3) H as the volume has it (repaired by at most 0.2 mm)
+    skin_vertices: NDArray[np.float64]  # (n_skin, 3) H as used by the volume (repaired by at most 0.2 mm)
     skin_triangles: NDArray[np.int32]  # (m, 3) without caps
     vertices: NDArray[np.float64]  # (n, 3) of S, 𝕁 and ℂ together
     tets: NDArray[np.int32]  # (t, 4) positive volume
     tet_region: NDArray[np.uint8]  # (t,) TISSUE, JAW or CRANIUM
-    vertex_region: NDArray[np.uint8]  # (n,) JAW or CRANIUM where Dirichlet (on or inside bone), else TISSUE
+    vertex_region: NDArray[np.uint8]  # (n,) JAW or CRANIUM if Dirichlet (on or inside bone), else TISSUE
     embedding: csr_matrix  # (n_skin, n) skin = embedding @ vertices
-    rim: NDArray[np.bool_]  # (n_skin,) skin held at the tracked surface: the cut of the neck and what lies by it
+    rim: NDArray[np.bool_]  # (n_skin,) skin held at the tracked surface: at and near the cut of the neck
     outer: NDArray[np.bool_]  # (n_skin,) skin that a hand can reach; mouth bag, nostrils and sockets are not
-    tissue_depth: NDArray[np.float64]  # (n_skin,) distance to bone [m]; large where there is none
+    tissue_depth: NDArray[np.float64]  # (n_skin,) distance to bone [m]; large if there is none
     bone_direction: NDArray[np.float64]  # (n_skin, 3) unit, towards the nearest bone
     tet_stiffness: NDArray[np.float64]  # (t,) m_t, 1 = cheek
     jaw_vertices: NDArray[np.float64]  # surfaces J and C, for pictures and checks
@@ -42,8 +42,8 @@ class Template:
     cranium_vertices: NDArray[np.float64]
     cranium_triangles: NDArray[np.int32]
     conforming: bool = True
-    notes: list[str] = field(default_factory=list)  # what was capped, repaired, placed or embedded, for people
-    fingerprint: str = ""  # of the surfaces and settings it was made from
+    notes: list[str] = field(default_factory=list)  # what was capped, repaired, placed or embedded, to show
+    fingerprint: str = ""  # of the surfaces and settings it was built from
 
     @property
     def n_head(self) -> int:
@@ -54,7 +54,7 @@ class Template:
         return len(self.skin_vertices)
 
     def save(self, path: Path) -> None:
-        """Writes the template as an npz of plain arrays, atomically. Raises CacheError when the disk refuses."""
+        """Writes the template as an npz of plain arrays, atomically. Raises CacheError if writing fails."""
         arrays: dict[str, NDArray] = {"format": np.array(FORMAT)}
         for f in fields(self):
             value = getattr(self, f.name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rigid motion of cranium and jaw, and the tracked skin seen from the cranium."""
+"""Rigid motion of cranium and jaw, and the tracked skin in the cranium's frame."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ _THIN_TISSUE = 0.010  # [m] skin closer to bone than this moves with the bone
 @dataclass(frozen=True)
 class Pose:
     """cranium: (4, 4) T_C, rest to world; jaw: (4, 4) T_C⁻¹ T_J; skin: (n_skin, 3) displacement in the cranium's
-    frame [m]; bone_direction: (n_skin, 3) unit, towards the nearest bone in that frame, the jaw's turned with it."""
+    frame [m]; bone_direction: (n_skin, 3) unit, towards the nearest bone in that frame, turned with the jaw."""
 
     cranium: NDArray[np.float64]
     jaw: NDArray[np.float64]
@@ -26,8 +26,8 @@ class Pose:
 
 
 class HeadTracking:
-    """Takes the tracked head into the cranium's frame. Bones give T_C and T_J; without them they are fitted to thin
-    skin."""
+    """Transforms the tracked head into the cranium's frame. Bones give T_C and T_J; without them they are fitted to
+    thin skin."""
 
     def __init__(self, template: Template):
         self.template = template

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which elements have a displaced corner: the few that a touch sets to work, found from the vertices and not by asking
+"""Elements with a displaced corner: the few that a contact activates, found from the vertices rather than by testing
 every element."""
 
 import numpy as np
@@ -10,7 +10,7 @@ from .elasticity import REST
 
 
 class Awake:
-    """Elements (e, k) over n vertices, or runs of `run` elements that are worked together."""
+    """Elements (e, k) over n vertices, or runs of `run` elements that are processed together."""
 
     def __init__(self, elements: NDArray, n: int, run: int = 1):
         groups = np.repeat(np.arange(len(elements)) // run, elements.shape[1])

@@ -6,7 +6,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 _REGULARISATION = 1e-8
-_BLOCK = 2048  # numbers worked on at a time, so that they stay in the cache
+_BLOCK = 2048  # numbers processed at a time, so that they stay in the cache
 _GROWTH = 2.0  # a residual that grows by more than this restarts the history
 
 
@@ -37,7 +37,7 @@ def _combine(image, rows, count, gamma, out):
 
 @njit(cache=True, fastmath={"reassoc", "contract"})
 def _renew(u, image, residual, last_image, difference, image_difference):
-    """Residual and image take the place of the last ones, their changes go into the rows given; returns the squared
+    """Stores residual and image as the last ones and their changes in the given rows; returns the squared
     norm of the residual."""
     norm = 0.0
     for i in range(u.shape[0]):
@@ -51,7 +51,7 @@ def _renew(u, image, residual, last_image, difference, image_difference):
 
 
 class Anderson:
-    """Mixes the last iterates of u ← G(u) so that it converges in far fewer steps (Anderson 1965; on projective
+    """Mixes the latest iterates of u ← G(u), which then converges in far fewer steps (Anderson 1965; for projective
     dynamics: Peng et al., "Anderson acceleration for geometry optimization and physics simulation", 2018).
 
     n is the number of unknowns, window the number of differences kept.
@@ -59,7 +59,7 @@ class Anderson:
 
     def __init__(self, n: int, window: int = 5):
         self.window = window
-        # What is subtracted from an iterate may be rough; half the memory is half the time.
+        # The corrections may be imprecise: half the memory is half the time.
         self._differences, self._images = np.zeros((window, n), np.float32), np.zeros((window, n), np.float32)
         self._gram, self._projected = np.zeros((window, window)), np.zeros(window)
         self._residual, self._image = np.zeros(n), np.zeros(n)
@@ -71,7 +71,7 @@ class Anderson:
         self._norm = np.inf
 
     def mix(self, u: NDArray, image: NDArray) -> None:
-        """Puts the next iterate in the place of u (n,), which was mapped to image = G(u) (n,)."""
+        """Replaces u (n,), which was mapped to image = G(u) (n,), by the next iterate."""
         slot = self._at % self.window
         known = np.isfinite(self._norm)  # is there a last residual?
         norm = _renew(u, image, self._residual, self._image, self._differences[slot], self._images[slot])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nested dissection: an order of elimination with little fill for a matrix that couples neighbours in space (George,
+"""Nested dissection: an elimination order with little fill-in for a matrix that couples neighbours in space (George,
 "Nested dissection of a regular finite element mesh", 1973)."""
 
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-_LEAF = 64  # so few unknowns are eliminated at once
-_CUTS = (0.4, 0.5, 0.6)  # where along an axis a cut is tried
+_LEAF = 64  # this many unknowns or fewer are eliminated at once
+_CUTS = (0.4, 0.5, 0.6)  # positions along an axis at which cuts are tried
 WIDEST = 512  # and never more
-_BRANCH_DEPTH = 2  # so many times the whole is halved into branches that threads work on
+_BRANCH_DEPTH = 2  # number of times the whole is halved into branches for the threads
 
 
 @dataclass(frozen=True)
 class Dissection:
     """parts: the unknowns eliminated together, in order of elimination; branches: (first, end) ranges of parts that
-    know nothing of each other. The parts behind the last branch, the trunk, separate them."""
+    are independent of each other. The parts after the last branch, the trunk, separate them."""
 
     parts: list[NDArray[np.int64]]
     branches: list[tuple[int, int]]
@@ -29,7 +29,7 @@ class Dissection:
 
 
 def dissect(matrix: csr_matrix, positions: NDArray) -> Dissection:
-    """Halves the unknowns of a symmetric matrix (n, n) with positions (n, 3), again and again, by separators: those
+    """Recursively halves the unknowns of a symmetric matrix (n, n) with positions (n, 3) by separators: those
     that couple the halves, eliminated after both."""
     side = np.zeros(len(positions), np.int8)
     parts: list[NDArray] = []
@@ -61,7 +61,7 @@ def dissect(matrix: csr_matrix, positions: NDArray) -> Dissection:
             trunk.extend(_bites(halves[2]))
 
     branch(np.arange(len(positions)), _BRANCH_DEPTH)
-    # Threads take runs of branches: neighbours, which are loaded together, go to different ones.
+    # Threads take runs of branches: neighbours, which carry loads together, go to different threads.
     return Dissection(parts + trunk, branches[::2] + branches[1::2])
 
 
@@ -72,8 +72,8 @@ def _bites(unknowns: NDArray) -> list[NDArray]:
 def _halves(
     unknowns: NDArray, matrix: csr_matrix, positions: NDArray, side: NDArray[np.int8]
 ) -> tuple[NDArray, NDArray, NDArray] | None:
-    """Two halves and their separator, the smallest found; None where nothing tells the unknowns apart. `side` is 0
-    everywhere, and left so."""
+    """Two halves and the smallest separator found; None if the unknowns cannot be separated. `side` must be 0
+    everywhere and is left so."""
     centred = positions[unknowns] - positions[unknowns].mean(axis=0)
     best = None
     for axis in np.linalg.eigh(centred.T @ centred)[1].T:

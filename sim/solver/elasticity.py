@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..geometry.matrix3 import determinant
 
-# A displacement below this [m] leaves a tetrahedron at rest: too little to be seen, or to change what is near contacts.
+# A displacement below this [m] leaves a tetrahedron at rest: too small to be seen or to affect contacts nearby.
 REST = 5e-6
 LEAST_DETERMINANT = 0.05  # of det F_tra below which the tracked motion has flattened a tetrahedron
 

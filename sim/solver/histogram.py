@@ -4,8 +4,8 @@
 import numpy as np
 from numba import njit
 
-_STEP = 1024  # numbers are told apart to 1 / _STEP
-_MOST = 8.0  # and counted together above this
+_STEP = 1024  # numbers are resolved to 1 / _STEP
+_MOST = 8.0  # and lumped together above this
 
 
 @njit(cache=True)

@@ -2,7 +2,7 @@
 """The skin as a membrane on the surface triangles: its local step of projective dynamics.
 
 E_skin = 1/2 w_skin A |G - P|² with G the 3x2 deformation of the triangle relative to the tracked skin H_tra, and P
-nearest to it with both principal stretches within limits: skin wrinkles under little compression and hardly stretches.
+the nearest deformation with both principal stretches within limits: skin wrinkles easily and hardly stretches.
 """
 
 import numpy as np
@@ -53,7 +53,7 @@ def _limited(stretch):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def triangle_forces(part, parts, p, u, awake, triangles, gradients, weights, out):
-    """Right-hand side of the global step: what triangles ask of their corners, as one part of a sum, out
+    """Right-hand side of the global step: the triangles' contributions to their corners, as one part of a sum, out
     (parts, n, 3) [N].
 
     Parts as in `tet_blocks.tet_forces`.

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Factor of a symmetric positive definite matrix that is made once and solved with many times a frame.
+"""Factor of a symmetric positive definite matrix, computed once and used to solve many times per frame.
 
 A block factor L D⁻¹ Lᵀ over the parts of a nested dissection (Duff and Reid, "The multifrontal solution of indefinite
-sparse symmetric linear equations", 1983), with D⁻¹ and L as dense blocks, so that a solve is products of small dense
-matrices with three columns. It is made in double precision and kept in single, which halves what a solve reads; all
-terms of such products have one sign where the matrix comes from a diffusion, and nothing is lost.
+sparse symmetric linear equations", 1983), with D⁻¹ and L as dense blocks, so a solve is a product of small dense
+matrices with three columns. It is computed in double precision and stored in single, which halves the memory that a
+solve reads; if the matrix comes from a diffusion, all terms of such products have one sign and no accuracy is lost.
 
-Loads of a touched face are few and near each other, and so are the displacements that can be seen. Parts without load
-are skipped on the way up, exactly; on the way down those whose separators hardly move.
+Loads on a touched face are few and close together, and so are visible displacements. The upward pass skips parts
+without load, exactly; the downward pass skips those whose separators hardly move.
 """
 
 import numpy as np
@@ -18,8 +18,8 @@ from scipy.sparse import csr_matrix
 from ... import threads
 from .dissection import WIDEST, dissect
 
-_LANES = 8  # blocks are as wide as a multiple of the vector units
-_ROWS = 4  # of a block are worked at once
+_LANES = 8  # block widths are multiples of the vector width
+_ROWS = 4  # rows of a block processed at once
 _FAST = {"contract", "nsz"}
 
 
@@ -28,9 +28,9 @@ def _padded(count: int, to: int) -> int:
 
 
 class Factor:
-    """Of a matrix (n, n) that couples neighbours in space, at positions (n, 3).
+    """Factor of a matrix (n, n) that couples neighbours in space, at positions (n, 3).
 
-    `solve` is exact to single precision. Its answers are the same in every run, for every number of threads.
+    `solve` is exact to single precision. Its results are the same in every run, for any number of threads.
     """
 
     def __init__(self, matrix: csr_matrix, positions: NDArray):
@@ -44,12 +44,12 @@ class Factor:
         self._keep(*_eliminate(permuted, self._start))
 
     def _keep(self, rows: list[NDArray], inverses: list[NDArray], couplings: list[NDArray]) -> None:
-        """Packs D⁻¹ (m, m) and the coupling L (r, m) of each part with its rows (r,) below, padded: for the way up the
-        transposed coupling, at most WIDEST columns at a time, for the way down the inverse over the negative
+        """Packs D⁻¹ (m, m) and the coupling L (r, m) of each part with its rows (r,) below, padded: for the upward pass
+        the transposed coupling, at most WIDEST columns at a time, for the downward pass the inverse over the negative
         coupling."""
         n, parts = self.n, len(rows)
         self._row_start = np.cumsum([0] + [_padded(len(r), _ROWS) for r in rows])
-        self._rows = np.full(self._row_start[-1], n, np.int32)  # those that pad name a place that stays zero
+        self._rows = np.full(self._row_start[-1], n, np.int32)  # padding rows refer to an entry that stays zero
         self._row_count = np.array([len(r) for r in rows])
         shapes = [(len(d), _padded(len(d), _ROWS), len(w)) for d, w in zip(inverses, couplings, strict=True)]
         up = [rows_ * _padded(r, _LANES) for _, rows_, r in shapes]
@@ -73,8 +73,8 @@ class Factor:
         self._loaded = np.zeros(parts, np.bool_)
 
     def solve(self, b: NDArray[np.float64], x: NDArray[np.float64], least: float = 0.0) -> None:
-        """Solves for the three columns of b (n, 3) into x. Parts without load of their own whose separators stay below
-        `least` are left at zero."""
+        """Solves for the three columns of b (n, 3) into x. Parts without their own load whose separators stay below
+        `least` stay zero."""
         _gather(b, self._order, self._y)
         up = self._start, self._row_start, self._row_count, self._rows, self._up_start, self._up
         down = self._start, self._row_start, self._row_count, self._rows, self._down_start, self._down
@@ -87,8 +87,8 @@ class Factor:
 
 
 def _eliminate(matrix: csr_matrix, start: NDArray) -> tuple[list[NDArray], list[NDArray], list[NDArray]]:
-    """Of each part the rows below it that it couples to (r,), the inverse D⁻¹ (m, m) of its diagonal block and its
-    coupling L (r, m); the matrix is in the order of elimination."""
+    """For each part the rows below that it couples to (r,), the inverse D⁻¹ (m, m) of its diagonal block and its
+    coupling L (r, m); the matrix is in elimination order."""
     parts = len(start) - 1
     part_of = np.repeat(np.arange(parts), np.diff(start))
     rows, inverses, couplings = [], [], []
@@ -158,7 +158,7 @@ def _clear(work, width):
 
 @njit(cache=True)
 def _go_up(first, end, start, row_start, row_count, rows, up_start, up, trunk, y, trunk_part, work, loaded):
-    """Eliminates parts first..end: what their loads are to the rows below. What concerns the trunk is summed in
+    """Eliminates parts first..end: passes their loads to the rows below. Those for the trunk are summed in
     trunk_part."""
     for k in range(first, end):
         a, m, r = start[k], start[k + 1] - start[k], row_count[k]
@@ -186,7 +186,7 @@ def _go_up(first, end, start, row_start, row_count, rows, up_start, up, trunk, y
 
 @njit(cache=True)
 def _go_down(first, end, start, row_start, row_count, rows, down_start, down, least, y, work, loaded):
-    """Solves parts first..end, the last first, from the rows below."""
+    """Solves parts first..end, last to first, from the rows below."""
     for k in range(end - 1, first - 1, -1):
         a, m = start[k], start[k + 1] - start[k]
         moves = loaded[k]

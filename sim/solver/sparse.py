@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Products of sparse matrices with points, written where the result is wanted: scipy makes a new array of each."""
+"""Products of sparse matrices with points, written in place: scipy allocates a new array for each."""
 
 import numpy as np
 from numba import njit
@@ -23,15 +23,15 @@ class PointMap:
         _add(*self._rows, points, out)
 
     def map_rows(self, rows: NDArray[np.int64], points: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-        """out (k, 3) = some rows (k,) of the matrix @ points."""
+        """out (k, 3) = rows (k,) of the matrix @ points."""
         _map_rows(*self._rows, rows, points, out)
 
     def add_back(self, rows: NDArray[np.int64], values: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-        """out (n, 3) += some rows (k,) of the matrix, transposed, @ values (k, 3)."""
+        """out (n, 3) += rows (k,) of the matrix, transposed, @ values (k, 3)."""
         _add_back(*self._rows, rows, values, out)
 
     def between(self, rows: NDArray[np.int64], values: NDArray, chosen: NDArray[np.int64], out: NDArray) -> None:
-        """out (k, l) = some rows (k,) of the matrix times the chosen (l,) rows of values, transposed."""
+        """out (k, l) = rows (k,) of the matrix times the chosen (l,) rows of values, transposed."""
         _between(*self._rows, rows, values, chosen, out)
 
 

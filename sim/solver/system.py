@@ -17,8 +17,8 @@ from .membrane import triangle_frames
 from .multifrontal import Factor
 from .sparse import PointMap
 
-_LITTLE = 0.02  # of its largest value: below that a response is little
-_SOFTEST = 0.1  # this quantile of the tissue counts as its softest part
+_LITTLE = 0.02  # of its largest value: below this, a response is negligible
+_SOFTEST = 0.1  # this quantile of the tissue represents its softest part
 
 
 def stiffness(elements: NDArray, gradients: NDArray, weights: NDArray, n: int) -> csr_matrix:
@@ -32,7 +32,7 @@ def stiffness(elements: NDArray, gradients: NDArray, weights: NDArray, n: int) -
 
 
 def vertex_areas(vertices: NDArray, triangles: NDArray) -> NDArray[np.float64]:
-    """A third of the adjacent triangles' areas per vertex, (n,) [m²]."""
+    """A third of the area of the adjacent triangles per vertex, (n,) [m²]."""
     areas = np.linalg.norm(triangle_normals(vertices, triangles), axis=1) / 2
     return np.bincount(triangles.ravel(), weights=np.repeat(areas / 3, 3), minlength=len(vertices)).astype(np.float64)
 
@@ -49,7 +49,7 @@ class ElasticSystem:
         self.template = template
         n = len(template.vertices)
         tissue = np.flatnonzero(template.tet_region == TISSUE)
-        # Neighbours in space become neighbours in memory, and so the few that are displaced share few blocks.
+        # Neighbours in space become neighbours in memory, so the few displaced ones share few blocks.
         tissue = tissue[curve_order(template.vertices[template.tets[tissue]].mean(axis=1))]
         self.tets = np.ascontiguousarray(template.tets[tissue])
         self.gradients, volumes = shape_gradients(template.vertices, self.tets)
@@ -75,12 +75,12 @@ class ElasticSystem:
         rim_rows = self.embedding[np.flatnonzero(template.rim)]
         held[np.unique(rim_rows.indices[rim_rows.data > 1e-6])] = True
         loose = np.zeros(n, bool)
-        loose[self.tets] = True  # vertices of bone alone never enter the tissue
+        loose[self.tets] = True  # vertices of bone alone are not part of the tissue
         self.free = np.flatnonzero(loose & ~held).astype(np.int64)
         self.matrix = matrix[self.free][:, self.free].tocsr()
         self.factor = Factor(self.matrix, template.vertices[self.free])
         strain = stiffness(self.tets, self.gradients, self.v_str, n).diagonal()[self.free]
-        # Part of A that resists a shear, where the tissue is softest; the rest of A only answers to volume and stretch.
+        # Fraction of A that resists shear where the tissue is softest; the rest only resists volume and stretch.
         self.strain_share = float(np.quantile(strain / self.matrix.diagonal(), _SOFTEST))
         self.tet_start, self.tet_corners = corner_lists(self.tets, n)
         self.free_embedding = self.embedding[:, self.free].tocsr()
@@ -89,14 +89,14 @@ class ElasticSystem:
         self._slot = np.full(template.n_skin, -1)
         self._known = 0
         self._responses = np.zeros((0, len(self.free)), np.float32)
-        # Of each response the part that is not little, as in a sparse matrix.
+        # The non-negligible part of each response, as in a sparse matrix.
         self._near_start = np.zeros(1, np.int64)
         self._near, self._near_values = np.zeros(0, np.int32), np.zeros(0, np.float32)
 
     def respond(self, skin: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where the responses to a unit force on each of the given skin vertices (k,) are kept, (k,).
+        """Slots (k,) of the responses to a unit force on each of the given skin vertices (k,).
 
-        A response, A⁻¹ Eᵀ [m/N] for one skin vertex, is computed when first asked for.
+        A response, A⁻¹ Eᵀ [m/N] for one skin vertex, is computed on first use.
         """
         missing = skin[self._slot[skin] < 0]
         if len(missing):
@@ -132,9 +132,9 @@ class ElasticSystem:
         return result
 
     def add_responses(self, slots: NDArray[np.int64], forces: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-        """Adds to out (n_free, 3) [m] the responses at the given places to forces (k, 3) [N], without what is little.
+        """Adds to out (n_free, 3) [m] the responses in the given slots to forces (k, 3) [N], without negligible parts.
 
-        What is left out of an iterate is found by the next one, whose global step knows the new forces.
+        The next iterate, whose global step includes the new forces, makes up for what is left out.
         """
         _add_responses(self._near_start, self._near, self._near_values, slots, forces, out)
 

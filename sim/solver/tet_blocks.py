@@ -7,9 +7,9 @@ contributes exactly zero. Energies per tetrahedron of volume V (rest), with F = 
     E_str = 1/2 V m w_str |F - R F_tra|²     R the rotation of F F_tra^T
     E_vol = 1/2 V w_vol |F - D|²             D nearest to F with det D within ± tolerance of det F_tra
 
-Tetrahedra are stored in blocks of sixteen in single precision, number by number, so that the compiler turns the loops
-over a block into vector instructions; only blocks with a displaced corner (`active_set.py`) are worked on. A block is a
-run of rows of sixteen numbers; nine rows hold a 3 x 3 matrix, row by row.
+Tetrahedra are stored in blocks of sixteen in single precision, number by number, so that the compiler vectorises the
+loops over a block; only blocks with a displaced corner (`active_set.py`) are processed. A block is a run of rows
+of sixteen numbers; nine rows hold a 3 x 3 matrix, row by row.
 """
 
 import numpy as np
@@ -20,11 +20,11 @@ from ..geometry.matrix3 import cofactor, combine, determinant, inner, product, p
 from .elasticity import LEAST_DETERMINANT
 
 LANES = 16
-# First rows of what a block keeps: F_tra, gradients of shape functions 1..3, the warm-started quaternion of R and
+# First rows of a block's stored data: F_tra, gradients of shape functions 1..3, the warm-started quaternion of R and
 # multiplier of D, V m w_str and V w_vol [N m], and det F_tra.
 _F_TRA, _SHAPE, _QUATERNION, _MULTIPLIER, _STRAIN, _VOLUME, _DET = 0, 9, 18, 22, 23, 24, 25
 ROWS = 26
-# Rows of a block at work: displacements of corners 1..3 against corner 0, F, det F, D, and what strain asks for.
+# Working rows of a block: displacements of corners 1..3 relative to corner 0, F, det F, D, strain term.
 _EDGES, _F, _VALUE, _D, _ASKED = 26, 35, 44, 45, 54
 _WORKING_ROWS = 63
 
@@ -32,9 +32,9 @@ _ROTATION_STEPS, _VOLUME_STEPS = 2, 5
 _ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 _TINY = np.float32(1e-12)
 _FLAT = np.float32(LEAST_DETERMINANT)
-_GENTLE = np.float32(0.5)  # within this factor of its target volume a projection goes on from its last multiplier
-_CRUSHED = np.float32(0.1)  # below this share of its target volume a projection needs singular values
-_MET = np.float32(0.02)  # by this share a projection's determinant may miss its target before it falls back on them
+_GENTLE = np.float32(0.5)  # within this factor of its target volume a projection continues from its last multiplier
+_CRUSHED = np.float32(0.1)  # below this fraction of its target volume a projection needs singular values
+_MET = np.float32(0.02)  # relative error of the determinant beyond which a projection falls back on them
 _BISECTIONS = 24
 _FAST = {"contract", "arcp", "nsz"}
 
@@ -56,11 +56,10 @@ def _store(s, row, lane, m):
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
 def _follow_strain(s):
-    """F, det F, the rotation R of F F_tra^T and what strain asks for, V m w_str (R F_tra - F_tra), of a block.
+    """F, det F, the rotation R of F F_tra^T and the strain term V m w_str (R F_tra - F_tra), of a block.
 
     The warm-started quaternion follows by Newton-like steps on the axis-angle step, after Müller et al., "A robust
-    method to extract the rotational part of deformations", MIG 2016; what little is left is found in the next
-    iteration.
+    method to extract the rotational part of deformations", MIG 2016; the next iteration corrects the small remainder.
     """
     for lane in range(LANES):
         f_tra, shape = _load(s, _F_TRA, lane), _load(s, _SHAPE, lane)
@@ -76,7 +75,7 @@ def _follow_strain(s):
             ox = scale * (r[3] * m[6] - r[6] * m[3] + r[4] * m[7] - r[7] * m[4] + r[5] * m[8] - r[8] * m[5])
             oy = scale * (r[6] * m[0] - r[0] * m[6] + r[7] * m[1] - r[1] * m[7] + r[8] * m[2] - r[2] * m[8])
             oz = scale * (r[0] * m[3] - r[3] * m[0] + r[1] * m[4] - r[4] * m[1] + r[2] * m[5] - r[5] * m[2])
-            # First order in the angle and normalised: the warm start leaves little to turn.
+            # First order in the angle and normalised: the warm start leaves little rotation.
             w, x, y, z = (
                 w - ox * x - oy * y - oz * z,
                 x + ox * w + oy * z - oz * y,
@@ -100,9 +99,9 @@ def _follow_strain(s):
 def _nearest_volume(s, tolerance):
     """D, nearest to F with determinant within ± tolerance of det F_tra, of a block.
 
-    Stationary points satisfy D = F + λ cof(D), det D = target. Each step renews D for the present λ, then moves both
+    Stationary points satisfy D = F + λ cof(D), det D = target. Each step updates D for the current λ, then moves both
     along dD/dλ = C + λ ∂cof(D)[C], C = cof(D), to the target determinant; cof is quadratic, so ∂cof(D)[C] = cof(D +
-    C) - C - cof(C). Far from its volume a tetrahedron begins as a scaled F.
+    C) - C - cof(C). Far from its volume a tetrahedron starts as a scaled F.
     """
     for lane in range(LANES):
         f, value, det = _load(s, _F, lane), s[_VALUE * LANES + lane], s[_DET * LANES + lane]
@@ -130,8 +129,8 @@ def _nearest_volume(s, tolerance):
 
 @njit(cache=True)
 def _by_stretches(s, lane, target):
-    """The same for a tetrahedron that is flat or inverted, by singular values σ: δ² = σ δ + λ target, product of δ met
-    by bisection."""
+    """The same for a tetrahedron that is flat or inverted, by singular values σ: δ² = σ δ + λ target, product of δ by
+    bisection."""
     m = np.empty((3, 3))
     for k in range(9):
         m[k // 3, k % 3] = s[(_F + k) * LANES + lane]
@@ -162,8 +161,8 @@ def _by_stretches(s, lane, target):
 
 @njit(cache=True)
 def _volumes(s, tolerance):
-    """D of a block, by whichever way suits each tetrahedron. One that the tracked motion itself flattened has no volume
-    to keep and is held at its tracked shape instead."""
+    """D of a block, by the method that suits each tetrahedron. One that the tracked motion itself flattened has no
+    volume to keep and is held at its tracked shape instead."""
     outside = False
     for lane in range(LANES):
         value, det = s[_VALUE * LANES + lane], s[_DET * LANES + lane]
@@ -184,7 +183,7 @@ def _volumes(s, tolerance):
 
 @njit(cache=True, fastmath=_FAST)
 def _forces(s):
-    """Forces on corners 1..3 of a block, as columns of a matrix in place of what strain asked for [N]."""
+    """Forces on corners 1..3 of a block, as columns of a matrix in place of the strain term [N]."""
     for lane in range(LANES):
         asked, volume = _load(s, _ASKED, lane), s[_VOLUME * LANES + lane]
         asked = combine(asked, volume, combine(_load(s, _D, lane), -_ONE, _load(s, _F_TRA, lane)))
@@ -193,7 +192,7 @@ def _forces(s):
 
 @njit(cache=True)
 def _take_edges(u, tets, first, count, s):
-    """Displacements (n, 3) of corners 1..3 against corner 0, subtracted in the precision of u."""
+    """Displacements (n, 3) of corners 1..3 relative to corner 0, subtracted in the precision of u."""
     for lane in range(count):
         a, b, c, d = tets[first + lane, 0], tets[first + lane, 1], tets[first + lane, 2], tets[first + lane, 3]
         for i in range(3):
@@ -211,11 +210,11 @@ def _at_rest(tets, t, displaced):
 
 @njit(cache=True, nogil=True)
 def tet_forces(part, parts, u, displaced, awake, tets, blocks, tolerance, out):
-    """Right-hand side of the global step: what tetrahedra ask of their corners, as one part of a sum, out (parts, n, 3)
-    [N].
+    """Right-hand side of the global step: the tetrahedra's contributions to their corners, as one part of a sum, out
+    (parts, n, 3) [N].
 
-    Each part takes every parts-th of the awake blocks, so that they are shared evenly, and the sums do not depend on
-    who works them.
+    Each part takes every parts-th of the awake blocks, so that the load is even and the sums do not depend on the
+    threads.
     u: (n, 3) displacement [m]; displaced: (n,) where it is not at rest; awake: rows of the blocks with a displaced
     corner; tets: (t, 4); blocks: from `make_blocks` and `pose`, their warm start is updated; tolerance: float32.
     """
@@ -265,7 +264,7 @@ def make_blocks(gradients: NDArray, v_str: NDArray, v_vol: NDArray) -> NDArray[n
 
 
 def restart(blocks: NDArray) -> None:
-    """Forgets the rotations and volumes found so far."""
+    """Discards the rotations and volumes found so far."""
     rows = blocks.reshape(len(blocks), ROWS, LANES)
     rows[:, _QUATERNION] = 1.0
     rows[:, _QUATERNION + 1 : _MULTIPLIER + 1] = 0.0
@@ -282,7 +281,7 @@ def _pose_block(s):
 
 @njit(cache=True, nogil=True)
 def pose(part, parts, d, tets, blocks):
-    """Takes the undisturbed volume, d (n, 3) displacement from rest [m], as elastic reference F_tra of the blocks."""
+    """Makes the undisturbed volume, d (n, 3) displacement from rest [m], the elastic reference F_tra of the blocks."""
     s = np.zeros(_WORKING_ROWS * LANES, np.float32)
     for block in range(part, blocks.shape[0], parts):
         first = block * LANES
@@ -303,7 +302,7 @@ def tracked_gradients(blocks: NDArray, count: int) -> tuple[NDArray[np.float32],
 
 
 def tracked_determinants(blocks: NDArray) -> NDArray[np.float32]:
-    """det F_tra, block by block (b, LANES); 1 in the places of the last block that no tetrahedron has."""
+    """det F_tra, block by block (b, LANES); 1 in unused lanes of the last block."""
     return blocks.reshape(len(blocks), ROWS, LANES)[:, _DET]
 
 

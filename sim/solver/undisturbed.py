@@ -12,12 +12,12 @@ from .multifrontal import Factor
 from .system import stiffness
 from .untangle import LEAST_RATIO, untangle
 
-# Pulls an embedding volume to the tracked skin so firmly that what remains is far below a micrometre's effect.
+# Pulls an embedding volume to the tracked skin so firmly that the remaining error is far below a micrometre.
 _EMBEDDING_WEIGHT = 100.0
 
 
 class UndisturbedVolume:
-    """Extends displacements of skin and bone harmonically into the tissue with one prefactored solve a frame."""
+    """Extends displacements of skin and bone harmonically into the tissue with one prefactored solve per frame."""
 
     def __init__(self, template: Template):
         self.template = template
@@ -29,7 +29,7 @@ class UndisturbedVolume:
         self._f, self._det = np.zeros((t, 3, 3)), np.ones(t)
         self._identity, self._one = np.broadcast_to(np.eye(3), (t, 3, 3)).copy(), np.ones(t)
         self._start, self._corners = corner_lists(tets, n)
-        # Stiffer where elements are small, so that thin tissue is carried along and not inverted.
+        # Stiffer where elements are small, so that thin tissue moves along instead of inverting.
         matrix = stiffness(tets, gradients, np.cbrt(volumes), n)
         used = np.zeros(n, bool)
         used[tets] = True
@@ -70,7 +70,7 @@ class UndisturbedVolume:
         d[self.free] = x
         deformation_gradients(d, self._tets, self._gradients, self._f, self._det)
         if self._det.min() < LEAST_RATIO:
-            # Strong expressions fold thin tissue; a harmonic extension does not know, the inside can give way.
+            # Strong expressions fold thin tissue; harmonic extension does not prevent it, but the interior can yield.
             untangle(
                 d, self._tets, self._gradients, self._identity, self._one, self._det, self._mobility,
                 self._start, self._corners,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Opens tetrahedra that a contact has squashed flat or turned inside out.
+"""Opens tetrahedra that a contact has flattened or inverted.
 
-Contacts hold exactly, energies do not: under a deep or folding contact a few surface tetrahedra may invert. They are
+Contacts are enforced exactly, energies are not: a deep or folding contact may invert surface tetrahedra. They are
 few, so a Gauss-Seidel sweep of position-based volume constraints (Müller et al. 2007) over them and their neighbours
 is cheap.
 """
@@ -12,7 +12,7 @@ from numba import njit
 from .elasticity import LEAST_DETERMINANT
 
 LEAST_RATIO = 0.1  # of det F / det F_tra that a tetrahedron must keep
-_TARGET_RATIO = 0.15  # what a tetrahedron below the least ratio is opened to
+_TARGET_RATIO = 0.15  # ratio to which a tetrahedron below the least ratio is opened
 _SWEEPS = 120
 
 
@@ -37,7 +37,7 @@ def untangle(u, tets, gradients, f_tra, det_tra, ratios, mobility, start, corner
     """Moves vertices of u (n, 3) [m] in place until every tetrahedron keeps LEAST_RATIO of its volume; returns how
     many do not.
 
-    ratios: (t,) present det F / det F_tra; mobility: (n,) 0 for vertices that must stay, up to 1; start, corners: rows
+    ratios: (t,) current det F / det F_tra; mobility: (n,) 0 for vertices that must stay, up to 1; start, corners: rows
     of the flattened (t, 4) corners per vertex.
     """
     f, cofactor = np.empty((3, 3)), np.empty((3, 3))
