@@ -10,15 +10,15 @@ from ..progress import Job, Progress
 from .dataset import Recorder, finished, write_manifest
 
 _RETRIES = 3  # of a sequence whose worker fails; a worker that dies is not counted
-_POLL = 0.5  # [s] between two looks at what is finished
+_POLL = 0.5  # [s] between checks for finished sequences
 _recorders: dict[str, Recorder] = {}  # of this worker, by folder
 
 
 def record_on_cluster(folder: Path, seeds: Sequence[int], address: str) -> Job[list[int]]:
-    """As `dataset.record_dataset`, on the workers of the scheduler at `address`. Each needs this package and the
+    """Like `dataset.record_dataset`, on the workers of the scheduler at `address`. Each needs this package and the
     folder.
 
-    A sequence whose worker dies is given to another; a finished one is never made again. Raises SimulationError.
+    A sequence whose worker dies goes to another; a finished one is never recorded again. Raises SimulationError.
     """
     try:
         from distributed import Client
@@ -51,7 +51,7 @@ def record_on_cluster(folder: Path, seeds: Sequence[int], address: str) -> Job[l
                 if task.status != "finished":
                     raise SimulationError(
                         f"Sequence {seed} failed on the cluster ({task.exception()}).",
-                        advice="Finished sequences are kept; the same command goes on from there.",
+                        advice="Finished sequences are kept; run the same command again to continue.",
                     )
     done = finished(folder, seeds)
     write_manifest(folder, done)
@@ -60,7 +60,7 @@ def record_on_cluster(folder: Path, seeds: Sequence[int], address: str) -> Job[l
 
 
 def _sequence(folder: str, seed: int) -> int:
-    """Runs on a worker: makes one sequence. Returns its seed."""
+    """Runs on a worker: records one sequence. Returns its seed."""
     if folder not in _recorders:
         _recorders[folder] = Recorder(Path(folder))
     _recorders[folder].sequence(seed)

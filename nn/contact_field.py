@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The contact field: what the hands do at each control, of the tracked skin and of the skin as it was left by the frame
-before.
+"""The contact field: what the hands do at each control, on the tracked skin and on the skin of the last frame.
 
-Of the tracked skin: every hand vertex near it is put down on the controls around its nearest point, how deep it lies
-and how large the hand is there. Of the skin as it was left: how far each control is from the hand, in which direction
-the hand's surface looks there, and how it moves. Distances to the skin are read off the neutral one, where each hand
-vertex is moved back by what has moved the skin there: expression and jaw, and earlier contact. So a finger that has
-pushed the nose aside still finds the side it pushes, though it is past the middle of the tracked nose.
+On the tracked skin: every nearby hand vertex adds its depth and the area of the hand there to the controls around its
+nearest point. On the last skin: the distance of each control from the hand, the direction the hand's surface faces
+there, and its motion. Distances are looked up on the neutral skin, after moving each hand vertex back by whatever moved
+the skin there: expression, jaw and earlier contact. So a finger that has pushed the nose aside still finds the side it
+pushes, even beyond the middle of the tracked nose.
 """
 
 import numpy as np
@@ -24,10 +23,10 @@ from .distance_grid import CELL, MARGIN, DistanceGrid
 DEPTH, MEAN, AREA, NEAR, NORMAL, MOTION = 0, 1, 2, 3, 4, 7
 CHANNELS = 10
 # Weights fall with distance r as (1 − r²/R²)³, near to a Gaussian of width R/√6 and cheaper.
-_REACH = 0.013  # [m] from a hand vertex to the controls that feel it
+_REACH = 0.013  # [m] from a hand vertex to the controls that sense it
 _BLEND = 0.010  # [m] around a hand vertex in which the skin's displacement is averaged for it
-_ROUNDS = 2  # of looking up displacement and place in turn
-_PLANE = 5e-3  # [m] around a hand vertex in which its tangent plane stands for the hand
+_ROUNDS = 2  # of looking up displacement and position in turn
+_PLANE = 5e-3  # [m] around a hand vertex in which its tangent plane approximates the hand
 _FOLLOWED = 4e-3  # [m] of displacement from which on skin is looked for beyond the margin
 _UNIT_AREA = 4e-5  # [m²] of hand that counts as fully covering a control
 
@@ -62,7 +61,7 @@ class ContactField:
     def compute(
         self, hands: NDArray, before: NDArray, moved: NDArray, moved_before: NDArray, state: NDArray
     ) -> NDArray[np.int32]:
-        """Fills `values` (k, CHANNELS) and returns the controls that feel a hand.
+        """Fills `values` (k, CHANNELS) and returns the controls that sense a hand.
 
         hands, before: (n, 3) float32 [m] hand vertices of this and the last frame in the cranium's frame; moved,
         moved_before: (k, 3) float32 displacement of the tracked skin at the controls; state: (k, 3) float32 what
@@ -126,7 +125,7 @@ def _look_up(q, low, distance, control, foot):
 @njit(cache=True, fastmath=True, error_model="numpy")
 def _displacement(near, foot, total, start, index, points, out):
     """What has moved the skin at a point of the neutral one (3,), averaged over the controls around, into `out`."""
-    weight = np.float32(1e-4)  # beyond all others the nearest control decides
+    weight = np.float32(1e-4)  # without any other, the nearest control decides
     for d in range(3):
         out[d] = weight * total[near, d]
     for e in range(start[near], start[near + 1]):

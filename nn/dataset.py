@@ -31,12 +31,12 @@ from .shot import FIRST_SEED, ShotPiece
 
 PLAN, MANIFEST = "plan.json", "manifest.json"
 FORMAT = 1
-_POLL = 0.5  # [s] between two looks at what the processes have finished
+_POLL = 0.5  # [s] between checks for finished sequences
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What decides a dataset: `frames` a sequence, presets, template; the seeds only say how much of it there is."""
+    """What defines a dataset: `frames` per sequence, presets, template; the seeds only determine its size."""
 
     frames: int
     tissue: str
@@ -46,7 +46,7 @@ class Plan:
 
 
 def make_plan(folder: Path, frames: int, tissue: str = "default", interaction: str = "touch") -> Plan:
-    """The plan of a folder with a cast. Sequences of another plan are deleted, for they would not fit together."""
+    """The plan of a folder with a cast. Sequences of another plan are deleted, because they would not match."""
     plan = Plan(frames, tissue, interaction, Template.load(folder / TEMPLATE).fingerprint)
     if _read_plan(folder) != plan:
         for path in folder.glob("sequence-*.npz"):
@@ -59,7 +59,7 @@ def load_plan(folder: Path) -> Plan:
     """Raises CacheError."""
     plan = _read_plan(folder)
     if plan is None:
-        raise CacheError(f"There is no dataset in {folder}.", advice="Make it first.")
+        raise CacheError(f"There is no dataset in {folder}.", advice="Record it first.")
     return plan
 
 
@@ -72,12 +72,12 @@ def _read_plan(folder: Path) -> Plan | None:
 
 
 def finished(folder: Path, seeds: Sequence[int]) -> list[int]:
-    """The seeds whose sequences lie in the folder, whole."""
+    """The seeds whose complete sequences are in the folder."""
     return [seed for seed in seeds if sequence_path(folder, seed).is_file()]
 
 
 class Recorder:
-    """Makes sequences of one dataset folder."""
+    """Records the sequences of one dataset folder."""
 
     def __init__(self, folder: Path):
         self.folder, self.plan = Path(folder), load_plan(folder)
@@ -86,7 +86,7 @@ class Recorder:
         self._settings = PhysicsSettings.load(self.plan.tissue, self.plan.interaction)
 
     def sequence(self, seed: int) -> dict[str, float]:
-        """Makes one sequence, unless it is there. Returns its numbers for the manifest."""
+        """Records one sequence unless it exists. Returns its numbers for the manifest."""
         path = sequence_path(self.folder, seed)
         if path.is_file():
             recording, seconds = Recording.load(path), 0.0
@@ -107,9 +107,9 @@ class Recorder:
 
 
 def record_dataset(folder: Path, seeds: Sequence[int], processes: int | None = None) -> Job[list[int]]:
-    """Records the sequences of `seeds` that are missing, in parallel processes. Returns the seeds there are.
+    """Records the sequences of `seeds` that are missing, in parallel processes. Returns the seeds that exist.
 
-    Closing the job ends the processes; finished sequences stay. Raises SimulationError when a process fails.
+    Closing the job ends the processes; finished sequences are kept. Raises SimulationError if a process fails.
     """
     missing = [seed for seed in seeds if seed not in set(finished(folder, seeds))]
     if missing:
@@ -122,11 +122,11 @@ def record_dataset(folder: Path, seeds: Sequence[int], processes: int | None = N
 
 
 def _start(folder: Path, seeds: list[int], number: int) -> tuple[subprocess.Popen, Path]:
-    """A process of its own, so that neither Blender nor a crash of one sequence takes the others with it."""
+    """A separate process, so that neither Blender nor a crash of one sequence takes the others down."""
     script, command = Path(__file__).with_name("record_child.py"), python_command()
     package = __package__.rpartition(".")[0]
     arguments = [str(script)] + (["--"] if "--python" in command else []) + [package, str(folder), *map(str, seeds)]
-    # One thread each: the processes share the cores among themselves.
+    # One thread each: the processes share the cores.
     single = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
     environment = {**os.environ, **single, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     log = folder / f"process-{number}.log"
@@ -153,13 +153,13 @@ def _run(children: list[tuple[subprocess.Popen, Path]], folder: Path, seeds: Seq
             said = log.read_text(errors="replace").strip().splitlines()
             raise SimulationError(
                 f"A recording process failed (code {child.returncode}{': ' + said[-1] if said else ''}).",
-                advice="Finished sequences are kept; the same command goes on from there.",
+                advice="Finished sequences are kept; run the same command again to continue.",
             )
         log.unlink()
 
 
 def write_manifest(folder: Path, seeds: list[int]) -> None:
-    """Lists what is there: sequences with frames, time of the physics and frames in contact."""
+    """Lists the existing data: sequences with frames, time of the physics and frames in contact."""
     rows = []
     for seed in seeds:
         with np.load(sequence_path(folder, seed), allow_pickle=False) as stored:

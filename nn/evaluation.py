@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How well a network repeats the physics, in free rollout over recorded sequences that it has not seen."""
+"""How well a network reproduces the physics, in free rollout over recorded sequences it has not seen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from .recording import Recording, metres
 from .runtime import Network
 from .weights import Weights
 
-_PENETRATION_EVERY = 3  # frames: the measure takes longer than the network
-_UNTOUCHED_SECONDS = 2.0  # after the physics came to rest the network must have, too
+_PENETRATION_EVERY = 3  # frames: measuring takes longer than the network
+_UNTOUCHED_SECONDS = 2.0  # after the physics has come to rest, so must the network
 _SECONDS_A_MINUTE = 60.0
 
 
@@ -148,7 +148,7 @@ def subspace_floor(controls: Controls, recordings: Sequence[Recording]) -> dict:
 
 
 def pca_floor(seen: Sequence[Recording], unseen: Sequence[Recording], components: int) -> dict:
-    """The error of a global linear subspace of so many components (PCA of the seen deformations), by projection."""
+    """The error of a global linear subspace with this many components (PCA of the seen deformations), by projection."""
     rows = np.concatenate([_busy_rows(r) for r in seen])
     mean = rows.mean(axis=0)
     # The Gram matrix is smaller than the covariance: frames, not vertices.
@@ -169,7 +169,7 @@ def pca_floor(seen: Sequence[Recording], unseen: Sequence[Recording], components
     return {"components": len(keep), **errors.summary()}
 
 
-_PCA_FRAMES = 6  # every so many frames of the seen sequences
+_PCA_FRAMES = 6  # stride in frames over the seen sequences
 
 
 def _busy_rows(recording: Recording) -> NDArray[np.float32]:

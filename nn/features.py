@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the network is told about each control: its own state and field, the same of its surroundings, and its place.
+"""Input of the network for each control: its own state and field, those of its surroundings, and its place.
 
 For a control: depth, mean depth and area of the hand in the tracked skin, change of the depth; of the skin as it was
 left, nearness of the hand, the way out of it where it lies inside, its motion, and how far the skin lags behind it;
@@ -35,7 +35,7 @@ class Features:
 
     def __init__(self, controls: Controls, frame_rate: float):
         k = len(controls)
-        # Few controls have anything to tell: it is cheaper that they tell it than that all others ask.
+        # Few controls contribute: scattering from them is cheaper than gathering for all others.
         self._telling = (*_columns(controls.neighbours[0], k), *_columns(controls.neighbours[1], k))
         self._frames = np.ascontiguousarray(controls.frames, np.float32)
         duration = np.full((k, 1), 1 / (frame_rate * FRAME_UNIT))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far the skin has been left behind by the hand that touches it, per control: the memory of stick and slip.
+"""How far the skin lags behind the hand that touches it, per control: the memory of stick and slip.
 
 While a hand touches a control, its motion adds to the lag and the skin's own takes away from it; beyond a length it
 slips (Jenkins' element: a spring and a Coulomb slider in series). Skin that sticks has none, skin that slides has the

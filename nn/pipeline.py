@@ -29,9 +29,9 @@ if TYPE_CHECKING:  # torch is only needed for training
     from .training import Trained
     from .training_settings import TrainSettings
 
-FRAMES = 240  # of a sequence: some five gestures of a hand
+FRAMES = 240  # of a sequence: about five gestures of a hand
 CHECKPOINT, CURVE = "checkpoint.npz", "curve.json"
-_UNSEEN_SHARE = 8  # one sequence in so many is kept for judging
+_UNSEEN_SHARE = 8  # one sequence in this many is kept for evaluation
 _MAX_UNSEEN = 6
 # [m] skin that the physics moved further than any gesture pulls was hooked and torn along, as by a finger between the
 # lips: nothing to learn from.
@@ -124,7 +124,7 @@ def unseen_seeds(there: Sequence[int]) -> list[int]:
     all trained on. Raises SimulationError below two generated ones."""
     there = [seed for seed in there if seed < FIRST_SEED]
     if len(there) < 2:
-        raise SimulationError("Two recorded sequences are the least to train on.", advice="Record more sequences.")
+        raise SimulationError("Training needs at least two recorded sequences.", advice="Record more sequences.")
     return sorted(there)[-min(_MAX_UNSEEN, max(1, len(there) // _UNSEEN_SHARE)) :]
 
 
@@ -170,7 +170,7 @@ def train_job(
 ) -> Job["Trained"]:
     """Trains and writes the weights to `out`, beside the first folder's checkpoint and curve. start: to adapt.
 
-    Raises SimulationError where torch is missing.
+    Raises SimulationError if torch is missing.
     """
     try:
         from .training import train

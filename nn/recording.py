@@ -54,7 +54,7 @@ class Recording:
     @classmethod
     def load(cls, path: Path) -> "Recording":
         """Raises CacheError if the file is missing, damaged or of another version."""
-        advice = "Delete it; the next run makes it again."
+        advice = "Delete it; the next run records it again."
         try:
             stored = read_arrays(path)
             if int(stored["format"]) != FORMAT:

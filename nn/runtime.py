@@ -66,7 +66,7 @@ class Network:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets the history: the next step is a first frame."""
+        """Drops the history: the next step counts as the first frame."""
         self._recurrence.reset()
         self.times = {"encode": 0.0, "network": 0.0, "decode": 0.0}  # [s] of the last frame
 
@@ -106,7 +106,7 @@ class Network:
 def check_fit(
     template: Template, weights: Weights, left: Surface | None, right: Surface | None, frame_rate: float
 ) -> None:
-    """Raises SimulationError when a network was not trained for this head, these hands or this frame rate."""
+    """Raises SimulationError if a network was not trained for this head, these hands or this frame rate."""
     advice = "Train a network for this character, or adapt this one to it."
     if template.n_head not in weights.heads:
         raise SimulationError(
@@ -123,7 +123,7 @@ def check_fit(
     low, high = weights.frame_rates
     if not low / _RATES <= frame_rate <= high * _RATES:
         raise SimulationError(
-            f"The network was trained for {low:g} to {high:g} frames a second; this scene has {frame_rate:g}.",
+            f"The network was trained for {low:g} to {high:g} frames per second; this scene has {frame_rate:g}.",
             advice="Change the scene's frame rate, or use the physics.",
         )
 

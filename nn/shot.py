@@ -53,7 +53,7 @@ class ShotPiece:
             hands = {side: stored[side] for side in "LR" if side in stored}
             rate, lead = float(stored["frame_rate"]), int(stored["lead"])
         except (OSError, KeyError, ValueError) as error:
-            raise CacheError(f"{path} is no piece of a shot ({error}).", advice="Start the training anew.") from error
+            raise CacheError(f"{path} is no piece of a shot ({error}).", advice="Restart the training.") from error
         return cls(rate, lead, hands=hands, **values)
 
 

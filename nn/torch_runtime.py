@@ -20,7 +20,7 @@ from .weights import Weights
 class TorchNetwork(Network):
     """As `Network`, in `step`, results (within rounding) and errors. device: as torch names it, "cuda" or "cpu".
 
-    Raises SimulationError where torch or the device is missing, too.
+    Also raises SimulationError if torch or the device is missing.
     """
 
     def __init__(self, template: Template, weights: Weights, *, device: str, **others: Any):
@@ -28,7 +28,7 @@ class TorchNetwork(Network):
 
 
 def torch_phi(weights: Weights, device: str) -> Phi:
-    """Φ on a device. Raises SimulationError where torch or the device is missing."""
+    """Φ on a device. Raises SimulationError if torch or the device is missing."""
     torch, place = _ready(device)
 
     def tensor(array: NDArray[np.float32]) -> Any:
@@ -51,7 +51,7 @@ def torch_phi(weights: Weights, device: str) -> Phi:
 
 
 def devices() -> list[str]:
-    """What `TorchNetwork` runs on here: "cpu", and "cuda" where there is such a card; empty without torch."""
+    """What `TorchNetwork` runs on here: "cpu", and "cuda" if there is such a card; empty without torch."""
     try:
         import torch
     except ModuleNotFoundError:
@@ -72,7 +72,7 @@ def _ready(device: str) -> tuple[Any, Any]:
         ) from None
     try:
         torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError) as error:  # how torch says unknown, not built in, or not there
+    except (RuntimeError, AssertionError) as error:  # how torch reports unknown, not built in, or missing
         said = str(error).splitlines()[0]
         raise SimulationError(
             f"PyTorch cannot compute on '{device}' here ({said}).", advice="Choose another device, or leave it out."

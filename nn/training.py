@@ -2,7 +2,7 @@
 """Training: windows of patches of controls, with the network's own predictions fed back; the window grows 1 → 64.
 
 Stopped by time, or early when the error in free rollout over whole unseen sequences no longer falls. The best state is
-kept; an interrupted training goes on from its checkpoint.
+kept; an interrupted training resumes from its checkpoint.
 """
 
 import json
@@ -53,7 +53,7 @@ _LONGEST_STEP = 5.0  # [s] a step counts as at most this long: a machine that wa
 
 @dataclass(frozen=True)
 class Trained:
-    """weights: the best state; curve: per rollout (minutes, window, loss, error [mm]); notes: for people."""
+    """weights: the best state; curve: per rollout (minutes, window, loss, error [mm]); notes: to show."""
 
     weights: Weights
     curve: list[tuple[float, int, float, float]]
@@ -73,7 +73,7 @@ class Batches:
             moved = np.abs(sample.states).max(axis=2).max(axis=1) > _BUSY
             self._busy += [(number, int(f)) for f in np.flatnonzero(moved)]
         if not self._busy:
-            raise SimulationError("In no training sequence is the skin ever touched.", advice="Record more sequences.")
+            raise SimulationError("The skin is touched in no training sequence.", advice="Record more sequences.")
 
     def draw(self, window: int) -> tuple[Surroundings, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Surroundings, true states (b, window + 2, p, 3) [m] from two frames before the window, loss weights
@@ -318,7 +318,7 @@ def _read_checkpoint(path, settings, phi, average, optimiser):
             }
         low, high = torch.from_numpy(stored["low"]), torch.from_numpy(stored["high"])
     except (OSError, KeyError, ValueError) as error:
-        raise CacheError(f"The checkpoint {path} is damaged ({error}).", advice="Delete it to train anew.") from error
+        raise CacheError(f"The checkpoint {path} is damaged ({error}).", advice="Delete it to start over.") from error
     best = path.with_name(path.stem + "-best.npz")
     curve = [tuple(row) for row in note["curve"]]
     return note["spent"], low, high, curve, Weights.load(best) if best.is_file() else None

@@ -97,7 +97,7 @@ class Weights:
                 return "its layers do not fit together"
             width = len(bias)
         if width != 3 or self.skip.shape != (3, COUNT) or {self.low.shape, self.high.shape} != {(COUNT,)}:
-            return f"it is made for other inputs than the {COUNT} there are"
+            return f"it is made for other inputs than the {COUNT} expected"
         numbers = (self.alpha, self.beta, self.spacing, *self.frame_rates)
         if not all(isinstance(v, int | float) and abs(v) < _MOST for v in numbers) or not 0.002 < self.spacing < 0.05:
             return "its settings are out of range"
