@@ -22,7 +22,7 @@ NAMES = ("press", "rub", "face_rub")
 
 @contextmanager
 def busy_processes(count: int) -> Iterator[None]:
-    """Inside, so many processes compute without a pause."""
+    """A context in which this many processes compute without a pause."""
     started = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield

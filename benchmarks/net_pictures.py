@@ -21,7 +21,7 @@ _PAPER, _BLUE, _ORANGE = (250, 250, 248), (40, 90, 170), (220, 120, 40)
 
 
 def coverage_picture(path: Path, template: Template, controls: Controls, samples: Sequence[Sample]) -> None:
-    """The head from four sides; the colour tells in how many frames the skin there was touched (end of scale: 60)."""
+    """The head from four sides; the colour shows in how many frames the skin there was touched (end of scale: 60)."""
     count = np.zeros(len(controls))
     for sample in samples:
         count += sample.touching.sum(axis=0)

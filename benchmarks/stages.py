@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the time of a simulation goes, told by Python's own profiler: the code measured knows nothing of it."""
+"""Where the time of a simulation goes, from Python's own profiler, without instrumenting the measured code."""
 
 import cProfile
 import pstats

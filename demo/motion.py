@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The demo's authored motion: what head, face and hands do in every frame.
+"""The demo's authored motion: head, face and hands in every frame.
 
 Right index finger presses and strokes the cheek; left palm leans on the forehead; right thumb and index squeeze the
 nose; a left fist under the chin. The hands are placed by computation: a spot of the hand lands on a spot of the skin
@@ -24,7 +24,7 @@ FRAME_RATE = 24
 FIRST_FRAME, LAST_FRAME = 1, 208
 _MM = 1e-3
 
-# How much of a turn of the head each bone takes.
+# Share of a head rotation that each bone takes.
 NECK_SHARE = {"neck02": 0.2, "neck03": 0.3, "head": 0.5}
 
 # Frame, yaw to the left, nod down, tilt to the right shoulder [degrees].

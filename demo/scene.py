@@ -15,7 +15,7 @@ from .character import Character, Part, Skeleton, load_character
 from .cutting import triangulate
 from .keying import animate, quaternions
 
-# All names that `nephim setup` is told.
+# All names passed to `nephim setup`.
 HEAD, HEAD_COARSE, LEFT, RIGHT, BODY = "Head", "Head.coarse", "Hand.L", "Hand.R", "Body"
 RIG, LEFT_RIG, RIGHT_RIG = "Rig", "Hand.L.rig", "Hand.R.rig"
 HEAD_BONE, JAW_BONE = f"{RIG}:head", f"{RIG}:jaw"
@@ -38,7 +38,7 @@ class FineHead:
 
 
 def build_demo_scene(assets: Path, *, single_body: bool = False) -> None:
-    """Fills the current, empty file. assets: what `fetch_character_data` returned.
+    """Fills the current, empty file. assets: the result of `fetch_character_data`.
 
     Separate objects Head, Head.coarse (hidden), Hand.L and Hand.R with an armature each; or, with `single_body`, one
     object Body with one armature, in which `GROUPS` name the vertex groups of head and hands. Raises NephimError when
@@ -151,7 +151,7 @@ def _build_body(character: Character, fine: FineHead, authored: motion.Motion, s
 
 
 def _build_inside(character: Character, rig: Any, keyed: list[Any]) -> None:
-    """Eyes, teeth and tongue: what one sees through the openings of the skin."""
+    """Eyes, teeth and tongue: visible through the openings of the skin."""
     whites = looks.plain_material("Eye white", (0.80, 0.77, 0.74), 0.15)
     iris = looks.plain_material("Iris", (0.11, 0.16, 0.14), 0.15)
     pupil = looks.plain_material("Pupil", (0.004, 0.004, 0.004), 0.1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who performs: a folder with `cast.json` and `template.npz` from which any process makes the same puppet."""
+"""The performer: a folder with `cast.json` and `template.npz` from which any process builds the same puppet."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -37,7 +37,7 @@ class Cast:
 
 
 def prepare_demo(folder: Path, assets: Path, identity: str = "") -> Job[tuple[Puppet, Template]]:
-    """Makes the folder of a demo character; its volume is built once. identity: see `identities`, "" is the demo's."""
+    """Creates a demo character's folder; its volume is built once. identity: see `identities`, "" is the demo's."""
     yield from fetch_character_data(assets)
     puppet = _demo(assets, identity)
     path = folder / TEMPLATE
@@ -55,7 +55,7 @@ def prepare_demo(folder: Path, assets: Path, identity: str = "") -> Job[tuple[Pu
 
 
 def prepare_shot(folder: Path, name: str, template: Template, hands: dict[str, dict[str, NDArray]]) -> Puppet:
-    """Makes the folder of a character that is known by a tracked shot. hands: side → shapes (k, n, 3) [m], triangles
+    """Creates the folder of a character known from a tracked shot. hands: side → shapes (k, n, 3) [m], triangles
     (m, 3) and contact (k,), the vertex nearest to the face in each shape."""
     template.save(folder / TEMPLATE)
     arrays = {f"{side}.{key}": value for side, parts in hands.items() for key, value in parts.items()}
@@ -66,11 +66,11 @@ def prepare_shot(folder: Path, name: str, template: Template, hands: dict[str, d
 
 
 def load_cast(folder: Path) -> tuple[Puppet, Template]:
-    """What `prepare_demo` or `prepare_shot` left. Raises CacheError."""
+    """Loads the result of `prepare_demo` or `prepare_shot`. Raises CacheError."""
     try:
         cast = Cast(**json.loads((folder / CAST).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise CacheError(f"{folder} does not say who performs ({error}).", advice="Start the training anew.") from error
+        raise CacheError(f"{folder} does not say who performs ({error}).", advice="Restart the training.") from error
     template = Template.load(folder / TEMPLATE)
     if cast.kind == "demo":
         return _demo(Path(cast.assets), cast.identity), template

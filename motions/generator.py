@@ -31,7 +31,7 @@ _SECOND_HAND = 0.35  # share of the sequences in which both hands perform, each 
 # Where a hand comes from [m], beside the middle of the head, left hand; and how far from the easiest direction
 # fingers may point [degrees].
 _ELBOW, _WRIST_TURN = np.array([0.22, -0.18, -0.28]), 40.0
-# Hands mostly stay on their own side: places further across the middle [m] are drawn anew so often.
+# Hands mostly stay on their own side: places further across the middle [m] are redrawn this often.
 _ACROSS, _OWN_SIDE = 0.02, 2
 _PATH_POINTS = 7
 _CLEARANCE = 0.16  # [m] on its way between two gestures a hand's middle stays this far from the middle of the head
@@ -54,7 +54,7 @@ class Event:
 @dataclass(frozen=True)
 class Clip:
     """A generated sequence. heads: (f, n, 3) float32, hands: side → (f, m, 3) float32, world space [m];
-    cranium, jaw: (f, 4, 4); events: what the hands do."""
+    cranium, jaw: (f, 4, 4); events: the gestures of the hands."""
 
     frame_rate: float
     heads: NDArray[np.float32]

@@ -15,7 +15,7 @@ from ..demo.posing import euler, pose_matrices, skin
 from ..sim.geometry.surface import vertex_normals
 from .repertoire import Grip, demo_grips
 
-# How much of a turn of the head each bone takes.
+# Share of a head rotation that each bone takes.
 _NECK_SHARE = {"neck02": 0.2, "neck03": 0.3, "head": 0.5}
 
 
@@ -40,7 +40,7 @@ class HeadPuppet(Protocol):
 
 
 class HandPuppet(Protocol):
-    """A hand that can be posed; `grips` say what it touches with."""
+    """A hand that can be posed; `grips` define what it touches with."""
 
     side: str
     triangles: NDArray[np.int32]

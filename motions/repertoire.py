@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What hands do on faces: gestures with the ranges that their depth, speed and length are drawn from."""
+"""Gestures of hands on faces, with the ranges from which depth, speed and length are drawn."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

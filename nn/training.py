@@ -73,7 +73,7 @@ class Batches:
             moved = np.abs(sample.states).max(axis=2).max(axis=1) > _BUSY
             self._busy += [(number, int(f)) for f in np.flatnonzero(moved)]
         if not self._busy:
-            raise SimulationError("The skin is touched in no training sequence.", advice="Record more sequences.")
+            raise SimulationError("In no training sequence is the skin ever touched.", advice="Record more sequences.")
 
     def draw(self, window: int) -> tuple[Surroundings, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Surroundings, true states (b, window + 2, p, 3) [m] from two frames before the window, loss weights

@@ -162,6 +162,6 @@ def colour_bar(sheet: NDArray[np.uint8], x: int, y: int, width: int, end: float)
 
 
 def gesture_name(scene: Any, frame: int) -> str:
-    """The name of the last timeline marker at or before the frame; empty where there is none."""
+    """The name of the last timeline marker at or before the frame; empty if there is none."""
     past = [m for m in scene.timeline_markers if m.frame <= frame]
     return max(past, key=lambda m: m.frame).name if past else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The cut picture: the volume opened along three planes, so that people can see what the physics is made of."""
+"""The cut picture: the volume cut along three planes, to show what the physics simulates."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from .lettering import GREY, write_text
 from .raster import Model, View, render, to_srgb
 
 _CELL, _GAP, _MARGIN, _HEADER, _FOOTER = (780, 860), 6, 24, 92, 84
-# Linear colours by what a triangle belongs to, and their names for people.
+# Linear colours by what a triangle belongs to, and their names to show.
 _COLOURS = {
     SKIN: ("skin", (0.54, 0.31, 0.22)),
     TISSUE: ("soft tissue", (0.52, 0.11, 0.09)),
@@ -97,7 +97,7 @@ def picture(template: Template, cut: Cut) -> NDArray[np.uint8]:
         models.append(Model(made.vertices[triangles.ravel()], corners, colours, shininess=0.0, flat=True))
     towards = cut.towards / np.linalg.norm(cut.towards)
     view = View(np.zeros(3), -towards, cut.up, 1.0, _CELL)
-    # Fit what is left of the head into the cell.
+    # Fit the rest of the head into the cell.
     used = np.unique(made.triangles)
     seen = made.vertices[used] @ view.axes().T
     low, high = seen.min(axis=0), seen.max(axis=0)

@@ -26,7 +26,7 @@ _FRAME_TICKS = 12
 
 @dataclass(frozen=True)
 class Curve:
-    """values: (frames,), NaN where there is nothing to show."""
+    """values: (frames,), NaN for gaps."""
 
     name: str
     values: NDArray[np.float64]

@@ -363,7 +363,7 @@ def coverage(points: NDArray, triangles: NDArray, width: int, height: int) -> ND
 
 
 def visible(models: Sequence[Model], view: View) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """What each pixel shows, without shading: model and triangle in it, (h, w) each, -1 where there is nothing."""
+    """Model and triangle at each pixel, without shading, (h, w) each; -1 for the background."""
     width, height = view.pixels
     camera, triangles = _before_camera(models, view)
     pixel = view.height / height
