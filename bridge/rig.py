@@ -130,7 +130,7 @@ def _part(scene: Any, obj: Any, group: str, role: str) -> Part | None:
         return None
     if obj.name not in scene.objects:
         raise RigError(
-            f"The {role} is no longer in the scene '{scene.name}'.",
+            f"The {role} is not in the scene '{scene.name}' any more.",
             object=obj.name,
             advice="Choose an object of this scene.",
         )
@@ -155,7 +155,7 @@ def _part(scene: Any, obj: Any, group: str, role: str) -> Part | None:
         inside = _in_group(obj, group, role)
         triangles = triangles[inside[triangles].all(axis=1)]
     if not len(triangles):
-        where = f"The vertex group '{group}' contains no faces." if group else "The mesh has no faces."
+        where = f"The vertex group '{group}' encloses no faces." if group else "The mesh has no faces."
         raise RigError(
             where,
             object=obj.name,
