@@ -36,6 +36,15 @@ def assign_slot(strip: Any, slot: Any) -> None:
         strip.action_slot = slot
 
 
+def strip_fcurves(strip: Any) -> list[Any]:
+    """The F-curves that an NLA strip plays."""
+    action = strip.action
+    if not hasattr(action, "slots"):
+        return list(action.fcurves)
+    bags = [part.channelbag(strip.action_slot) for layer in action.layers for part in layer.strips]
+    return [curve for bag in bags if bag for curve in bag.fcurves]
+
+
 def eevee_engine() -> str:
     """EEVEE's identifier: `BLENDER_EEVEE_NEXT` in Blender 4.2 to 4.5, `BLENDER_EEVEE` before and after."""
     return "BLENDER_EEVEE_NEXT" if (4, 2) <= bpy.app.version < (5, 0) else "BLENDER_EEVEE"

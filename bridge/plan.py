@@ -13,6 +13,7 @@ from ..errors import SimulationError
 from .cache.manifest import settings_fingerprint
 from .cache.point_cache import folder_beside
 from .rig import Rig, read_rig
+from .scene_time import frame_rate
 
 if TYPE_CHECKING:  # scipy and numba load on first use, so that enabling the add-on stays fast
     from ..sim.settings import PhysicsSettings
@@ -111,7 +112,7 @@ class Method:
 
 def read_method(scene: Any) -> Method:
     chosen = scene.nephim
-    return Method(chosen.mode, chosen.tissue, chosen.interaction, scene.render.fps / scene.render.fps_base)
+    return Method(chosen.mode, chosen.tissue, chosen.interaction, frame_rate(scene))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from .meshes import matrix_array, mesh_positions, to_world, world_matrix
 from .modifiers import tracked_state
 from .painted_stiffness import stiffness_groups
 from .rig import Part, Rig, scene_object
+from .scene_time import seconds
 
 
 class NeutralSurfaces(NamedTuple):
@@ -217,7 +218,6 @@ class SurfaceReader:
         error = not_finite(rig.head, head, frame)
         if error is not None:
             raise error
-        render = self.scene.render
         tracked = TrackedFrame(
             head=head,
             left=hand("left"),
@@ -225,7 +225,7 @@ class SurfaceReader:
             cranium=self._bone_motion(rig.head_bone, depsgraph, frame),
             jaw=self._bone_motion(rig.jaw_bone, depsgraph, frame),
             frame=frame,
-            time=(frame + self.scene.frame_subframe) * render.fps_base / render.fps,
+            time=seconds(self.scene),
         )
         self.head = states[rig.head.object_name]
         for side in ("left", "right"):

@@ -31,6 +31,7 @@ def bake_job(
     tolerance_mm: stored in the scene; None: the scene's own. existing: whether shape keys 'replace' those of earlier
     bakes or are 'add'ed beside them; a point cache leaves keys alone and uses a single modifier. The file is not saved.
     """
+    from ..bridge.bake.kept_motion import check_kept, motion_job
     from ..bridge.bake.mesh_cache import add_mesh_cache, remove_mesh_cache
     from ..bridge.bake.shape_keys import bake_shape_keys
 
@@ -39,7 +40,15 @@ def bake_job(
     rig = read_rig(scene)
     name = rig.head.object_name
     if to == POINT_CACHE:
-        add_mesh_cache(rig, cache)
+        motion = yield from motion_job(scene, rig, cache)
+        add_mesh_cache(scene, rig, cache)
+        kept = False
+        try:
+            check_kept(motion, (yield from motion_job(scene, rig, cache)))
+            kept = True
+        finally:
+            if not kept:
+                remove_mesh_cache(scene_object(name))
         return Baked(f"'{name}' plays {cache.path.name} through its modifier.")
     if tolerance_mm is not None:
         scene.nephim.tolerance_mm = tolerance_mm

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A video of the whole animation, tracked beside simulated. Blender's ffmpeg writes it, from a scene of its own."""
+"""A video of the whole animation, tracked and simulated side by side, by Blender's ffmpeg and from a separate scene."""
 
 import os
 import sys
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bridge.cache.results import ResultReader
+from ..bridge.scene_time import playback_rate
 from ..errors import CacheError
 from ..progress import Job, Progress
 from .contact_sheet import Framing, frame_shot, gesture_name
@@ -35,16 +36,16 @@ def video_job(scene: Any, path: Path) -> Job[Path]:
     step = "video"
     with ResultReader(scene) as result, tempfile.TemporaryDirectory(prefix="nephim-") as folder:
         stage = Stage(result)
-        frames = result.frames
+        frames, rate = result.frames, playback_rate(scene)
         largest = yield from result.largest_displacements(step, 0.1)
         peaks = [first + int(np.argmax(largest[first:end])) for first, end in episodes(largest)]
         framings = {k: frame_shot(stage, stage.shot(frames[k])) for k in peaks or [0]}
-        cameras = smooth_cameras(framings, len(frames), result.frame_rate)
+        cameras = smooth_cameras(framings, len(frames), rate)
         for k, frame in enumerate(frames):
             picture = _picture(stage.shot(frame), cameras[k], frame, gesture_name(scene, frame))
             write_png(Path(folder) / f"{k:06d}.png", picture, compression=1)
             yield Progress(step, 0.1 + 0.8 * (k + 1) / len(frames), f"frame {frame}")
-        encode(Path(folder), len(frames), (2 * _HALF[0], _HALF[1]), result.frame_rate, path)
+        encode(Path(folder), len(frames), (2 * _HALF[0], _HALF[1]), rate, path)
     yield Progress(step, 1.0)
     return path
 

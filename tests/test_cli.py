@@ -32,7 +32,8 @@ def test_setup_takes_objects_groups_bones_and_an_output():
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("1-150", (1, 150)), ("7-7", (7, 7)), ("-10--2", (-10, -2)), ("-12-0", (-12, 0)), ("-5-5", (-5, 5))]
+    ("text", "expected"),
+    [("1-150", (1, 150)), ("7-7", (7, 7)), ("-10--2", (-10, -2)), ("-12-0", (-12, 0)), ("-5-5", (-5, 5))],
 )
 def test_frame_ranges(text, expected):
     assert parse_frames(text) == expected

@@ -4,21 +4,28 @@
 from typing import Any
 
 import bpy
+import numpy as np
 
 from ...errors import BakeError
 from ..cache.point_cache import PointCache
-from ..modifiers import BAKED, SUBDIVISION
+from ..modifiers import BAKED, SUBDIVISION, tracked_state
 from ..rig import Rig, scene_object
+from ..scene_time import stretch
+from ..surfaces import evaluated_object, view_layer_of
 from .shape_keys import check_can_bake
 
 _FACTOR = f'modifiers["{BAKED}"].factor'
+_SEEN = 1e-5  # [m] displacement that could be seen to pop
+_ROUNDING = 1e-3  # of a frame
 
 
-def add_mesh_cache(rig: Rig, cache: PointCache) -> Any:
+def add_mesh_cache(scene: Any, rig: Rig, cache: PointCache) -> Any:
     """Adds, or replaces, the modifier 'NePHIM' that plays `cache`, after the rig and before a subdivision.
 
-    Outside the cached frames a driver sets its influence to 0, because the modifier would hold its first or last
-    frame forever. Shape keys of an earlier bake may stay: the modifier overrides them. Raises BakeError.
+    Outside the cached frames a driver sets its influence to 0, because the modifier would freeze the character in its
+    first or last frame forever. Where skin is displaced in that frame, it is held for less than a frame more: motion
+    blur looks that far, and must not see the skin pop. Shape keys of an earlier bake may stay: the modifier overrides
+    them. Raises BakeError.
     """
     obj = scene_object(rig.head.object_name)
     check_can_bake(obj, rig, cache)
@@ -29,6 +36,7 @@ def add_mesh_cache(rig: Rig, cache: PointCache) -> Any:
             advice="Finish the simulation, or bake to shape keys.",
         )
     remove_mesh_cache(obj)
+    held = _displaced_ends(scene, rig, obj, cache)
     modifier = obj.modifiers.new(BAKED, "MESH_CACHE")
     obj.modifiers.move(len(obj.modifiers) - 1, _place(obj))
     path = str(cache.path.absolute())
@@ -38,11 +46,12 @@ def add_mesh_cache(rig: Rig, cache: PointCache) -> Any:
     modifier.deform_mode, modifier.interpolation = "OVERWRITE", "LINEAR"
     modifier.forward_axis, modifier.up_axis = "POS_Y", "POS_Z"  # Blender's own axes: no rotation
     modifier.play_mode, modifier.time_mode = "SCENE", "FRAME"
-    modifier.frame_start, modifier.frame_scale = float(cache.frames.start), 1.0
+    # The modifier looks at the time of the animation; scaled like this, it counts the frames of the scene.
+    modifier.frame_start, modifier.frame_scale = float(cache.frames.start), 1.0 / stretch(scene)
     driver = obj.driver_add(_FACTOR).driver
     driver.type = "SCRIPTED"
     # Simple enough for Blender to evaluate without running Python.
-    driver.expression = f"{cache.frames.start} <= frame <= {cache.frames.stop - 1}"
+    driver.expression = _influence(cache.frames, stretch(scene), *held)
     return modifier
 
 
@@ -54,6 +63,29 @@ def remove_mesh_cache(obj: Any) -> bool:
     obj.driver_remove(_FACTOR)
     obj.modifiers.remove(modifier)
     return True
+
+
+def _displaced_ends(scene: Any, rig: Rig, obj: Any, cache: PointCache) -> list[bool]:
+    """Whether the first and the last frame of the cache differ from what is tracked."""
+    view_layer = view_layer_of(scene)
+    found = []
+    with tracked_state(scene, view_layer, [obj]):
+        for frame in (cache.frames[0], cache.frames[-1]):
+            scene.frame_set(frame)
+            state = evaluated_object(obj, view_layer.depsgraph, rig.scale, cache.n_vertices, frame)
+            moved = (cache.read(frame) - state.positions) @ state.matrix[:3, :3].T
+            found.append(bool(np.linalg.norm(moved, axis=1).max() > _SEEN))
+    return found
+
+
+def _influence(frames: range, per_frame: float, hold_first: bool, hold_last: bool) -> str:
+    """The driver's expression: 1 in the frames, and in the open frame beside an end that is held."""
+    first, last = frames[0] * per_frame, frames[-1] * per_frame
+    if per_frame != 1.0:  # Blender computes the remapped time in single precision
+        first, last = first - _ROUNDING, last + _ROUNDING
+    low = f"{frames[0] * per_frame - per_frame:.9g} <" if hold_first else f"{first:.9g} <="
+    high = f"< {frames[-1] * per_frame + per_frame:.9g}" if hold_last else f"<= {last:.9g}"
+    return f"{low} frame {high}"
 
 
 def _place(obj: Any) -> int:

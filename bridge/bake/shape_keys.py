@@ -16,7 +16,8 @@ from ..modifiers import BAKED, is_baked_name, tracked_state
 from ..rig import Rig, scene_object
 from ..surfaces import evaluated_object, view_layer_of
 from .compression import compress
-from .keyframes import add_track, check_nla, frames_of, our_tracks, remove_track
+from .kept_motion import check_kept, motion_job
+from .keyframes import add_track, check_nla, frames_of, make_room, our_tracks, remove_track
 from .skinning import PROBE, RestDisplacement, probing, rest_displacement
 
 _ADDED_BASIS = "nephim_added_basis"  # marks basis keys that we added
@@ -72,14 +73,17 @@ def bake_shape_keys(
         if obj.data.shape_keys is None:
             basis_key = obj.shape_key_add(name="Basis", from_mix=False)
             basis_key.id_data[_ADDED_BASIS] = True
+        motion = yield from motion_job(scene, rig, cache)
         moved = yield from _rest_displacements(scene, rig, obj, cache, tolerance)
         vertices, basis, weights = yield from _keys_for(moved, tolerance, per_frame)
         yield Progress("Compressing", 1.0, f"{len(basis)} shape keys")
         for number, displacement in enumerate(basis):
             new_keys.append(_add_key(obj, _key_name(set_name, number), vertices, displacement))
         if new_keys:
-            track = add_track(obj, new_keys, cache.frames.start, weights)
+            others = old_tracks if existing != REPLACE else []
+            track = add_track(scene, obj, new_keys, cache.frames.start, weights, others)
         largest, rms, worst = yield from _measure(scene, rig, obj, cache, new_keys)
+        check_kept(motion, (yield from motion_job(scene, rig, cache)))
         finished = True
     finally:
         if finished:
@@ -87,6 +91,7 @@ def bake_shape_keys(
                 _remove(obj, old_keys, old_tracks)
             else:
                 muted = _mute_sets_of(obj, cache.frames, old_tracks)
+                make_room(scene, old_tracks, cache.frames)
             new_keys = _rename(obj, new_keys, track, set_name)
         else:
             _remove(obj, new_keys, [track] if track is not None else [])

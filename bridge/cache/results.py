@@ -14,6 +14,7 @@ from ...progress import Job, Progress
 from ...sim.frame import TrackedFrame
 from ..meshes import mesh_positions, mesh_triangles, to_world, world_matrix
 from ..rig import Rig, read_rig, scene_object
+from ..scene_time import frame_rate
 from ..surfaces import SurfaceReader, evaluated_object
 from .point_cache import PointCache, folder_beside
 
@@ -64,7 +65,7 @@ class ResultReader:
 
     @property
     def frame_rate(self) -> float:
-        return self.scene.render.fps / self.scene.render.fps_base
+        return frame_rate(self.scene)
 
     @property
     def statistics(self) -> list[dict[str, float]]:
