@@ -124,7 +124,7 @@ def unseen_seeds(there: Sequence[int]) -> list[int]:
     all trained on. Raises SimulationError below two generated ones."""
     there = [seed for seed in there if seed < FIRST_SEED]
     if len(there) < 2:
-        raise SimulationError("Training needs at least two recorded sequences.", advice="Record more sequences.")
+        raise SimulationError("Two recorded sequences are needed to train.", advice="Record more sequences.")
     return sorted(there)[-min(_MAX_UNSEEN, max(1, len(there) // _UNSEEN_SHARE)) :]
 
 
