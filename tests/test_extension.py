@@ -50,6 +50,39 @@ def test_every_library_of_the_project_is_in_the_zip_or_in_blender():
         assert needed - {pin.split("==")[0] for pin in python.pins} == {"numpy"}
 
 
+WHEELS = [  # as they lie in the registry, each with the platforms and Pythons it is for
+    ("scipy-1.15.3-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "linux-x64", {"3.11"}),
+    ("numba-0.68.1-cp314-cp314-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl", "linux-x64", {"3.14"}),
+    ("tetgen-0.8.4-cp312-abi3-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl", "linux-x64", {"3.13", "3.14"}),
+    ("scipy-1.17.1-cp313-cp313-win_amd64.whl", "windows-x64", {"3.13"}),
+    ("tetgen-0.8.4-cp312-abi3-win_amd64.whl", "windows-x64", {"3.13", "3.14"}),
+    ("llvmlite-0.50.0-cp313-cp313-macosx_12_0_arm64.whl", "macos-arm64", {"3.13"}),
+    ("tetgen-0.8.4-cp311-cp311-macosx_11_0_arm64.whl", "macos-arm64", {"3.11"}),
+    ("scipy-1.15.3-cp311-cp311-macosx_10_13_x86_64.whl", "macos-x64", {"3.11"}),
+    ("scipy-1.15.3-cp311-cp311-macosx_14_0_arm64.whl", "", set()),  # does not load on macOS 12
+    ("scipy-1.15.3-cp311-cp311-musllinux_1_2_x86_64.whl", "", set()),
+    ("scipy-1.15.3-cp311-cp311-manylinux_2_34_x86_64.whl", "", set()),  # newer than the glibc that Blender needs
+    ("scipy-1.17.1-cp313-cp313t-win_amd64.whl", "", set()),  # Python without its lock
+    ("scipy-1.15.3-cp311-cp311-win32.whl", "", set()),
+]
+
+
+@pytest.mark.parametrize(("name", "platform", "versions"), WHEELS, ids=lambda value: value if "whl" in value else "")
+def test_a_wheel_goes_only_into_zips_whose_python_takes_it(name, platform, versions):
+    """`fits` against the list of tags that installers go by."""
+    packaging = pytest.importorskip("packaging.utils")
+    from packaging import tags
+
+    wheel_tags = packaging.parse_wheel_filename(name)[3]
+    for target, platforms in extension.PLATFORMS.items():
+        for python in extension.PYTHONS:
+            version = tuple(map(int, python.version.split(".")))
+            taken = {*tags.cpython_tags(version, platforms=platforms, abis=[f"cp{version[0]}{version[1]}"])}
+            expected = target == platform and python.version in versions
+            assert extension.fits(ROOT / name, python, target) == expected == (not taken.isdisjoint(wheel_tags))
+            assert extension.fits(ROOT / "threadpoolctl-3.6.0-py3-none-any.whl", python, target)
+
+
 @pytest.mark.parametrize("options", [["--blender", "4.3.0"], ["--python", "3.13", "--blender", "4.3"]])
 def test_a_zip_for_another_blender_needs_its_version_and_its_python(options, capsys):
     with pytest.raises(SystemExit) as refused:

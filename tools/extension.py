@@ -44,11 +44,12 @@ PYTHONS = (
     Python("3.13", "5.1.0", None, _NUMPY_2),
     Python("3.14", "5.1.0", None, _NUMPY_2),  # Blender as Linux distributions build it
 )
-# Blender's name of a platform -> the tags of wheels that run there, newest first.
+# Blender's name of a platform -> the tags of wheels that run wherever such a Blender does: it needs glibc 2.28. Wheels
+# for macOS 14 are left out, as scipy's do not load on 12.
 PLATFORMS = {
     "linux-x64": ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"),
     "windows-x64": ("win_amd64",),
-    "macos-arm64": ("macosx_14_0_arm64", "macosx_13_0_arm64", "macosx_12_0_arm64", "macosx_11_0_arm64"),
+    "macos-arm64": ("macosx_12_0_arm64", "macosx_11_0_arm64"),
     "macos-x64": ("macosx_11_0_x86_64", "macosx_10_15_x86_64", "macosx_10_14_x86_64", "macosx_10_13_x86_64"),
 }
 
@@ -115,6 +116,16 @@ def _version(text: str) -> str:
     return text
 
 
+def fits(wheel: Path, python: Python, target: str) -> bool:
+    """Whether the tags in its name are among those that `fetch_wheels` asks for; an older download may have others."""
+    interpreter, abi, platforms = wheel.stem.split("-")[-3:]
+    if (abi, platforms) == ("none", "any"):
+        return True
+    own = f"cp{python.version.replace('.', '')}"
+    suits = (interpreter, abi) == (own, own) or (abi == "abi3" and int(interpreter[3:]) <= int(own[3:]))
+    return suits and not set(PLATFORMS[target]).isdisjoint(platforms.split("."))
+
+
 def fetch_wheels(folder: Path, python: Python, target: str) -> tuple[list[Path], str]:
     """The wheels of a zip, downloaded once; or none, and what pip said."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
@@ -127,11 +138,11 @@ def fetch_wheels(folder: Path, python: Python, target: str) -> tuple[list[Path],
     for pin in python.pins:
         package, version = pin.split("==")
         pattern = f"{package}-{version}-*.whl"
-        if not list(folder.glob(pattern)):
+        if not any(fits(wheel, python, target) for wheel in folder.glob(pattern)):
             run = subprocess.run([*command, "--dest", str(folder), pin], capture_output=True, text=True)
             if run.returncode != 0:
                 return [], f"{pin} ({(run.stderr.strip().splitlines() or ['pip failed'])[-1]})"
-        found += sorted(folder.glob(pattern))
+        found += sorted(wheel for wheel in folder.glob(pattern) if fits(wheel, python, target))
     return found, ""
 
 
