@@ -10,6 +10,7 @@ from ..errors import RigError
 BAKED = "NePHIM"  # our modifier has this name, our NLA tracks and shape keys begin with it
 
 SUBDIVISION = {"SUBSURF", "MULTIRES"}
+SMOOTHING = {"CORRECTIVE_SMOOTH", "LAPLACIANSMOOTH", "SMOOTH"}
 # Modifiers that deform the mesh with a rig: after a subdivision they see vertices that the object does not have.
 _RIGGING = {
     "ARMATURE",

@@ -12,7 +12,7 @@ from ...choices import REPLACE
 from ...errors import BakeError, RigError
 from ...progress import Job, Progress
 from ..cache.point_cache import PointCache
-from ..modifiers import BAKED, is_baked_name, tracked_state
+from ..modifiers import BAKED, SMOOTHING, is_baked_name, tracked_state
 from ..rig import Rig, scene_object
 from ..surfaces import evaluated_object, view_layer_of
 from .compression import compress
@@ -83,6 +83,8 @@ def bake_shape_keys(
             others = old_tracks if existing != REPLACE else []
             track = add_track(scene, obj, new_keys, cache.frames.start, weights, others)
         largest, rms, worst = yield from _measure(scene, rig, obj, cache, new_keys)
+        if largest > tolerance:
+            _check_smoothing(obj, largest, worst)
         check_kept(motion, (yield from motion_job(scene, rig, cache)))
         finished = True
     finally:
@@ -162,6 +164,20 @@ def _check(obj: Any, rig: Rig, cache: PointCache) -> None:
     if keys is not None and (keys.library is not None or keys.override_library is not None):
         raise BakeError("Its shape keys are linked.", object=obj.name, advice="Make the mesh local first.")
     check_nla(obj)
+
+
+def _check_smoothing(obj: Any, error: float, frame: int) -> None:
+    """Raises BakeError if the error is that of modifiers that smooth what shape keys do."""
+    smoothing = [f"'{m.name}'" for m in obj.modifiers if m.type in SMOOTHING and m.show_viewport]
+    if smoothing:
+        raise BakeError(
+            f"Shape keys miss the simulation by {1e3 * error:.2f} mm, because its modifier {' and '.join(smoothing)} "
+            "smooths away what they do.",
+            object=obj.name,
+            frame=frame,
+            advice="Use 'To Point Cache' (bake --to point-cache), which plays after it; or lower its repeats, simulate "
+            "and bake again.",
+        )
 
 
 def _rest_displacements(
