@@ -18,6 +18,24 @@ if WORKER:
     resources = Path(os.environ.get("BLENDER_USER_RESOURCES", ROOT / "build" / "resources")) / WORKER
     os.environ["BLENDER_USER_RESOURCES"] = str(resources)
 
+# One or two of each area, marked `smoke`: that the libraries for another Python compute as well is seen from these.
+SMOKE = {
+    "test_physics.py": {"test_pressing_leaves_no_penetration_and_no_inversion", "test_a_fast_swipe_does_not_tunnel"},
+    "test_surface_pbd.py": {"test_a_push_removes_most_penetration_and_stays_local"},
+    "test_volume_template.py": {"test_every_tetrahedron_has_volume_and_together_they_fill_the_head"},
+    "test_multifrontal.py": {"test_a_grid_is_solved_to_single_precision"},
+    "test_solver.py": {
+        "test_affine_motion_is_reproduced_in_the_volume",
+        "test_contacts_push_hold_and_slide_as_coulomb_says",
+    },
+    "test_nn_runtime.py": {"test_contact_moves_skin_only_nearby_and_within_bounds"},
+    "test_nn_weights.py": {"test_what_was_saved_is_loaded"},
+    "test_measure.py": {"test_sphere_in_sphere_depths", "test_decaf_measures"},
+    "test_triangle_bvh.py": {"test_sign_and_winding_number_tell_inside_from_outside"},
+    "test_skull_model.py": {"test_a_linear_truth_is_found_for_an_unseen_person_wherever_it_stands"},
+    "test_threads.py": {"test_every_part_is_worked_once"},
+}
+
 
 def real_blender() -> str | None:
     """The Blender program: the one that these tests run in, else the one that the environment names."""
@@ -29,7 +47,11 @@ def real_blender() -> str | None:
     return os.environ.get("NEPHIM_BLENDER") or None
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m smoke` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if getattr(item, "originalname", item.name) in SMOKE.get(item.path.name, ()):
+            item.add_marker(pytest.mark.smoke)
     if importlib.util.find_spec("bpy") is None:
         for item in items:
             if item.get_closest_marker("bpy"):

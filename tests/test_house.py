@@ -148,3 +148,11 @@ def test_blender_accepts_the_extension_and_packs_only_the_package(tmp_path, blen
         ".ci",
     }
     assert not [name for name in names if "__pycache__" in name or "egg-info" in name]
+
+
+def test_every_smoke_test_is_there():
+    from conftest import SMOKE
+
+    for name, wanted in SMOKE.items():
+        tree = ast.parse((ROOT / "tests" / name).read_text(encoding="utf-8"))
+        assert wanted <= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, name
