@@ -12,7 +12,7 @@ BAKED = "NePHIM"  # our modifier has this name, our NLA tracks and shape keys be
 SUBDIVISION = {"SUBSURF", "MULTIRES"}
 SMOOTHING = {"CORRECTIVE_SMOOTH", "LAPLACIANSMOOTH", "SMOOTH"}
 # Modifiers that deform the mesh with a rig: after a subdivision they see vertices that the object does not have.
-_RIGGING = {
+RIGGING = {
     "ARMATURE",
     "CURVE",
     "HOOK",
@@ -58,7 +58,7 @@ def check_stack(obj: Any) -> None:
             )
         if modifier.type in SUBDIVISION:
             subdivided = modifier
-        elif subdivided is not None and modifier.type in _RIGGING:
+        elif subdivided is not None and modifier.type in RIGGING:
             raise RigError(
                 f"its modifier '{modifier.name}' ({kind}) comes after '{subdivided.name}', which subdivides the mesh.",
                 object=obj.name,
@@ -113,11 +113,13 @@ def _unhide(changes: Changes, obj: Any, view_layer: Any) -> None:
 
 
 @contextmanager
-def tracked_state(scene: Any, view_layer: Any, objects: Iterable[Any], shown: Iterable[str] = ()) -> Iterator[None]:
+def tracked_state(
+    scene: Any, view_layer: Any, objects: Iterable[Any], shown: Iterable[str] = (), play_cache: bool = False
+) -> Iterator[None]:
     """The objects as tracked: subdivision off, our own earlier results muted, nothing hidden or pinned.
 
-    `shown`: names of our shape keys that stay active, to measure them. Everything is restored at the end, including the
-    scene's frame. Shape keys and modifiers must not be removed inside.
+    `shown`: names of our shape keys that stay active, to measure them; `play_cache`: our modifier too. Everything is
+    restored at the end, including the scene's frame. Shape keys and modifiers must not be removed inside.
     Raises RigError for an object that the view layer cannot evaluate.
     """
     global _tracked
@@ -130,7 +132,7 @@ def tracked_state(scene: Any, view_layer: Any, objects: Iterable[Any], shown: It
             for modifier in after_rig(obj):
                 changes.set(modifier, "show_viewport", False)
             ours = obj.modifiers.get(BAKED)
-            if ours is not None:
+            if ours is not None and not play_cache:
                 changes.set(ours, "show_viewport", False)
             if obj.data.shape_keys is not None:
                 changes.set(obj, "show_only_shape_key", False)

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from ..progress import Job, Progress
 from ..sim import measure
+from ..sim.geometry.mending import main_part, mend
 from ..sim.settings import PhysicsSettings
 from ..sim.template import Template
 from ..sim.tracking import HeadTracking
+from .bake.shown import shown_job
 from .cache.manifest import write_json
-from .cache.results import ResultFrame, ResultReader, frame_notes, hands_notes
+from .cache.results import ResultFrame, ResultReader, frame_notes, hands_notes, part_at_rest
+from .rig import Part
 
 _STEP = "report"
 
@@ -33,9 +36,25 @@ def report_job(scene: Any, path: Path) -> Job[dict]:
             survey.add(result.read(frame))
             yield Progress(_STEP, 0.95 * (k + 1) / len(result.frames), f"frame {frame}")
         report = _assemble(result, template, survey)
+    shown = yield from shown_job(scene, result.rig, result.cache)  # outside: there our own results are muted
+    if shown is not None:
+        report["shown_error_mm"] = measure.MM * shown.error
+        report["notes"] += [shown.note] if shown.note else []
     write_json(Path(path), report)
     yield Progress(_STEP, 1.0)
     return report
+
+
+def _skin(vertices: NDArray, triangles: NDArray) -> NDArray[np.int32]:
+    """The largest part of a head (m, 3), without seams, as the volume has it."""
+    mended = mend(vertices, triangles).triangles
+    return mended[main_part(vertices, mended)]
+
+
+def _mended(hand: Part) -> NDArray[np.int32]:
+    """A hand's triangles as they are simulated: an unjoined seam would be measured as an opening."""
+    rest = part_at_rest(hand)
+    return mend(rest.vertices, rest.triangles).triangles
 
 
 class Survey:
@@ -51,8 +70,11 @@ class Survey:
         self.neutral = template.head_vertices
         presets = result.scene.nephim
         self.limit = PhysicsSettings.load(presets.tissue, presets.interaction).compression_limit
+        self.triangles = _skin(template.head_vertices, self.rig.head.triangles)
+        reached = np.zeros(count, bool)
+        reached[self.triangles] = True  # not eyes, teeth or hair, nor the other side of a seam
         self.meters = {
-            side: measure.PenetrationMeter(self.rig.head.triangles, self.outer, part.triangles)
+            side: measure.PenetrationMeter(self.triangles, self.outer & reached, _mended(part))
             for side, part in (("left", self.rig.left), ("right", self.rig.right))
             if part is not None
         }
@@ -79,7 +101,7 @@ class Survey:
             stopped = measure.bone_limited(undisturbed, read.skin, direction, self.depth, meter, hand, self.limit)
             limited.append(stopped)
             touched |= before.gap == 0 or after.gap == 0
-        self.penetration.add(pairs, limited, self.rig.head.triangles)
+        self.penetration.add(pairs, limited, self.triangles)
         self.deepest.append((max(map(_deepest, (b for b, _ in pairs))), max(map(_deepest, (a for _, a in pairs)))))
         counted = self.statistics[len(self.touched)].get("contacts", 0)
         self.touched.append(touched or counted > 0)
@@ -152,6 +174,7 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
         "inverted_tets": int(max(_column(numbers, "inverted_tets"), default=0)),
         "rest_error_mm": measure.MM * survey.rest_error(),
         "bake_error_mm": None if baked is None else float(baked),
+        "shown_error_mm": None,
         "per_frame": survey.per_frame(),
         "smoothness": survey.smoothness(result.frames.start),
         "objects": {

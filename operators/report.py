@@ -29,7 +29,7 @@ def rows(report: dict) -> list[tuple[str, str]]:
     """The key figures: name and value."""
     before, after = report["penetration_mm"]["before"], report["penetration_mm"]["after"]
     volume, ms = report["volume_ratio"], report["ms_per_frame"]
-    baked = report.get("bake_error_mm")
+    baked, shown = report.get("bake_error_mm"), report.get("shown_error_mm")
     return [
         ("mode", report["mode"]),
         ("frames", f"{report['frames']}"),
@@ -40,6 +40,7 @@ def rows(report: dict) -> list[tuple[str, str]]:
         ("volume ratio", f"{volume['p1']:.2f} … {volume['p99']:.2f} (1 % … 99 %), {report['inverted_tets']} inverted"),
         ("rest error", f"{report['rest_error_mm']:.4f} mm without contact"),
         ("bake error", "not baked" if baked is None else f"{baked:.3f} mm"),
+        ("shown in the scene", "nothing baked" if shown is None else f"{shown:.3f} mm from the simulation"),
         ("time per frame", f"{ms['p50']:.0f} ms (p95 {ms['p95']:.0f} ms)"),
     ]
 

@@ -9,10 +9,12 @@ import bpy
 import numpy as np
 from bpy.props import StringProperty
 
+from ..bridge.bake.shown import obstacles
 from ..bridge.cache.manifest import motion_fingerprint, topology_fingerprint
 from ..bridge.cache.point_cache import PointCache, PointCacheWriter, cache_status, head_to_object
 from ..bridge.cache.results import frame_notes, hands_notes
 from ..bridge.plan import read_method, read_plan
+from ..bridge.rig import scene_object
 from ..bridge.surfaces import SurfaceReader
 from ..choices import MODES, NETWORK, PHYSICS, SURFACE, parse_frames
 from ..errors import CacheError, NephimError, SimulationError
@@ -180,7 +182,8 @@ def _last_rest(statistics: list[dict[str, float]], frames: range, first: int) ->
 
 
 def _notes(rig: Any, statistics: list[dict[str, float]]) -> tuple[str, ...]:
-    return (*hands_notes(rig), *frame_notes(statistics, rig.frames))
+    in_the_way = obstacles(scene_object(rig.head.object_name))
+    return (*hands_notes(rig), *frame_notes(statistics, rig.frames), *in_the_way)
 
 
 def _check_finite(skin: Any, rig: Any, frame: int) -> None:

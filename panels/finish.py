@@ -5,9 +5,10 @@ from typing import Any
 
 import bpy
 
+from ..bridge.bake.shown import obstacles
 from ..operators.report import rows
 from ..operators.state import report_state
-from .sidebar import Step, entry
+from .sidebar import Step, entry, paragraph
 
 
 class NEPHIM_PT_bake(Step, bpy.types.Panel):
@@ -27,6 +28,9 @@ class NEPHIM_PT_bake(Step, bpy.types.Panel):
         column.operator("nephim.unbake", icon="TRASH")
         if settings.bake_keys:
             layout.label(text=f"{settings.bake_keys} keys, error at most {settings.bake_error_max_mm:.3f} mm")
+        if settings.head is not None and settings.head.type == "MESH":
+            for text in obstacles(settings.head):
+                paragraph(context, layout, text, icon="ERROR")
 
 
 class NEPHIM_PT_report(Step, bpy.types.Panel):

@@ -25,7 +25,7 @@ def motion_job(scene: Any, rig: Rig, cache: PointCache) -> Job[Motion]:
     view_layer = view_layer_of(scene)
     objects = {part.object_name: part.n_vertices for part in rig.moving}
     motion: Motion = {}
-    watched = _watched(cache)
+    watched = watched_frames(cache)
     with tracked_state(scene, view_layer, [scene_object(name) for name in objects]):
         for done, frame in enumerate(watched):
             yield Progress("Comparing the motion", done / len(watched), f"frame {frame}")
@@ -53,7 +53,8 @@ def check_kept(before: Motion, after: Motion) -> None:
                 )
 
 
-def _watched(cache: PointCache) -> list[int]:
+def watched_frames(cache: PointCache) -> list[int]:
+    """The frames that tell whether something has changed: few, and those in which most happens."""
     frames = cache.frames
     moved = [numbers.get("displacement_mm", 0.0) for numbers in cache.manifest.statistics[: len(frames)]]
     strongest = np.argsort(-np.array(moved), kind="stable")[:_CONTACTS]

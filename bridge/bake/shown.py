@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the scene shows what was simulated: what stands in the way of a bake, and how far the picture is off."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ...progress import Job, Progress
+from ..cache.point_cache import PointCache
+from ..modifiers import BAKED, RIGGING, SMOOTHING, is_baked_name, tracked_state
+from ..rig import Rig, scene_object
+from ..surfaces import evaluated_object, view_layer_of
+from .kept_motion import watched_frames
+from .keyframes import our_tracks
+
+_SLACK = 1.1  # a bake that just keeps its tolerance is no news
+
+
+@dataclass(frozen=True)
+class Shown:
+    """error: largest distance of what the scene shows from the simulation [m], at `frame`. note: what is wrong and what
+    to do; empty if nothing is."""
+
+    error: float
+    frame: int
+    note: str
+
+
+def shown_job(scene: Any, rig: Rig, cache: PointCache) -> Job[Shown | None]:
+    """Compares the scene as it is with the simulation, at a few frames; None if nothing is baked.
+
+    Subdivisions are left out, as the simulation is of the vertices that the head has itself. Raises RigError,
+    SurfaceError and CacheError.
+    """
+    obj = scene_object(rig.head.object_name)
+    keys = obj.data.shape_keys
+    playing = [key.name for key in keys.key_blocks if is_baked_name(key.name)] if keys is not None else []
+    if not playing and obj.modifiers.get(BAKED) is None:
+        return None
+    view_layer = view_layer_of(scene)
+    largest, worst = 0.0, cache.frames.start
+    frames = watched_frames(cache)
+    with tracked_state(scene, view_layer, [obj], shown=playing, play_cache=True):
+        for done, frame in enumerate(frames):
+            yield Progress("Looking at what is shown", done / len(frames), f"frame {frame}")
+            scene.frame_set(frame)
+            state = evaluated_object(obj, view_layer.depsgraph, rig.scale, cache.n_vertices, frame)
+            apart = (state.positions.astype(np.float64) - cache.read(frame)) @ state.matrix[:3, :3].T
+            error = float(np.linalg.norm(apart, axis=1).max())
+            if error > largest:
+                largest, worst = error, frame
+    if 1e3 * largest <= _SLACK * scene.nephim.tolerance_mm:
+        return Shown(largest, worst, "")
+    cause = " ".join(obstacles(obj)) or "Something else moves the head since it was baked. Bake again."
+    note = f"At frame {worst} the scene shows '{obj.name}' {1e3 * largest:.1f} mm from the simulation. {cause}"
+    return Shown(largest, worst, note)
+
+
+def obstacles(obj: Any) -> list[str]:
+    """What keeps a bake of this object from being seen, each with the next step; cheap enough for every redraw."""
+    ours = obj.modifiers.get(BAKED)
+    return list(_of_modifier(obj, ours) if ours is not None else _of_keys(obj))
+
+
+def _of_modifier(obj: Any, ours: Any) -> Iterator[str]:
+    path = Path(bpy.path.abspath(ours.filepath, library=obj.library))
+    if not path.is_file():
+        yield f"The modifier '{BAKED}' finds no point cache at {path}. Bring the file back, or bake again."
+    if not (ours.show_viewport and ours.show_render):
+        where = "renders" if ours.show_viewport else "the viewport"
+        yield f"The modifier '{BAKED}' is switched off in {where}. Switch it on."
+    position = list(obj.modifiers).index(ours)
+    after = [m for m in obj.modifiers[position + 1 :] if m.type in RIGGING | SMOOTHING and m.show_viewport]
+    if after:
+        names = " and ".join(f"'{m.name}'" for m in after)
+        verb = "comes" if len(after) == 1 else "come"
+        yield (
+            f"{names} {verb} after the modifier '{BAKED}' and moves the simulated skin once more. Bake to the point "
+            f"cache again, or drag '{BAKED}' below in the modifier stack."
+        )
+
+
+def _of_keys(obj: Any) -> Iterator[str]:
+    tracks = our_tracks(obj)
+    if not tracks:
+        return
+    data = obj.data.shape_keys.animation_data
+    if not data.use_nla:
+        yield "The NLA of its shape keys is switched off. Switch it on in the NLA editor."
+    muted = [f"'{track.name}'" for track in tracks if track.mute]
+    if muted:
+        yield f"The NLA track {' and '.join(muted)} is muted. Unmute it in the NLA editor."
+    if obj.show_only_shape_key:
+        yield f"'{obj.name}' shows only a pinned shape key. Unpin it."
