@@ -6,22 +6,23 @@ from numpy.typing import NDArray
 
 from ..errors import SimulationError, SurfaceError
 from .frame import TrackedFrame
+from .geometry.mending import mend
 from .geometry.surface import Surface
 from .geometry.thinning import thin
 from .geometry.topology import boundary_loops, fan_caps
 from .hand_jumps import shrunk
 from .template import Template
 
-# A hand of more vertices is thinned to this spacing: on a fingertip of 8 mm radius its facets stand off by 0.06 mm,
-# and the solver gets no more contacts than such a skin can tell apart.
+# A hand of more vertices is thinned to this spacing: on a fingertip of 8 mm radius its facets deviate by 0.06 mm,
+# and the solver gets no more contacts than such a skin can resolve.
 _MOST_VERTICES, _SPACING = 20_000, 0.002  # [m]
 
 
 class Hands:
-    """The given hands joined, their open wrists closed by caps, very fine ones thinned.
+    """The given hands as one surface, with open wrists closed by caps and very fine meshes thinned.
 
-    left, right: any pose. vertices: (n, 3) [m] of that pose; triangles: (m, 3); owner: (n,) which of the given hands a
-    vertex belongs to; sides: their names in that order. Raises SimulationError when no hand is given.
+    left, right: any pose. vertices: (n, 3) [m] of that pose; triangles: (m, 3); owner: (n,) the hand that a vertex
+    belongs to; sides: their names in that order. Raises SimulationError if there is no hand.
     """
 
     def __init__(self, template: Template, left: Surface | None, right: Surface | None):
@@ -46,8 +47,8 @@ class Hands:
     def read(self, frame: TrackedFrame) -> NDArray[np.float64]:
         """The hands' vertices in the frame, (n, 3) [m].
 
-        Raises SurfaceError when head or hands have another number of vertices than expected or are not finite, and for
-        a hand that is shrunk to nothing.
+        Raises SurfaceError if head or hands have an unexpected number of vertices or are not finite, and for a hand
+        that is shrunk to nothing.
         """
         _check("head", frame.head, len(self._template.head_vertices), frame.frame)
         given = [hand for hand, has in zip((frame.left, frame.right), self._has, strict=True) if has]
@@ -61,29 +62,35 @@ class Hands:
                     "The hand is shrunk to nothing.",
                     object=surface.name,
                     frame=frame.frame,
-                    advice="Move it away from the face instead, or give it its scale back.",
+                    advice="Restore its scale, and move it away from the face instead.",
                 )
         return np.concatenate([v[kept] for v, kept in zip(found, self._kept, strict=True)]).astype(np.float64)
 
 
-def hand_notes(name: str, count: int, triangles: NDArray) -> list[str]:
-    """What is unusual about a hand of `count` vertices, for people. triangles: (m, 3)."""
-    notes = []
+def hand_notes(hand: Surface) -> list[str]:
+    """What is unusual about a hand, in any pose, for people."""
+    name, count = hand.name, len(hand.vertices)
+    mended = mend(hand.vertices, hand.triangles)
+    notes = mended.notes(name)
     if count > _MOST_VERTICES:
         notes.append(
             f"'{name}' has {count} vertices; contact is computed with those about {1000 * _SPACING:.0f} mm apart."
         )
-    openings = len(boundary_loops(triangles))
+    openings = len(boundary_loops(mended.triangles))
     if openings > 1:
         notes.append(f"'{name}' has {openings - 1} openings besides the wrist; they are closed by flat faces.")
     return notes
 
 
 def _as_simulated(hand: Surface) -> tuple[NDArray[np.int64] | slice, NDArray[np.int32]]:
-    """Which vertices of a hand are simulated, and the triangles between these."""
-    if len(hand.vertices) <= _MOST_VERTICES:
-        return slice(None), hand.triangles
-    return thin(hand.vertices, hand.triangles, _SPACING)
+    """Which vertices of a hand are simulated, and the triangles between these: seams joined, faces turned outwards."""
+    mended = mend(hand.vertices, hand.triangles)
+    if len(hand.vertices) > _MOST_VERTICES:
+        return thin(hand.vertices, mended.triangles, _SPACING)
+    if not mended.welded:
+        return slice(None), mended.triangles
+    kept = np.unique(mended.triangles)  # a vertex on the other side of a seam would float between hand and skin
+    return kept, np.searchsorted(kept, mended.triangles).astype(np.int32)
 
 
 def _check(name: str, vertices: NDArray | None, count: int, frame: int) -> NDArray:

@@ -44,7 +44,7 @@ def test_a_hand_with_holes_presses_as_a_whole_one(method):
     keep &= back[:, 0] < 0.05  # and no wrist
     holed = Surface(FINGER.vertices, FINGER.triangles[keep], "Hand")
     count = len(boundary_loops(holed.triangles))
-    note = hand_notes("Hand", len(holed.vertices), holed.triangles)[0]
+    note = hand_notes(Surface(holed.vertices, holed.triangles, "Hand"))[0]
     assert count >= 4 and f"{count - 1} openings besides the wrist" in note
     whole, result = run(method, FINGER)[-1], run(method, holed)[-1]
     assert dent(result) == pytest.approx(dent(whole), abs=5e-4) and dent(whole) > 0.004
@@ -75,7 +75,7 @@ def test_a_hand_of_200_000_vertices(method):
     normal = np.cross(*(vertices[triangles[:, q]] - vertices[triangles[:, 0]] for q in (1, 2)))
     outward = np.einsum("ij,ij->i", normal, vertices[triangles].mean(1) - [0.028, 0, 0])
     assert (outward >= 0).mean() > 0.99 and len(vertices) > 199_000
-    assert "contact is computed with those about 2 mm apart" in hand_notes("Hand", len(vertices), triangles)[0]
+    assert "contact is computed with those about 2 mm apart" in hand_notes(Surface(vertices, triangles, "Hand"))[0]
     results = run(method, Surface(vertices, triangles, "Hand"), PRESS)
     assert dent(results[-1]) == pytest.approx(0.005, abs=1.5e-3)
 

@@ -16,6 +16,7 @@ bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
 from nephim import cli  # noqa: E402
+from nephim.bridge.plan import Plan  # noqa: E402
 from nephim.errors import CacheError  # noqa: E402
 from nephim.operators import simulate, volume  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
@@ -289,7 +290,7 @@ class _Usage:
 def test_tetgen_crashes_or_hangs(face, capsys, monkeypatch, program, word):
     python = sys.executable if "python" in Path(sys.executable).name else "python3"
     monkeypatch.setattr(tetrahedra, "python_command", lambda: [python, "-c", program])
-    monkeypatch.setattr(volume, "volume_settings", lambda _scene: VolumeSettings(target_edge=0.012, time_limit=1.0))
+    monkeypatch.setattr(Plan, "volume_settings", lambda _plan: VolumeSettings(target_edge=0.012, time_limit=1.0))
     message = refused(capsys, face, "volume")
     assert word in message
 

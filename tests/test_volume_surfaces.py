@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from nephim.sim.geometry.intersections import degenerate, intersecting_pairs
 from nephim.sim.geometry.isosurface import Grid, isosurface, well_composed
+from nephim.sim.geometry.mending import main_part, weld_seams
 from nephim.sim.geometry.topology import boundary_loops, unique_edges
-from nephim.sim.volume.closing import cap_holes, main_part, separate, weld_seams
+from nephim.sim.volume.closing import cap_holes, separate
 from nephim.sim.volume.landmarks import estimate_axes, find_landmarks
 from synthetic_head import synthetic_head
 
@@ -66,12 +67,12 @@ def test_seams_are_welded_but_touching_skin_is_not():
     upper = v[t, 2].mean(1) > 0.025
     parts = t.copy()
     parts[upper] += len(v)
-    welded, stands = weld_seams(split, parts)
+    welded, _, stands = weld_seams(split, parts)
     assert len(boundary_loops(welded)) == 2 and len(boundary_loops(parts)) == 4
     assert (split[stands] == split).all()
     lids, caps, _ = cap_holes(v, t, 0.006)
     ball = np.concatenate([t, caps])
-    _, stands = weld_seams(np.concatenate([lids, lids]), np.concatenate([ball, ball + len(lids)]))
+    *_, stands = weld_seams(np.concatenate([lids, lids]), np.concatenate([ball, ball + len(lids)]))
     assert (stands == np.arange(2 * len(lids))).all()
 
 

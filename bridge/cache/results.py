@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ...errors import CacheError
 from ...progress import Job, Progress
 from ...sim.frame import TrackedFrame
+from ...sim.geometry.surface import Surface
 from ..meshes import mesh_positions, mesh_triangles, to_world, world_matrix
-from ..rig import Rig, read_rig, scene_object
+from ..rig import Part, Rig, read_rig, scene_object
 from ..scene_time import frame_rate
 from ..surfaces import SurfaceReader, evaluated_object
 from .point_cache import PointCache, folder_beside
@@ -134,7 +135,13 @@ def hands_notes(rig: Rig) -> list[str]:
     from ...sim.hands import hand_notes  # scipy and numba load on first use
 
     parts = [part for part in (rig.left, rig.right) if part is not None]
-    return [note for part in parts for note in hand_notes(part.label, len(part.indices), part.triangles)]
+    return [note for part in parts for note in hand_notes(part_at_rest(part))]
+
+
+def part_at_rest(part: Part) -> Surface:
+    """A part as its mesh has it, in the object's own space."""
+    positions = mesh_positions(scene_object(part.object_name).data)
+    return Surface(positions[part.indices].astype(np.float64), part.triangles, part.label)
 
 
 def frame_notes(statistics: list[dict[str, float]], frames: range) -> list[str]:

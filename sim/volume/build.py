@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import SurfaceError, VolumeError
 from ...progress import Job, Progress
 from ..geometry.intersections import degenerate, intersecting_pairs
+from ..geometry.mending import main_part, mend
 from ..geometry.refine import averaging, blend, refine
 from ..geometry.surface import Surface, vertex_normals
 from ..geometry.topology import fan_caps
@@ -17,7 +18,7 @@ from ..geometry.triangle_bvh import TriangleTree
 from ..template import Template
 from .assembly import Skin, assemble
 from .bones import check_bone
-from .closing import cap_holes, main_part, separate, weld_seams
+from .closing import cap_holes, separate
 from .envelope import envelope, flesh_only
 from .landmarks import Landmarks, estimate_axes, find_landmarks
 from .regions import openness, visible
@@ -26,15 +27,15 @@ from .tetrahedra import tetrahedralize
 
 _LEAST, _MOST = 500, 300_000  # vertices of a head
 _REPAIR = 2e-4  # how far repairs may move skin [m]
-_COARSE = 2.0  # edges behind, below and inside the face, in target lengths
-_ENVELOPE = 1.25  # edges of an envelope, in target lengths
-_UNFOLD_ROUNDS = 4  # of taking fairing back where it makes skin pass through itself
-_CLEAR_ROUNDS, _CLEAR_STEP = 6, 5e-4  # of drawing bone back from what it touches, and how far each [m]
+_COARSE = 2.0  # edge length behind, below and inside the face, in target lengths
+_ENVELOPE = 1.25  # edge length of an envelope, in target lengths
+_UNFOLD_ROUNDS = 4  # of undoing fairing where it makes the skin intersect itself
+_CLEAR_ROUNDS, _CLEAR_STEP = 6, 5e-4  # of pulling bone back from what it touches, and step of each [m]
 
 
 @dataclass(frozen=True)
 class VolumeSettings:
-    """target_edge: wished edge length on face and ears [m]; time_limit: for TetGen [s]."""
+    """target_edge: desired edge length on face and ears [m]; time_limit: for TetGen [s]."""
 
     target_edge: float = 0.004
     time_limit: float = 120.0
@@ -51,18 +52,18 @@ def build_template(
 ) -> Job[Template]:
     """Builds the template from a head at its neutral frame, in world space [m].
 
-    jaw, cranium: the artists' own surfaces inside the head, or None: placed by tissue thickness. groups: weights
+    jaw, cranium: the artist's own surfaces inside the head, or None: placed by tissue thickness. groups: weights
     (n_head,) that repaint stiffness (see `regions.skin_stiffness`). upright: (3, 3) rotation to the world from a space
-    whose axes are the head's, though it is unknown which is which; None where these are the world's.
-    Raises SurfaceError for vertices that are not finite, VolumeError where no volume can be built.
+    whose axes are the head's, in unknown order; None if these are the world's.
+    Raises SurfaceError for vertices that are not finite, VolumeError if no volume can be built.
     """
     settings = settings or VolumeSettings()
     check_head(head)
     notes: list[str] = []
     yield Progress("volume", 0.0, "landmarks")
-    welded, welded_to = weld_seams(head.vertices, head.triangles)
-    if (welded_to != np.arange(len(welded_to))).any():
-        notes.append(f"Joined {int((welded_to != np.arange(len(welded_to))).sum())} vertices along seams.")
+    mended = mend(head.vertices, head.triangles)
+    welded, welded_to = mended.triangles, mended.welded_to
+    notes += mended.notes(head.name)
     main = main_part(head.vertices, welded)
     if not main.all():
         notes.append(
@@ -85,7 +86,7 @@ def build_template(
     if len(meeting) or len(flat):
         reason = f"the skin meets itself in {len(meeting)} places and has {len(flat)} faces without area"
     elif moved > 0:
-        notes.append(f"Drew touching skin apart by up to {1000 * moved:.2f} mm.")
+        notes.append(f"Moved touching skin apart by up to {1000 * moved:.2f} mm.")
         skin = Skin(**{**vars(skin), "vertices": repaired})
     closed, caps, loops = cap_holes(skin.vertices, surface, _COARSE * settings.target_edge)
     notes += [f"Closed an opening of {len(loop)} edges." for loop in loops]
@@ -113,7 +114,7 @@ def build_template(
                 f"no volume could be built: {reason}; and around its envelope: {error.what}",
                 object=head.name,
                 vertices=np.unique(surface[meeting])[:100].tolist() if len(meeting) else (),
-                advice="Repair the mesh where it passes through itself, or raise the time limit.",
+                advice="Repair the mesh where it intersects itself, or raise the time limit.",
             ) from error
     yield Progress("volume", 0.95, "regions")
     template = assemble(head, skin, points, tets, skull, landmarks, groups, conforming=solid)
@@ -142,12 +143,12 @@ def check_head(head: Surface) -> None:
         raise VolumeError(
             f"the head has {len(head.vertices)} vertices, more than {_MOST}.",
             object=head.name,
-            advice="Decimate it, switch a subdivision modifier off, or pick the face as a vertex group.",
+            advice="Decimate it, disable its subdivision modifier, or choose the face as a vertex group.",
         )
 
 
 def target_edges(vertices: NDArray, outer: NDArray, landmarks: Landmarks, edge: float) -> NDArray[np.float64]:
-    """Wished edge lengths (n,) [m]: `edge` on face and ears, growing to twice that behind, below and inside."""
+    """Desired edge lengths (n,) [m]: `edge` on face and ears, growing to twice that behind, below and inside."""
     local, p, k = landmarks.frame.into(vertices), landmarks.points, landmarks.scale
     ear = 0.5 * (p["ear_left"][2] + p["ear_right"][2])
     behind = (ear - 0.02 * k - local[:, 2]) / (0.03 * k)
@@ -163,7 +164,7 @@ def fingerprint(
     groups: dict[str, NDArray] | None = None,
     upright: ArrayLike | None = None,
 ) -> str:
-    """Changes when anything that the template is built from changes."""
+    """Changes whenever any input of the template changes."""
     digest = hashlib.sha256(repr(astuple(settings)).encode())
     for surface in surfaces:
         if surface is None:
@@ -179,7 +180,7 @@ def fingerprint(
 
 
 def _skin(head: Surface, welded: NDArray, main: NDArray, welded_to: NDArray, landmarks: Landmarks, edge: float) -> Skin:
-    """The refined skin; where fairing makes it pass through itself, the plain middles of the edges."""
+    """The refined skin; where fairing would make it intersect itself, with plain edge midpoints."""
     share = openness(head.vertices, welded)
     target = target_edges(head.vertices, visible(share, welded), landmarks, edge)
     refinement = refine(head.vertices, welded, target)
@@ -214,7 +215,7 @@ def _bones(
     outer = np.zeros(len(closed), bool)
     outer[: len(skin.outer)] = skin.outer
     shown = surface[outer[surface].all(1)]
-    # A mouth bag may reach far into the head: an artist's skull lies about it, not inside the closed skin.
+    # A mouth bag may reach far into the head: an artist's skull surrounds it rather than lying in the closed skin.
     tree = TriangleTree(closed, np.concatenate([shown, fan_caps(shown)]))
     for own in (jaw, cranium):
         said = check_bone(own, tree) if own is not None else ""
@@ -230,7 +231,7 @@ def _bones(
 
 
 def _cleared(closed: NDArray, surface: NDArray, skull: Skull) -> Skull:
-    """Shrinks bone where it still meets skin or the other bone."""
+    """Shrinks bone where it still touches skin or the other bone."""
     jaw, cranium = skull.jaw_vertices, skull.cranium_vertices
     for _ in range(_CLEAR_ROUNDS):
         vertices, triangles = _together(
@@ -250,7 +251,7 @@ def _cleared(closed: NDArray, surface: NDArray, skull: Skull) -> Skull:
 def _fill(
     outside: NDArray, surface: NDArray, skull: Skull, settings: VolumeSettings, kept: int
 ) -> Job[tuple[NDArray[np.float64], NDArray[np.int32]]]:
-    """Tetrahedra between a closed surface and the bones; the first `kept` vertices stay the first, used or not."""
+    """Tetrahedra between a closed surface and the bones; the first `kept` vertices stay first, used or not."""
     vertices, triangles = _together(
         [
             (outside, surface),
@@ -259,7 +260,7 @@ def _fill(
         ]
     )
     pairs = intersecting_pairs(vertices, triangles)
-    if len(pairs):  # TetGen would refuse them, or never end
+    if len(pairs):  # TetGen would reject them, or never end
         raise VolumeError(f"skin and bone meet in {len(pairs)} places")
     used = np.unique(triangles)
     compact = np.zeros(len(vertices), np.int64)

@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Closing and repairing a skin: caps over its holes, the neck above all, and a gap where lips or lids touch."""
+"""Closes and repairs a skin: caps over its holes, above all the neck, and a gap where lips or lids touch."""
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
 from ..geometry.intersections import intersecting_pairs
 from ..geometry.refine import averaging
-from ..geometry.surface import triangle_normals, vertex_normals
+from ..geometry.surface import vertex_normals
 from ..geometry.topology import boundary_loops
 
-GAP = 5e-5  # step by which touching skin is drawn apart [m]
+GAP = 5e-5  # step by which touching skin is moved apart [m]
 _ROUNDS = 6  # of that step: a little more than the 0.2 mm that visible skin may move
 
 
 def cap_holes(
     vertices: NDArray, triangles: NDArray, edge: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], list[NDArray[np.int64]]]:
-    """Closes every open boundary by rings of triangles that shrink to its middle.
+    """Closes every open boundary with rings of triangles that shrink towards its centre.
 
-    vertices: (n, 3) [m]; triangles: (m, 3); edge: wished edge length inside the caps [m]. Returns all vertices, the
+    vertices: (n, 3) [m]; triangles: (m, 3); edge: desired edge length inside the caps [m]. Returns all vertices, the
     given ones first, the triangles of the caps only, (k, 3), and the loops that were closed.
     """
     positions, caps = [np.asarray(vertices, np.float64)], [np.zeros((0, 3), np.int64)]
@@ -33,7 +31,7 @@ def cap_holes(
             radius = np.linalg.norm(points - centre, axis=1).mean()
             rings = max(1, round(radius / edge))
             for k in range(1, rings):
-                # Ragged rims even out on the way in: each ring is a smoothed, shrunken copy of the rim.
+                # Ragged rims even out towards the centre: each ring is a smoothed, shrunken copy of the rim.
                 shrunk = centre + (_smoothed(points, 2 * k) - centre) * (1 - k / rings)
                 inner = _resampled(shrunk, edge)
                 number = count + np.arange(len(inner))
@@ -50,7 +48,7 @@ def cap_holes(
 
 
 def points_of(positions: list[NDArray], numbers: NDArray) -> NDArray:
-    """Rows `numbers` of the blocks `positions` taken as one array."""
+    """Rows `numbers` of the concatenated blocks `positions`."""
     return np.concatenate(positions)[numbers]
 
 
@@ -62,7 +60,7 @@ def _smoothed(points: NDArray, steps: int) -> NDArray:
 
 
 def _resampled(points: NDArray, edge: float) -> NDArray:
-    """A closed polygon (k, 3) with even edges of about `edge` [m], at least 5 of them, starting where it started."""
+    """A closed polygon (k, 3) with even edges of about `edge` [m], at least 5 of them, with the same start."""
     closed = np.concatenate([points, points[:1]])
     along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(closed, axis=0), axis=1))])
     number = max(5, round(along[-1] / edge))
@@ -71,7 +69,7 @@ def _resampled(points: NDArray, edge: float) -> NDArray:
 
 
 def _stitch(outer: NDArray, outer_points: NDArray, inner: NDArray, inner_points: NDArray) -> NDArray[np.int64]:
-    """The band of triangles between two closed polygons that run the same way; always the shorter diagonal next."""
+    """The band of triangles between two closed polygons in the same direction, always by the shorter diagonal."""
     triangles, i, j = [], 0, 0
     n, m = len(outer), len(inner)
     j = int(np.linalg.norm(inner_points - outer_points[0], axis=1).argmin())
@@ -92,9 +90,9 @@ def _stitch(outer: NDArray, outer_points: NDArray, inner: NDArray, inner_points:
 def separate(
     vertices: NDArray, triangles: NDArray, limit: NDArray, gap: float = GAP
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Draws skin that touches or passes through other skin back into its own flesh.
+    """Pulls skin that touches or penetrates other skin back into its own flesh.
 
-    vertices: (n, 3) [m]; triangles: (m, 3); limit: (n,) how far each vertex may move [m]; gap: wished between the
+    vertices: (n, 3) [m]; triangles: (m, 3); limit: (n,) how far each vertex may move [m]; gap: desired between the
     parts [m]. Returns the moved vertices and the pairs of triangles that still meet, (k, 2).
     """
     moved = np.asarray(vertices, np.float64).copy()
@@ -105,37 +103,10 @@ def separate(
             break
         meeting = np.zeros(count)
         meeting[np.unique(triangles[np.unique(pairs)])] = 1.0
-        # Neighbours come along in part, so that no step forms at the seam.
+        # Neighbours follow in part, so that no step forms at the seam.
         share = np.maximum(meeting, 0.5 * np.minimum(averaging(triangles, count) @ meeting * 3, 1))
         offset = moved - gap * share[:, None] * vertex_normals(moved, triangles) - vertices
         length = np.linalg.norm(offset, axis=1)
         moved = vertices + offset * np.minimum(1.0, limit / np.maximum(length, 1e-12))[:, None]
         pairs = intersecting_pairs(moved, triangles)
     return moved, pairs
-
-
-def weld_seams(vertices: NDArray, triangles: NDArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Joins open boundaries whose vertices lie exactly on each other, such as the seams of texture maps.
-
-    vertices: (n, 3); triangles: (m, 3). Returns the triangles with welded numbers and, per vertex, the one that stands
-    for it (n,). Coincident vertices inside a surface, such as lips that touch, stay apart.
-    """
-    welded_to = np.arange(len(vertices))
-    loops = boundary_loops(triangles)
-    if loops:
-        border = np.unique(np.concatenate(loops))
-        _, first, inverse = np.unique(vertices[border], axis=0, return_index=True, return_inverse=True)
-        welded_to[border] = border[first[inverse.ravel()]]
-    welded = welded_to[triangles].astype(np.int32)
-    distinct = (welded != np.roll(welded, 1, axis=1)).all(1)
-    return welded[distinct], welded_to
-
-
-def main_part(vertices: NDArray, triangles: NDArray) -> NDArray[np.bool_]:
-    """Which triangles (m,) belong to the connected part with the largest area; the rest may be eyes, teeth, tongue."""
-    count = len(vertices)
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]]])
-    graph = csr_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
-    part = connected_components(graph, directed=False)[1][triangles[:, 0]]
-    area = np.linalg.norm(triangle_normals(vertices, triangles), axis=1)
-    return part == np.bincount(part, area).argmax()

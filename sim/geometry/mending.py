@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Triangles as they should be: seams of texture maps joined, every face turned outwards."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from .surface import triangle_normals
+from .topology import boundary_loops, edge_neighbours, fan_caps
+
+# Share of a surface's size within which the two sides of a seam lie: exporters round positions to six digits or so.
+_SAME_PLACE = 1e-5
+# Volume of a part against its area to the power of 1.5 (a ball has 0.09) from which it has an inside.
+_HAS_INSIDE = 0.01
+
+
+@dataclass(frozen=True)
+class Mended:
+    """triangles: (m, 3) mended; kept: (m,) the row each had before; welded_to: (n,) the vertex that stands for each
+    one; welded, turned: how many vertices were joined and how many faces turned."""
+
+    triangles: NDArray[np.int32]
+    kept: NDArray[np.int64]
+    welded_to: NDArray[np.int64]
+    welded: int
+    turned: int
+
+    def notes(self, name: str) -> list[str]:
+        """What was done to the surface `name`, for people."""
+        notes = []
+        if self.welded:
+            notes.append(f"'{name}': joined {self.welded} vertices along seams.")
+        if self.turned:
+            notes.append(f"'{name}': {self.turned} of {len(self.triangles)} faces point inwards and are read turned.")
+        return notes
+
+
+def mend(vertices: NDArray, triangles: NDArray) -> Mended:
+    """Joins seams and turns faces outwards. vertices: (n, 3); triangles: (m, 3)."""
+    welded, kept, welded_to = weld_seams(vertices, triangles)
+    outward, turned = turn_outwards(vertices, welded)
+    return Mended(outward, kept, welded_to, int((welded_to != np.arange(len(welded_to))).sum()), int(turned.sum()))
+
+
+def weld_seams(vertices: NDArray, triangles: NDArray) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+    """Joins open boundaries whose vertices lie on each other, such as the seams of texture maps.
+
+    vertices: (n, 3); triangles: (m, 3). Returns the triangles that keep three corners, with welded numbers, their rows,
+    and, per vertex, the one that stands for it (n,): the first. Coincident vertices inside a surface, such as lips that
+    touch, stay apart.
+    """
+    welded_to = np.arange(len(vertices))
+    loops = boundary_loops(triangles)
+    if loops:
+        border = np.unique(np.concatenate(loops))
+        points = np.asarray(vertices, np.float64)[border]
+        near = cKDTree(points).query_pairs(_SAME_PLACE * float(np.ptp(vertices, axis=0).max()), output_type="ndarray")
+        graph = csr_matrix((np.ones(len(near)), (near[:, 0], near[:, 1])), shape=(len(border),) * 2)
+        group = connected_components(graph, directed=False)[1]
+        first = np.full(group.max() + 1, len(vertices))
+        np.minimum.at(first, group, border)
+        welded_to[border] = first[group]
+    welded = welded_to[triangles].astype(np.int32)
+    kept = np.flatnonzero((welded != np.roll(welded, 1, axis=1)).all(1))
+    return welded[kept], kept, welded_to
+
+
+def parts_of(triangles: NDArray, count: int) -> NDArray[np.int32]:
+    """The number (m,) of the connected part that each triangle belongs to; count: of vertices."""
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]]])
+    graph = csr_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    return connected_components(graph, directed=False)[1][triangles[:, 0]]
+
+
+def main_part(vertices: NDArray, triangles: NDArray) -> NDArray[np.bool_]:
+    """Which triangles (m,) belong to the connected part with the largest area; the rest may be eyes, teeth, tongue."""
+    part = parts_of(triangles, len(vertices))
+    area = np.linalg.norm(triangle_normals(vertices, triangles), axis=1)
+    return part == np.bincount(part, area).argmax()
+
+
+def turn_outwards(vertices: NDArray, triangles: NDArray) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Triangles (m, 3) whose neighbours agree and whose parts have a positive volume, and which were turned (m,).
+
+    Where a part has hardly any volume, as a brow's strip has, the majority of its faces is right.
+    """
+    triangles = np.ascontiguousarray(triangles, np.int32)
+    turned = _disagreeing(triangles, edge_neighbours(triangles))
+    part = parts_of(triangles, len(vertices))
+    order = np.argsort(part, kind="stable")
+    starts = np.searchsorted(part[order], np.arange(part.max(initial=-1) + 2))
+    for k in range(len(starts) - 1):
+        rows = order[starts[k] : starts[k + 1]]
+        agreeing = np.where(turned[rows, None], triangles[rows][:, ::-1], triangles[rows])
+        inside = _volume(vertices, agreeing)
+        outwards = inside > 0 if inside else turned[rows].mean() <= 0.5
+        if not outwards:
+            turned[rows] ^= True
+    return np.where(turned[:, None], triangles[:, ::-1], triangles), turned
+
+
+def _volume(vertices: NDArray, triangles: NDArray) -> float:
+    """Signed volume of a part, its openings closed; 0 where it has no inside worth the name."""
+    closed = np.concatenate([triangles, fan_caps(triangles)])
+    middle = vertices[np.unique(triangles)].mean(axis=0)
+    a, b, c = (vertices[closed[:, k]] - middle for k in range(3))
+    volume = float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
+    area = float(np.linalg.norm(triangle_normals(vertices, triangles), axis=1).sum() / 2)
+    return volume if abs(volume) > _HAS_INSIDE * area**1.5 else 0.0
+
+
+@njit(cache=True)
+def _disagreeing(triangles, neighbours):
+    """Which triangles to turn so that all agree with the first of their part that was met (m,)."""
+    count = len(triangles)
+    turned, seen = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    stack = np.empty(count, np.int64)
+    for seed in range(count):
+        if seen[seed]:
+            continue
+        stack[0], top, seen[seed] = seed, 1, True
+        while top > 0:
+            top -= 1
+            t = stack[top]
+            for k in range(3):
+                other = neighbours[t, k]
+                if other < 0 or seen[other]:
+                    continue
+                # They agree where they run along their common edge in opposite directions.
+                a, b = triangles[t, (k + 1) % 3], triangles[t, (k + 2) % 3]
+                same = False
+                for j in range(3):
+                    same |= triangles[other, j] == a and triangles[other, (j + 1) % 3] == b
+                turned[other] = turned[t] != same
+                seen[other] = True
+                stack[top] = other
+                top += 1
+    return turned
