@@ -4,6 +4,7 @@
 import time
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class Recording:
             stored = read_arrays(path)
             if int(stored["format"]) != FORMAT:
                 raise CacheError(f"{path} was written by another version.", advice=advice)
-            values = {f.name: stored[f.name] for f in fields(cls)}
+            values: dict[str, Any] = {f.name: stored[f.name] for f in fields(cls)}
         except (OSError, KeyError, ValueError) as error:
             raise CacheError(f"{path} is no recorded sequence ({error}).", advice=advice) from error
         for name, kind in (("seed", int), ("frame_rate", float), ("left", int)):

@@ -72,7 +72,7 @@ class Weights:
                 raise CacheError(f"{path} was written by another version of NePHIM.", advice=advice)
             count = sum(name.startswith("matrix") for name in stored)
             layers = tuple((stored[f"matrix{k}"], stored[f"bias{k}"]) for k in range(count))
-            values = {name: stored[name] for name in ("skip", "low", "high")}
+            values: dict[str, Any] = {name: stored[name] for name in ("skip", "low", "high")}
             values |= {name: tuple(v) if isinstance(v := note[name], list) else v for name in _NOTED}
         except FileNotFoundError:
             raise CacheError(f"There is no network at {path}.", advice="Train it first.") from None

@@ -89,7 +89,8 @@ def _as_simulated(hand: Surface) -> tuple[NDArray[np.int64] | slice, NDArray[np.
         return thin(hand.vertices, mended.triangles, _SPACING)
     if not mended.welded:
         return slice(None), mended.triangles
-    kept = np.unique(mended.triangles)  # a vertex on the other side of a seam would float between hand and skin
+    # A vertex on the other side of a seam would float between hand and skin.
+    kept = np.unique(mended.triangles).astype(np.int64)
     return kept, np.searchsorted(kept, mended.triangles).astype(np.int32)
 
 
