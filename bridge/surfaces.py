@@ -154,6 +154,17 @@ class SurfaceReader:
         self.last, self.missing = tracked, tuple(missing)
         return tracked
 
+    def at(self, frame: int, subframe: float) -> TrackedFrame:
+        """A moment between two frames, with None for missing hands; only inside `with`, after a `read`.
+
+        Raises SurfaceError.
+        """
+        seen = dict(self._seen)  # only whole frames stand in for missing hands
+        self.scene.frame_set(frame, subframe=subframe)
+        tracked, _ = self._read(self.view_layer.depsgraph)
+        self._seen, self.last = seen, None
+        return tracked
+
     def current(self, depsgraph: Any) -> TrackedFrame:
         """Reads the current frame of the dependency graph without changing anything; only inside `with`.
 

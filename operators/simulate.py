@@ -10,6 +10,7 @@ import numpy as np
 from bpy.props import StringProperty
 
 from ..bridge.bake.shown import obstacles
+from ..bridge.between_frames import BetweenFrames
 from ..bridge.cache.manifest import motion_fingerprint, topology_fingerprint
 from ..bridge.cache.point_cache import PointCache, PointCacheWriter, cache_status, head_to_object
 from ..bridge.cache.results import frame_notes, hands_notes
@@ -116,6 +117,7 @@ def simulate_job(
             if first == rig.frames.stop:
                 return Simulated(rig.frames, 0, 0.0, _notes(rig, writer.manifest.statistics), method.mode)
             simulation = yield from start_job(method, template, surfaces, device)
+            between = BetweenFrames(scene, rig, reader)
             for frame in range(_last_rest(writer.manifest.statistics, rig.frames, first), first):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
                 tracked = reader.read(frame)
@@ -124,7 +126,7 @@ def simulate_job(
             times = []
             for frame in range(first, rig.frames.stop):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"frame {frame}")
-                tracked = reader.read(frame)
+                tracked, passed = between.read(frame)
                 with one_blas_thread():
                     result = yield from aside(call(progress, partial(simulation.step, tracked)))
                 _check_finite(result.skin, rig, frame)
@@ -132,6 +134,9 @@ def simulate_job(
                 moved = np.linalg.norm(result.skin - result.tracked, axis=1)
                 statistics = result.statistics | {"displacement_mm": 1000 * float(moved.max())}
                 statistics |= {f"missing_{side}": 1.0 for side in reader.missing}
+                statistics |= {
+                    name: value for name, value in passed.items() if name.replace("passed", "cut") not in statistics
+                }
                 writer.write(frame, positions, motion_fingerprint(tracked), statistics)
                 times.append(result.statistics["ms"])
         yield Progress(_STEP, 1.0)

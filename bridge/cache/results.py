@@ -169,6 +169,12 @@ def frame_notes(statistics: list[dict[str, float]], frames: range) -> list[str]:
             deep = [frame for frame in cut if statistics[frame - frames.start].get("started_inside_mm", 0) > _INSIDE_MM]
             if deep:
                 notes.append(f"It lands inside the head at {spans(deep)} and was pushed out by the shortest way.")
+        passed = _frames_with(statistics, frames, f"passed_{side}")
+        if passed:
+            notes.append(
+                f"The {side} hand touches the face only between frames, just before {spans(passed)}: no frame shows "
+                "that contact. Move its keys onto whole frames, hold it for a frame, or raise the frame rate."
+            )
     held = sum(numbers.get("bone_limited_mm", 0) > 0 for numbers in statistics)
     if held:
         notes.append(f"In {held} frames bone stopped the skin.")
