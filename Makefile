@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # make demo   the whole job on the demo character, into build/demo/
 # make test   linters, then the tests with the bpy module, side by side
-# make test-all  make test, then in the real Blender the tests that need Blender
+# make test-all  make test, smoke tests with the libraries of Blender 4.2, and in the real Blender what needs Blender
 # make bench-interactions  scripted interactions by every method: table and picture strips, into build/bench/
 # make bench-skull  jaw and cranium found for heads that were not in the fit: into build/bench/
 # make bench-sim  time, accuracy and quality of a frame, against the baseline and Blender's own: into build/bench-sim/
@@ -47,6 +47,7 @@ test: lint
 	@env -u NEPHIM_BLENDER $(RUN) -m pytest -n $(JOBS)
 
 test-all: test
+	@tests/oldest_libraries.sh
 	@tests/real_blender.sh -m "bpy or blender or smoke"
 
 bench-interactions: setup

@@ -22,7 +22,6 @@ from nephim.bridge.cache.point_cache import (
     head_to_object,
     manifest_path,
 )
-from nephim.bridge.surfaces import ObjectState
 from nephim.errors import CacheError
 from nephim.sim.frame import TrackedFrame
 
@@ -246,6 +245,7 @@ def test_fingerprint_knows_types_and_shapes():
 
 
 def test_head_to_object_moves_only_what_was_moved():
+    ObjectState = pytest.importorskip("nephim.bridge.surfaces").ObjectState  # imports bpy
     Rig, Part, Reader = namedtuple("Rig", "head"), namedtuple("Part", "indices"), namedtuple("Reader", "head last")
     indices = np.array([1, 3, 4])
     local = positions(3, 6)

@@ -36,7 +36,8 @@ class Python:
 
 
 _SAME = ("tetgen==0.8.4", "threadpoolctl==3.6.0")
-# The last to work with numpy 1.24 of Blender 4.2, and on Macs with Intel.
+OLDEST_NUMPY = "numpy==1.24.3"  # of Blender 4.2
+# The last to work with it, and on Macs with Intel.
 _NUMPY_1 = ("scipy==1.15.3", "numba==0.61.2", "llvmlite==0.44.0", *_SAME)
 _NUMPY_2 = ("scipy==1.17.1", "numba==0.68.1", "llvmlite==0.50.0", *_SAME)
 PYTHONS = (
