@@ -30,8 +30,8 @@ def summary(folder: Path, started: float, environment: Path) -> str:
     line = f"{environment}: {disk_size(environment) / 1e9:.1f} GB on disk."
     found = first_picture(folder, started)
     if found is not None:
-        name, seconds = found
-        line += f" First picture ({name}) {seconds // 60:.0f} min {seconds % 60:.0f} s after make began."
+        minutes, seconds = divmod(round(found[1]), 60)
+        line += f" First picture ({found[0]}) {minutes} min {seconds} s after make began."
     return line
 
 
