@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From performers to weights: record, prepare, train. A folder per character, as `cast.py` and `dataset.py` keep it."""
 
+import importlib.util
 import json
 import time
 from collections.abc import Sequence
@@ -159,6 +160,16 @@ def joined(triangles: Sequence[tuple[str, NDArray]], left: int) -> NDArray[np.in
     return np.concatenate([t + (left if side == "R" else 0) for side, t in triangles]).astype(np.int32)
 
 
+def require_torch() -> None:
+    """Raises SimulationError if torch is missing: before anything is recorded that then could not be trained on."""
+    if importlib.util.find_spec("torch") is None:
+        raise SimulationError(
+            "Training needs PyTorch, which this Python does not have.",
+            advice="Install it (0.9 GB), with `make setup-train` or with: "
+            "pip install torch --index-url https://download.pytorch.org/whl/cpu",
+        )
+
+
 def train_job(
     recorded: Recorded,
     folders: Sequence[Path],
@@ -172,15 +183,9 @@ def train_job(
 
     Raises SimulationError if torch is missing.
     """
-    try:
-        from .training import train
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise SimulationError(
-            "Training needs PyTorch, which this Python does not have.",
-            advice="Install it with: pip install torch --index-url https://download.pytorch.org/whl/cpu",
-        ) from None
+    require_torch()
+    from .training import train
+
     heads, hands = set(start.heads if start else ()), set(start.hands if start else ())
     for folder in folders:
         puppet, template = load_cast(folder)

@@ -46,10 +46,11 @@ def train_job(
     The shapes of the hands are taken from the scene's frames, and the frames themselves are recorded along with the
     generated sequences. Training starts from the existing weights unless `scratch`.
     """
-    from ..nn.pipeline import record_job
+    from ..nn.pipeline import record_job, require_torch
     from ..nn.pipeline import train_job as train
     from ..nn.training_settings import TrainSettings
 
+    require_torch()
     plan = read_plan(scene)
     out, recordings = plan.folder.weights, plan.folder.recordings
     pieces = yield from _cast_job(scene, plan)

@@ -71,6 +71,17 @@ def test_the_mode_simulates_with_the_weights_beside_the_file(blend, capsys):
     assert measured["frames_with_contact"] >= 1 and measured["displacement_max_mm"] > 0
 
 
+def test_training_without_torch_is_refused_before_anything_is_recorded(blend, monkeypatch, capsys):
+    known = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "torch" else known(name, *more)
+    )
+    assert cli.command(["train", str(blend)]) == cli.EXIT_FAILED
+    said = capsys.readouterr().err
+    assert said.startswith("nephim: Training needs PyTorch") and "0.9 GB" in said and said.count("\n") == 1
+    assert not (folder().path / "network").exists()
+
+
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="a device is chosen through torch")
 def test_the_device_changes_nothing_in_the_result(blend, capsys):
     head, hand = Template.load(folder().volume).n_head, len(bpy.data.objects["Left"].data.vertices)
