@@ -8,7 +8,9 @@ from bpy.app.handlers import persistent
 
 from .errors import RigError
 from .migration import migrate
-from .operators import background_training, preview, problems
+from .operators import background_training, moved, preview, problems
+
+_name_before = ""  # of the file that is being saved
 
 
 def _migrate_scenes() -> None:
@@ -39,6 +41,7 @@ def _before_load(*_: Any) -> None:
 def _loaded(*_: Any) -> None:
     preview.forget_all()
     _migrate_scenes()
+    moved.say(moved.missing_caches(bpy.data.scenes))
     if not bpy.app.background:  # a render farm needs no preview
         preview.later(preview.resume)
         background_training.begin_watching()
@@ -46,12 +49,15 @@ def _loaded(*_: Any) -> None:
 
 @persistent
 def _before_save(*_: Any) -> None:
+    global _name_before
+    _name_before = bpy.data.filepath
     _migrate_scenes()  # scenes that were made since
     preview.put_away()
 
 
 @persistent
 def _saved(*_: Any) -> None:
+    moved.say(moved.saved_elsewhere(_name_before, bpy.data.filepath))
     preview.take_out()
 
 

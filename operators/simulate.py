@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 from bpy.props import StringProperty
 
+from ..bridge.bake.other_characters import check_not_played
 from ..bridge.bake.shown import obstacles
 from ..bridge.between_frames import BetweenFrames
 from ..bridge.cache.manifest import motion_fingerprint, topology_fingerprint
@@ -98,6 +99,7 @@ def simulate_job(
         raise SimulationError(
             f"Only the network runs on a device, but the mode is {method.mode}.", advice="Leave the device out."
         )
+    replaced = check_not_played(rig, plan.folder.cache)
     yield Progress(_STEP, 0.0, "preparing")
     with SurfaceReader(scene, rig) as reader:
         surfaces = reader.neutral()
@@ -141,6 +143,7 @@ def simulate_job(
                 times.append(result.statistics["ms"])
         yield Progress(_STEP, 1.0)
         notes = _notes(rig, writer.manifest.statistics)
+        notes = (replaced, *notes) if replaced else notes
         return Simulated(rig.frames, len(times), float(np.median(times)), notes, method.mode)
 
 

@@ -10,12 +10,13 @@ import bpy
 import numpy as np
 
 from ...progress import Job, Progress
-from ..cache.point_cache import PointCache
+from ..cache.point_cache import PointCache, folder_beside
 from ..modifiers import BAKED, RIGGING, SMOOTHING, is_baked_name, tracked_state
 from ..rig import Rig, scene_object
 from ..surfaces import evaluated_object, view_layer_of
 from .kept_motion import watched_frames
 from .keyframes import our_tracks
+from .other_characters import played_path
 
 _SLACK = 1.1  # a bake that just keeps its tolerance is no news
 
@@ -60,6 +61,14 @@ def shown_job(scene: Any, rig: Rig, cache: PointCache) -> Job[Shown | None]:
     return Shown(largest, worst, note)
 
 
+def missing_cache(obj: Any) -> Path | None:
+    """The point cache that our modifier on this object should play, if it is not there."""
+    ours = obj.modifiers.get(BAKED)
+    if ours is None or ours.type != "MESH_CACHE" or played_path(obj).is_file():
+        return None
+    return played_path(obj)
+
+
 def obstacles(obj: Any) -> list[str]:
     """What keeps a bake of this object from being seen, each with the next step; cheap enough for every redraw."""
     ours = obj.modifiers.get(BAKED)
@@ -67,9 +76,13 @@ def obstacles(obj: Any) -> list[str]:
 
 
 def _of_modifier(obj: Any, ours: Any) -> Iterator[str]:
-    path = Path(bpy.path.abspath(ours.filepath, library=obj.library))
-    if not path.is_file():
-        yield f"The modifier '{BAKED}' finds no point cache at {path}. Bring the file back, or bake again."
+    missing = missing_cache(obj)
+    if missing is not None:
+        yield f"The modifier '{BAKED}' finds no point cache at {missing}. Bring the file back, or bake again."
+    elif bpy.data.filepath:
+        own = folder_beside(bpy.data.filepath) / "simulation.pc2"
+        if own.is_file() and played_path(obj) != own.resolve():
+            yield f"The modifier '{BAKED}' plays {played_path(obj)}, not this file's simulation. Bake again."
     if not (ours.show_viewport and ours.show_render):
         where = "renders" if ours.show_viewport else "the viewport"
         yield f"The modifier '{BAKED}' is switched off in {where}. Switch it on."
