@@ -152,8 +152,9 @@ def pack(plain: Path, character: Path, wheels: list[Path], python: Python, targe
     shutil.rmtree(stage, ignore_errors=True)
     with zipfile.ZipFile(plain) as archive:
         archive.extractall(stage)
+    for folder in (stage / _CHARACTER).parent, stage / "wheels":
+        folder.mkdir(exist_ok=True)
     shutil.copyfile(character, stage / _CHARACTER)
-    (stage / "wheels").mkdir()
     for wheel in wheels:
         shutil.copyfile(wheel, stage / "wheels" / wheel.name)
     manifest = stage / "blender_manifest.toml"
