@@ -85,7 +85,9 @@ class PreviewChange(PropertyGroup):
 class SceneSettings(PropertyGroup):
     """Roles, frames and tolerances of one scene."""
 
-    version: IntProperty()  # type: ignore[valid-type] # see `migration.py`
+    version: IntProperty(  # type: ignore[valid-type] # see `migration.py`
+        name="Settings Version", description="Version that these settings were stored in; older ones are migrated"
+    )
     head: _object("Head", "Mesh of the head, or of the body with the head as a vertex group")  # type: ignore[valid-type]
     head_group: _group("head")  # type: ignore[valid-type]
     left: _object("Left Hand", "Mesh of the left hand, or of the body with the hand as a vertex group")  # type: ignore[valid-type]

@@ -57,7 +57,7 @@ def test_a_missing_hand_is_held_against_the_head_however_the_frames_are_read(val
 def test_a_hand_missing_from_the_first_frame_on_is_refused():
     scene = scene_with_gap("Left", range(1, 4))
     scene.nephim.neutral_frame = 10
-    with pytest.raises(SurfaceError, match=r"'Left', frame 2: .* from the first frame on\. Let the frames begin"):
+    with pytest.raises(SurfaceError, match=r"'Left', frame 2: .* from the first frame on\. Start where"):
         SurfaceReader(scene, read_rig(scene)).read(2)
 
 
@@ -90,4 +90,4 @@ def test_notes_name_frames_as_people_do():
     notes = frame_notes(statistics, range(10, 14))
     assert len(notes) == 2 and "right hand jumps at frame 11" in notes[0] and "In 1 frames bone" in notes[1]
     statistics[1]["started_inside_mm"] = 5.0
-    assert "inside the head at once at frame 11" in frame_notes(statistics, range(10, 14))[1]
+    assert "lands inside the head at frame 11" in frame_notes(statistics, range(10, 14))[1]

@@ -98,7 +98,7 @@ def test_the_device_changes_nothing_in_the_result(blend, capsys):
     capsys.readouterr()
     for options, reason in (
         (["--device", "toaster"], "cannot compute on"),
-        (["--mode", "physics", "--device", "cpu"], "the network only"),
+        (["--mode", "physics", "--device", "cpu"], "Only the network"),
     ):
         assert cli.command(["simulate", str(blend), *options]) == cli.EXIT_FAILED
         assert reason in capsys.readouterr().err

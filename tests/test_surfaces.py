@@ -89,7 +89,7 @@ def test_rigid_motion_drops_scale_and_carries_the_bone():
     np.testing.assert_allclose(motion[:3, :3], np.eye(3), atol=1e-12)
     np.testing.assert_allclose(motion @ [1, 2, 3, 1], [4, 5, 6, 1])
     after[:3, 0] = 0
-    with pytest.raises(SurfaceError, match=r"'A', frame 1: The bone 'b' is scaled to nothing"):
+    with pytest.raises(SurfaceError, match=r"'A', frame 1: The bone 'b' is scaled to zero"):
         rigid_motion(before, after, ("A", "b"), 1)
 
 
