@@ -44,7 +44,7 @@ demo: setup
 
 # Without the real Blender, even where one is named: it has a part of its own in test-all.
 test: lint
-	@env -u NEPHIM_BLENDER $(RUN) -m pytest -n $(JOBS)
+	@env -u NEPHIM_BLENDER $(RUN) -m pytest -n $(JOBS) --maxprocesses 8 --dist loadfile
 
 test-all: test
 	@tests/oldest_libraries.sh
