@@ -114,8 +114,18 @@ def blas_threads() -> list[int]:
     return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
 
-def test_linear_algebra_has_one_thread_inside_and_as_many_as_before_outside():
+@pytest.fixture
+def two_blas_threads():
+    """Two threads for linear algebra, which has only one where tests run side by side."""
+    from threadpoolctl import threadpool_limits
+
     np.linalg.svd(np.eye(3))
+    with threadpool_limits(2, "blas"):
+        assert 2 in blas_threads()
+        yield
+
+
+def test_linear_algebra_has_one_thread_inside_and_as_many_as_before_outside(two_blas_threads):
     before = blas_threads()
     for _ in range(2):
         with threads.one_blas_thread():
@@ -126,9 +136,8 @@ def test_linear_algebra_has_one_thread_inside_and_as_many_as_before_outside():
     assert blas_threads() == before
 
 
-def test_the_limit_of_linear_algebra_ends_with_the_last_that_wants_it():
+def test_the_limit_of_linear_algebra_ends_with_the_last_that_wants_it(two_blas_threads):
     """A preview may end while a job goes on, in whatever order."""
-    np.linalg.svd(np.eye(3))
     before = blas_threads()
     one, other = threads.one_blas_thread(), threads.one_blas_thread()
     one.__enter__()
