@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small rigged scenes for tests: a ball of a head with an open neck, and one or two capsule hands, all animated."""
 
+import shutil
+
 import bpy
 import nephim.properties
 import numpy as np
@@ -213,6 +215,20 @@ def saved_set_up(folder):
     roles = ["--head", "Head", "--left", "Left", "--head-bone", "HeadRig:head"]
     assert cli.command(["setup", str(path), *roles]) == cli.EXIT_OK
     return path
+
+
+def with_volume(folder):
+    """`saved_set_up` with its volume, open; returns the .blend's path. folder: pytest's `tmp_path`.
+
+    Built once in a run, in the folder that holds all temporary ones.
+    """
+    kept = folder.parent / "scene-with-volume"
+    if not kept.exists():
+        kept.mkdir()
+        assert cli.command(["volume", str(saved_set_up(kept))]) == cli.EXIT_OK
+    shutil.copytree(kept, folder, dirs_exist_ok=True)
+    bpy.ops.wm.open_mainfile(filepath=str(folder / "face.blend"))
+    return folder / "face.blend"
 
 
 def body():

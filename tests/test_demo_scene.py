@@ -159,12 +159,25 @@ def test_motion_is_deterministic(performance: Performance):
     assert np.array_equal(again.wrists["R"], performance.authored.wrists["R"])
 
 
-@pytest.mark.bpy
-def test_scene_plays_exactly_the_authored_motion(demo_assets: Path, performance: Performance):
+@pytest.fixture(scope="module")
+def demo_blend(demo_assets: Path, registered, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The demo scene as a file, built once."""
     import bpy
     from nephim.demo import scene
 
+    path = str(tmp_path_factory.mktemp("demo") / "demo.blend")
+    bpy.ops.wm.read_factory_settings(use_empty=True)
     scene.build_demo_scene(demo_assets)
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    return path
+
+
+@pytest.mark.bpy
+def test_scene_plays_exactly_the_authored_motion(demo_blend: str, performance: Performance):
+    import bpy
+    from nephim.demo import scene
+
+    bpy.ops.wm.open_mainfile(filepath=demo_blend)
     count = len(performance.character.head.vertices)
     assert (bpy.context.scene.frame_start, bpy.context.scene.frame_end) == (1, len(performance.authored.frames))
     for frame in (1, 42, 98, 140, 178):
@@ -177,11 +190,11 @@ def test_scene_plays_exactly_the_authored_motion(demo_assets: Path, performance:
 
 
 @pytest.mark.bpy
-def test_scene_has_everything_an_animator_expects(demo_assets: Path):
+def test_scene_has_everything_an_animator_expects(demo_blend: str):
     import bpy
     from nephim.demo import scene
 
-    scene.build_demo_scene(demo_assets)
+    bpy.ops.wm.open_mainfile(filepath=demo_blend)
     assert bpy.context.scene.render.fps == 24 and bpy.context.scene.camera
     for bone in (scene.HEAD_BONE, scene.JAW_BONE):
         armature, name = bone.split(":")

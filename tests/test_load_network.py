@@ -8,7 +8,6 @@ import pytest
 bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
-from nephim import cli  # noqa: E402
 from nephim.bridge.plan import folder, weights_path  # noqa: E402
 from nephim.nn.weights import Weights  # noqa: E402
 from nephim.sim.template import Template  # noqa: E402
@@ -20,10 +19,9 @@ pytestmark = pytest.mark.bpy
 @pytest.fixture
 def blend(tmp_path):
     """A saved scene, set up, with its volume."""
-    path = scenes.saved_set_up(tmp_path)
+    scenes.saved_set_up(tmp_path)
     assert not bpy.ops.nephim.load_network.poll()  # there is no volume yet
-    assert cli.command(["volume", str(path)]) == cli.EXIT_OK
-    return path
+    return scenes.with_volume(tmp_path)
 
 
 def test_a_network_that_fits_is_copied_beside_the_file(blend, tmp_path):

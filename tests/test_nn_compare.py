@@ -24,8 +24,7 @@ pytestmark = pytest.mark.bpy
 @pytest.fixture
 def simulated(tmp_path):
     """A scene with its volume and physics; returns the number of vertices of head and hand."""
-    path = str(scenes.saved_set_up(tmp_path))
-    assert cli.command(["volume", path]) == cli.EXIT_OK
+    path = str(scenes.with_volume(tmp_path))
     assert cli.command(["simulate", path]) == cli.EXIT_OK
     return Template.load(folder().volume).n_head, len(bpy.data.objects["Left"].data.vertices)
 

@@ -31,9 +31,7 @@ pytestmark = pytest.mark.bpy
 @pytest.fixture
 def blend(tmp_path) -> Path:
     """A saved scene with its volume, and no network that came with the add-on."""
-    path = scenes.saved_set_up(tmp_path)
-    assert cli.command(["volume", str(path)]) == cli.EXIT_OK
-    return path
+    return scenes.with_volume(tmp_path)
 
 
 def test_without_weights_there_is_no_network(blend, monkeypatch, tmp_path):
