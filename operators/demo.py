@@ -26,7 +26,6 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     from ..pictures.contact_sheet import contact_sheet_job
     from ..pictures.cut_picture import cut_picture_job
     from ..pictures.video import video_job
-    from ..sim.template import Template
 
     archive = yield from fetch_character_data(assets or _packed() or out / "character")
     yield Progress("demo scene", 0.0)
@@ -42,12 +41,12 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     folder().volume.unlink(missing_ok=True)
     folder().cache.with_suffix(".json").unlink(missing_ok=True)
     save_blend()
-    yield from volume.volume_job(scene)
+    template = yield from volume.volume_job(scene)
+    yield from cut_picture_job(template, out / "cut.png")  # something to look at within minutes
     yield from simulate.simulate_job(scene)
     yield from bake.bake_job(scene, to="shape-keys")
     save_blend()
     measured = yield from report.report_to_job(scene, out / "report.json")
-    yield from cut_picture_job(Template.load(folder().volume), out / "cut.png")
     yield from contact_sheet_job(scene, out / "contact-sheet.png")
     measured["network"] = yield from compare_network.compare_job(scene, out / "network-strip.png")
     write_json(out / "report.json", measured)
