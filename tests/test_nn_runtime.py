@@ -107,7 +107,7 @@ def test_another_character_is_refused():
         with pytest.raises(SimulationError, match=reason):
             network(foreign)
         network(foreign, strict=False)
-    with pytest.raises(SimulationError, match="frames a second"):
+    with pytest.raises(SimulationError, match="frames per second"):
         network(frame_rate=120.0)
     with pytest.raises(SimulationError, match="no hand"):
         Network(TEMPLATE, random_weights(), controls=controls())
