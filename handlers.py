@@ -8,18 +8,18 @@ from bpy.app.handlers import persistent
 
 from .errors import RigError
 from .migration import migrate
-from .operators import background_training, moved, preview, problems
+from .operators import background_training, moved, preview
 
 _name_before = ""  # of the file that is being saved
 
 
 def _migrate_scenes() -> None:
-    """Settings of older versions become those of this one; the sidebar says where a newer one has written them."""
+    """Settings of older versions become those of this one; where a newer one has written them, that is said."""
     for scene in bpy.data.scenes:
         if scene.library is None:
             note = migrate(scene.nephim)
             if note:
-                problems.remember(RigError(note))
+                moved.say(RigError(note))
 
 
 @persistent

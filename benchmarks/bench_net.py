@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from nephim import threads
 from nephim.bridge.cache.manifest import write_json
 from nephim.motions.cast import prepare_demo
 from nephim.nn.dataset import make_plan, record_dataset, sequence_path
@@ -126,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "ten_laps_rmse_mm": laps(template, hands, weights, recordings[0], network.controls),
         "subspace_floor": subspace_floor(network.controls, recordings),
         "sequences_the_physics_lost": [seed for seed, is_lost in zip(seeds, lost, strict=True) if is_lost],
-        "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+        "threads": threads.count(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         **{name: weights.origin.get(name) for name in ("frames", "dataset_minutes", "train_minutes", "people")},
     }

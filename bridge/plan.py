@@ -10,8 +10,8 @@ import bpy
 
 from ..choices import NETWORK
 from ..errors import SimulationError
+from .cache.folder import Folder, folder
 from .cache.manifest import settings_fingerprint
-from .cache.point_cache import folder_beside
 from .rig import Rig, read_rig
 from .scene_time import frame_rate
 
@@ -20,51 +20,6 @@ if TYPE_CHECKING:  # scipy and numba load on first use, so that enabling the add
     from ..sim.volume.build import VolumeSettings
 
 SHIPPED = Path(__file__).resolve().parent.parent / "presets" / "networks" / "demo.npz"
-
-
-@dataclass(frozen=True)
-class Folder:
-    """`FILE.nephim` beside FILE.blend, and the files in it."""
-
-    path: Path
-
-    @property
-    def volume(self) -> Path:
-        return self.path / "volume.npz"
-
-    @property
-    def cache(self) -> Path:
-        return self.path / "simulation.pc2"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.json"
-
-    @property
-    def plot(self) -> Path:
-        return self.path / "report.png"
-
-    @property
-    def sheet(self) -> Path:
-        return self.path / "contact-sheet.png"
-
-    @property
-    def weights(self) -> Path:
-        """The character's own network."""
-        return self.path / "network.npz"
-
-    @property
-    def recordings(self) -> Path:
-        return self.path / "network"
-
-    @property
-    def evaluation(self) -> Path:
-        return self.path / "network.json"
-
-
-def folder() -> Folder:
-    """The folder of the open file. Raises CacheError if it has never been saved."""
-    return Folder(folder_beside(bpy.data.filepath))
 
 
 def weights_path() -> Path:

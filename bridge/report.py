@@ -30,7 +30,7 @@ def report_job(scene: Any, path: Path) -> Job[dict]:
     Raises RigError, SurfaceError and CacheError: set up, build the volume and simulate first.
     """
     with ResultReader(scene) as result:
-        template = Template.load(result.folder / "volume.npz")
+        template = Template.load(result.folder.volume)
         survey = Survey(result, template)
         for k, frame in enumerate(result.frames):
             survey.add(result.read(frame))
@@ -183,7 +183,7 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
             "right": rig.right.label if rig.right else None,
         },
         "cache": str(result.cache.path),
-        "volume": str(result.folder / "volume.npz"),
+        "volume": str(result.folder.volume),
         "blend": bpy.data.filepath,
         "notes": [*template.notes, *hands_notes(rig), *frame_notes(numbers, result.frames)],
         "versions": manifest.versions,

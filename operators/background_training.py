@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, FloatProperty, IntProperty
 
+from ..bridge.cache.folder import folder
 from ..bridge.cache.manifest import write_json
-from ..bridge.plan import folder
-from ..choices import TRAINING_MINUTES, TRAINING_SEQUENCES
 from ..compat import is_module
 from ..errors import NephimError, SimulationError
 from . import problems
 from .jobs import redraw_sidebars
+from .train import TrainingOptions
 from .volume import needs_setup
 
 _SILENT_SECONDS = 60.0  # a training prints every two seconds; saving the file or a busy machine may delay it
@@ -46,8 +45,7 @@ class Training:
 
 
 def _files() -> tuple[Path, Path]:
-    own = folder().path
-    return own / "training.json", own / "training.log"
+    return folder().training, folder().training_log
 
 
 def training_command(blend: Path, minutes: float, sequences: int, scratch: bool) -> list[str]:
@@ -127,23 +125,12 @@ def end_watching() -> None:
         bpy.app.timers.unregister(watch)
 
 
-class NEPHIM_OT_start_training(bpy.types.Operator):
+class NEPHIM_OT_start_training(TrainingOptions, bpy.types.Operator):
     """Train a network for this character in the background, after recording its physics; Blender may be closed meanwhile, and results are saved beside the file"""  # noqa: E501
 
     bl_idname = "nephim.start_training"
     bl_label = "Train"
     bl_options = {"REGISTER"}
-
-    minutes: FloatProperty(  # type: ignore[valid-type]
-        name="Minutes", description="Training time after the recording, in minutes", default=TRAINING_MINUTES, min=0.1
-    )
-    sequences: IntProperty(  # type: ignore[valid-type]
-        name="Sequences", description="Sequences of 240 frames to record; more improve the network but take longer",
-        default=TRAINING_SEQUENCES, min=2,
-    )  # fmt: skip
-    scratch: BoolProperty(  # type: ignore[valid-type]
-        name="From Scratch", description="Ignore the existing network and start from scratch"
-    )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

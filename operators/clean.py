@@ -3,8 +3,8 @@
 
 import bpy
 
+from ..bridge.cache.folder import folder
 from ..bridge.cache.point_cache import manifest_path
-from ..bridge.plan import folder
 from ..errors import CacheError
 from .jobs import is_free
 from .volume import needs_setup

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bridge.plan import SHIPPED, folder
+from ..bridge.cache.folder import folder
+from ..bridge.plan import SHIPPED
 from ..errors import CacheError, SimulationError
 from ..progress import Job, Progress, aside, call
 from ..threads import one_blas_thread

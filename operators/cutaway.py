@@ -4,8 +4,8 @@
 import bpy
 from bpy.props import EnumProperty
 
+from ..bridge.cache.folder import folder
 from ..bridge.cut_object import add_cutaway, remove_cutaway
-from ..bridge.plan import folder
 from ..bridge.rig import unit_scale
 from ..errors import NephimError
 from . import problems

@@ -7,7 +7,8 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
-from ..bridge.plan import folder, read_method
+from ..bridge.cache.folder import folder
+from ..bridge.plan import read_method
 from ..errors import NephimError
 from . import problems
 from .volume import needs_setup

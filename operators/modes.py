@@ -50,6 +50,8 @@ def start_job(method: Method, template: Any, surfaces: Any, device: str | None =
 
     Raises SimulationError.
     """
+    from ..sim.warm_up import warm_up_job
+
     make = partial(
         simulation_maker(method.mode),
         template,
@@ -60,7 +62,5 @@ def start_job(method: Method, template: Any, surfaces: Any, device: str | None =
         **({"device": device} if device else {}),
     )
     simulation = yield from aside(call(Progress("simulation", 0.0, "preparing"), make))
-    from ..sim.warm_up import warm_up_job
-
     yield from warm_up_job(simulation, template, surfaces.left, surfaces.right)
     return simulation

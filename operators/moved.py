@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 
 from ..bridge.bake.shown import missing_cache
-from ..bridge.cache.point_cache import folder_beside
+from ..bridge.cache.folder import folder_beside
 from ..errors import CacheError, NephimError
 from . import problems
 
@@ -27,7 +27,7 @@ def saved_elsewhere(before: str, after: str) -> CacheError | None:
     """What to say when a file that was `before` has been saved as `after`; both may be empty."""
     if not before or not after or Path(before) == Path(after):
         return None
-    old, new = folder_beside(before), folder_beside(after)
+    old, new = folder_beside(before).path, folder_beside(after).path
     if new.exists() or not old.is_dir() or not any(old.iterdir()):
         return None
     return CacheError(

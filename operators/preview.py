@@ -9,8 +9,9 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty
 
 from ..bridge import display
+from ..bridge.cache.folder import folder
 from ..bridge.modifiers import is_tracked
-from ..bridge.plan import folder, read_plan
+from ..bridge.plan import read_plan
 from ..bridge.preview import Preview
 from ..bridge.surfaces import SurfaceReader, view_layer_of
 from ..errors import NephimError

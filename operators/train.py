@@ -10,8 +10,9 @@ import numpy as np
 from bpy.props import BoolProperty, FloatProperty, IntProperty
 from numpy.typing import NDArray
 
+from ..bridge.cache.folder import folder
 from ..bridge.cache.manifest import write_json
-from ..bridge.plan import Plan, folder, read_plan, weights_path
+from ..bridge.plan import Plan, read_plan, weights_path
 from ..bridge.surfaces import SurfaceReader
 from ..choices import TRAINING_MINUTES, TRAINING_SEQUENCES
 from ..progress import Job, Progress, aside
@@ -180,12 +181,8 @@ def evaluate_summary(result: dict) -> str:
     )
 
 
-class NEPHIM_OT_train(JobOperator, bpy.types.Operator):
-    """Record the physics of this character and train a network that reproduces it in real time; slow, needs PyTorch"""
-
-    bl_idname = "nephim.train"
-    bl_label = "Train Network"
-    bl_options = {"REGISTER"}
+class TrainingOptions:
+    """What the operators that train ask the user for."""
 
     minutes: FloatProperty(  # type: ignore[valid-type]
         name="Minutes", description="Training time after the recording, in minutes", default=TRAINING_MINUTES, min=0.1
@@ -197,6 +194,14 @@ class NEPHIM_OT_train(JobOperator, bpy.types.Operator):
     scratch: BoolProperty(  # type: ignore[valid-type]
         name="From Scratch", description="Ignore the existing network and start from scratch"
     )
+
+
+class NEPHIM_OT_train(TrainingOptions, JobOperator, bpy.types.Operator):
+    """Record the physics of this character and train a network that reproduces it in real time; slow, needs PyTorch"""
+
+    bl_idname = "nephim.train"
+    bl_label = "Train Network"
+    bl_options = {"REGISTER"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

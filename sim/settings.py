@@ -70,4 +70,9 @@ def _read(kind: str, folder: Path, name: str, allowed: Set[str]) -> dict[str, An
             )
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
             raise SimulationError(f"The value '{key}' of the {kind} preset {path.name} must be a number of at least 0.")
+        if key == "gap" and not value:
+            raise SimulationError(
+                f"The {kind} preset {path.name} sets 'gap' to 0, by which all lengths of contact are measured.",
+                advice="Set it to 0.0005, half a millimetre, or more.",
+            )
     return values

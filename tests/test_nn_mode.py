@@ -14,8 +14,8 @@ scenes = pytest.importorskip("scenes")
 
 from nephim import cli  # noqa: E402
 from nephim.bridge import plan  # noqa: E402
+from nephim.bridge.cache.folder import folder  # noqa: E402
 from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
-from nephim.bridge.plan import folder  # noqa: E402
 from nephim.errors import SimulationError  # noqa: E402
 from nephim.motions.cast import load_cast  # noqa: E402
 from nephim.nn.pipeline import hand_surfaces, unseen_recordings  # noqa: E402

@@ -215,3 +215,13 @@ def test_presets_are_read_and_checked(tmp_path, monkeypatch):
     (tmp_path / "odd.toml").write_text("w_str = -3.0")
     with pytest.raises(SimulationError, match=r"'w_str'.*at least 0"):
         PhysicsSettings.load("odd")
+
+
+def test_a_gap_of_nothing_is_refused(tmp_path, monkeypatch):
+    """Tolerances and lengths of contact are multiples of it."""
+    monkeypatch.setattr("nephim.sim.settings.INTERACTIONS", tmp_path)
+    (tmp_path / "bare.toml").write_text("friction = 0.0\ngap = 0.0")
+    with pytest.raises(SimulationError, match=r"bare\.toml sets 'gap' to 0.*0\.0005"):
+        PhysicsSettings.load("default", "bare")
+    (tmp_path / "bare.toml").write_text("friction = 0.0\ngap = 0.0005")
+    assert PhysicsSettings.load("default", "bare").friction == 0.0

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from nephim.bridge.cache.folder import folder_beside
 from nephim.bridge.cache.manifest import Manifest, fingerprint, motion_fingerprint
 from nephim.bridge.cache.point_cache import (
     HEADER,
     PointCache,
     PointCacheWriter,
     cache_status,
-    folder_beside,
     head_to_object,
     manifest_path,
 )
@@ -220,7 +220,7 @@ def test_refuses_what_is_not_finite(tmp_path):
 def test_unsaved_blend():
     with pytest.raises(CacheError, match=r"never been saved.*Save it first"):
         folder_beside("")
-    assert folder_beside("/a/film.blend").name == "film.nephim"
+    assert folder_beside("/a/film.blend").path.name == "film.nephim"
 
 
 def tracked(n=4, **changes):

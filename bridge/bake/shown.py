@@ -10,7 +10,8 @@ import bpy
 import numpy as np
 
 from ...progress import Job, Progress
-from ..cache.point_cache import PointCache, folder_beside
+from ..cache.folder import folder
+from ..cache.point_cache import PointCache
 from ..modifiers import BAKED, RIGGING, SMOOTHING, is_baked_name, tracked_state
 from ..rig import Rig, scene_object
 from ..surfaces import evaluated_object, view_layer_of
@@ -80,7 +81,7 @@ def _of_modifier(obj: Any, ours: Any) -> Iterator[str]:
     if missing is not None:
         yield f"The modifier '{BAKED}' finds no point cache at {missing}. Bring the file back, or bake again."
     elif bpy.data.filepath:
-        own = folder_beside(bpy.data.filepath) / "simulation.pc2"
+        own = folder().cache
         if own.is_file() and played_path(obj) != own.resolve():
             yield f"The modifier '{BAKED}' plays {played_path(obj)}, not this file's simulation. Bake again."
     if not (ours.show_viewport and ours.show_render):

@@ -39,15 +39,6 @@ class CacheStatus:
     reason: str = ""
 
 
-def folder_beside(blend: str | Path) -> Path:
-    """`FILE.nephim` beside FILE.blend. Raises CacheError if the .blend has never been saved."""
-    if not str(blend):
-        raise CacheError(
-            "The .blend has never been saved, so there is no place for the cache.", advice="Save it first."
-        )
-    return Path(blend).with_suffix(".nephim")
-
-
 def manifest_path(path: Path) -> Path:
     """simulation.json beside simulation.pc2."""
     return Path(path).with_suffix(".json")

@@ -2,10 +2,8 @@
 """Tracked and simulated surfaces side by side, frame by frame: what the report measures and the pictures show."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import bpy
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +15,8 @@ from ..meshes import mesh_positions, mesh_triangles, to_world, world_matrix
 from ..rig import Part, Rig, read_rig, scene_object
 from ..scene_time import frame_rate
 from ..surfaces import SurfaceReader, evaluated_object
-from .point_cache import PointCache, folder_beside
+from .folder import folder
+from .point_cache import PointCache
 
 # A hand this deep in the head at the first frame did not get there by contact: where it came from is unknown.
 _INSIDE_MM = 2.0
@@ -45,8 +44,8 @@ class ResultReader:
     def __init__(self, scene: Any):
         self.scene = scene
         self.rig = read_rig(scene)
-        self.folder: Path = folder_beside(bpy.data.filepath)
-        self.cache = PointCache(self.folder / "simulation.pc2")
+        self.folder = folder()
+        self.cache = PointCache(self.folder.cache)
         self.reader = SurfaceReader(scene, self.rig)
         if not self.cache.complete:
             raise CacheError(

@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from .surface import triangle_normals
-from .topology import boundary_loops, edge_neighbours, fan_caps
+from .topology import boundary_loops, edge_neighbours
 
 # Share of a surface's size within which the two sides of a seam lie: exporters round positions to six digits or so.
 _SAME_PLACE = 1e-5
@@ -92,26 +92,17 @@ def turn_outwards(vertices: NDArray, triangles: NDArray) -> tuple[NDArray[np.int
     triangles = np.ascontiguousarray(triangles, np.int32)
     turned = _disagreeing(triangles, edge_neighbours(triangles))
     part = parts_of(triangles, len(vertices))
-    order = np.argsort(part, kind="stable")
-    starts = np.searchsorted(part[order], np.arange(part.max(initial=-1) + 2))
-    for k in range(len(starts) - 1):
-        rows = order[starts[k] : starts[k + 1]]
-        agreeing = np.where(turned[rows, None], triangles[rows][:, ::-1], triangles[rows])
-        inside = _volume(vertices, agreeing)
-        outwards = inside > 0 if inside else turned[rows].mean() <= 0.5
-        if not outwards:
-            turned[rows] ^= True
+    corners = vertices[np.where(turned[:, None], triangles[:, ::-1], triangles)]
+    size = np.maximum(np.bincount(part), 1)
+    # Seen from its own middle an opening adds nothing to a part's volume, so that it needs no cap.
+    middle = np.column_stack([np.bincount(part, corners.mean(axis=1)[:, d]) / size for d in range(3)])
+    a, b, c = (corners[:, k] - middle[part] for k in range(3))
+    volume = np.bincount(part, np.einsum("ij,ij->i", a, np.cross(b, c))) / 6
+    area = np.bincount(part, np.linalg.norm(np.cross(b - a, c - a), axis=1)) / 2
+    has_inside = np.abs(volume) > _HAS_INSIDE * area**1.5
+    inwards = np.where(has_inside, volume < 0, np.bincount(part, turned) > 0.5 * size)
+    turned ^= inwards[part]
     return np.where(turned[:, None], triangles[:, ::-1], triangles), turned
-
-
-def _volume(vertices: NDArray, triangles: NDArray) -> float:
-    """Signed volume of a part, its openings closed; 0 where it has no inside worth the name."""
-    closed = np.concatenate([triangles, fan_caps(triangles)])
-    middle = vertices[np.unique(triangles)].mean(axis=0)
-    a, b, c = (vertices[closed[:, k]] - middle for k in range(3))
-    volume = float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
-    area = float(np.linalg.norm(triangle_normals(vertices, triangles), axis=1).sum() / 2)
-    return volume if abs(volume) > _HAS_INSIDE * area**1.5 else 0.0
 
 
 @njit(cache=True)
