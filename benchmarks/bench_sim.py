@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from .bench_interactions import FRAME_RATE, Meters, Run, hand_surfaces, make_method, run
 from .blender_cloth import BlenderScene
 from .convergence import Recorder, compare
-from .interactions import Face, Interaction, perform
+from .interactions import Face, Interaction, perform, with_head
 from .loaded import loaded, summary
 from .resolutions import MIDDLE, RESOLUTIONS, head_template
 from .scripts import SCRIPTS
@@ -48,12 +48,12 @@ class Bench:
     def __init__(self, character: Character, template: Template, interaction: Interaction, folder: Path):
         self.template, self.folder = template, folder
         self.settings = PhysicsSettings.load("default", "touch")
-        head = template.head_vertices.astype(np.float32)
-        frames = [dataclasses.replace(frame, head=head) for frame in interaction.frames]
+        interaction = with_head(interaction, template)
+        frames = interaction.frames
         self.hands = hand_surfaces(character, frames[0])
         self.hand_triangles = {side: hand.triangles for side, hand in self.hands.items()}
         self.meters = Meters(template, self.settings, character)
-        self.interaction = dataclasses.replace(interaction, frames=frames)
+        self.interaction = interaction
         self.tracked = self.play("tracked").skins
         self.before = self.meters.depths(self.interaction, self.tracked)
         # Frames in which the tracked hands touch: the others cost next to nothing and would flatter the physics.

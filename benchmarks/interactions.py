@@ -7,7 +7,7 @@ does stands in `scripts.py`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from nephim.demo import gestures
@@ -19,6 +19,7 @@ from nephim.sim.geometry.refine import refine
 from nephim.sim.geometry.surface import Surface, vertex_normals
 from nephim.sim.geometry.topology import fan_caps
 from nephim.sim.geometry.triangle_bvh import TriangleTree
+from nephim.sim.template import Template
 from numpy.typing import NDArray
 
 FRAME_RATE = 30.0
@@ -78,6 +79,12 @@ class Interaction:
     text: str
     frames: list[TrackedFrame]
     held: tuple[int, int] | None
+
+
+def with_head(interaction: Interaction, template: Template) -> Interaction:
+    """The same hands before the neutral head of a volume of another resolution."""
+    head = template.head_vertices.astype(np.float32)
+    return replace(interaction, frames=[replace(frame, head=head) for frame in interaction.frames])
 
 
 class Hand:

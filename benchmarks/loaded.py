@@ -9,12 +9,11 @@ from contextlib import contextmanager
 
 import numpy as np
 from nephim.demo.character import Character
-from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
 from nephim.sim.template import Template
 
-from .bench_interactions import hand_surfaces, run
-from .interactions import FRAME_RATE, Face, Interaction, perform
+from .bench_interactions import hand_surfaces, make_method, run
+from .interactions import Face, Interaction, perform, with_head
 from .scripts import SCRIPTS
 
 NAMES = ("press", "rub", "face_rub")
@@ -38,7 +37,7 @@ def loaded(character: Character, face: Face, template: Template) -> dict[str, di
     for script in SCRIPTS:
         if script.name not in NAMES:
             continue
-        interaction = perform(script, character, face)
+        interaction = with_head(perform(script, character, face), template)
         quiet = _median_ms(character, interaction, template)
         with busy_processes(os.cpu_count() or 1):
             result[script.name] = {"quiet": quiet, "loaded": _median_ms(character, interaction, template)}
@@ -47,7 +46,7 @@ def loaded(character: Character, face: Face, template: Template) -> dict[str, di
 
 def _median_ms(character: Character, interaction: Interaction, template: Template) -> float:
     hands = hand_surfaces(character, interaction.frames[0])
-    simulation = Physics(template, PhysicsSettings(), left=hands.get("L"), right=hands.get("R"), frame_rate=FRAME_RATE)
+    simulation = make_method("physics", template, PhysicsSettings(), hands)
     statistics = run(interaction, simulation).statistics
     return float(np.median([s["ms"] for s in statistics if s["contacts"] > 0]))
 

@@ -4,6 +4,8 @@
 import cProfile
 import sys
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -123,3 +125,26 @@ def test_everything_is_measured_on_one_small_scene(tmp_path):
     assert bench_sim.scaling_table({"small": figures}).count("\n") == 3
     error = bench.error()
     assert 0 <= error["p95"] <= error["max"] < 1.0
+
+
+def test_frames_beside_busy_processes_are_those_of_the_volumes_own_head(monkeypatch):
+    """The scripts are played on a finer head than the volume may have."""
+    from nephim.benchmarks import loaded
+
+    ended = []
+
+    @contextmanager
+    def busy(count):
+        yield
+        ended.append(count)
+
+    finer = round_head(4).head_vertices.astype(np.float32)
+    frames = [replace(pressed(depth), head=finer) for depth in (-0.02, -0.004, 0.0, 0.003, 0.003)]
+    monkeypatch.setattr(loaded, "perform", lambda script, *_: Interaction(script.name, "", frames, None))
+    monkeypatch.setattr(loaded, "busy_processes", busy)
+    part = SimpleNamespace(triangles=FINGER.triangles)
+    character = SimpleNamespace(hands={"L": part, "R": part})
+    figures = loaded.loaded(character, None, TEMPLATE)
+    assert set(figures) == set(loaded.NAMES) and len(ended) == len(loaded.NAMES) and ended[0] >= 1
+    assert all(figure["quiet"] > 0 and figure["loaded"] > 0 for figure in figures.values())
+    assert all(name in loaded.summary(figures) for name in loaded.NAMES)
