@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What lies beside a .blend: the only place that knows the names of these files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+
+from ...errors import CacheError
+
+
+@dataclass(frozen=True)
+class Folder:
+    """`FILE.nephim` beside FILE.blend, and the files in it."""
+
+    path: Path
+
+    @property
+    def volume(self) -> Path:
+        return self.path / "volume.npz"
+
+    @property
+    def cache(self) -> Path:
+        return self.path / "simulation.pc2"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.json"
+
+    @property
+    def plot(self) -> Path:
+        return self.path / "report.png"
+
+    @property
+    def sheet(self) -> Path:
+        return self.path / "contact-sheet.png"
+
+    @property
+    def weights(self) -> Path:
+        """The character's own network."""
+        return self.path / "network.npz"
+
+    @property
+    def recordings(self) -> Path:
+        return self.path / "network"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "network.json"
+
+    @property
+    def training(self) -> Path:
+        """Which process trains the network."""
+        return self.path / "training.json"
+
+    @property
+    def training_log(self) -> Path:
+        return self.path / "training.log"
+
+
+def folder_beside(blend: str | Path) -> Folder:
+    """`FILE.nephim` beside FILE.blend. Raises CacheError if the .blend has never been saved."""
+    if not str(blend):
+        raise CacheError(
+            "The .blend has never been saved, so there is no place for the cache.", advice="Save it first."
+        )
+    return Folder(Path(blend).with_suffix(".nephim"))
+
+
+def folder() -> Folder:
+    """The folder of the open file. Raises CacheError if it has never been saved."""
+    return folder_beside(bpy.data.filepath)
