@@ -30,7 +30,7 @@ STAGES = {"all": "handler_ms", "step": "step_ms", "read": "read_ms", "write": "w
 def build(out: Path, assets: Path) -> Any:
     """The demo scene, saved in `out`, with its volume; what an earlier run left is used again."""
     import bpy
-    from nephim.bridge.cache.folder import folder
+    from nephim.bridge.cache.open_file import folder
     from nephim.bridge.plan import read_plan
     from nephim.operators import demo, volume
     from nephim.operators.save import save_blend

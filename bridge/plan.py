@@ -10,8 +10,9 @@ import bpy
 
 from ..choices import NETWORK
 from ..errors import SimulationError
-from .cache.folder import Folder, folder
+from .cache.folder import Folder
 from .cache.manifest import settings_fingerprint
+from .cache.open_file import folder
 from .rig import Rig, read_rig
 from .scene_time import frame_rate
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import bpy
 
-from ..bridge.cache.folder import folder
 from ..bridge.cache.manifest import write_json
+from ..bridge.cache.open_file import folder
 from ..compat import is_module
 from ..errors import NephimError, SimulationError
 from . import problems

@@ -3,7 +3,7 @@
 
 import bpy
 
-from ..bridge.cache.folder import folder
+from ..bridge.cache.open_file import folder
 from ..bridge.cache.point_cache import manifest_path
 from ..errors import CacheError
 from .jobs import is_free

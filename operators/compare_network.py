@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bridge.cache.folder import folder
+from ..bridge.cache.open_file import folder
 from ..bridge.plan import SHIPPED
 from ..errors import CacheError, SimulationError
 from ..progress import Job, Progress, aside, call

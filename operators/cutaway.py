@@ -4,7 +4,7 @@
 import bpy
 from bpy.props import EnumProperty
 
-from ..bridge.cache.folder import folder
+from ..bridge.cache.open_file import folder
 from ..bridge.cut_object import add_cutaway, remove_cutaway
 from ..bridge.rig import unit_scale
 from ..errors import NephimError

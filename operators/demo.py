@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
-from ..bridge.cache.folder import folder
+from ..bridge.cache.open_file import folder
 from ..errors import NephimError
 from ..progress import Job, Progress, drive
 from . import bake, compare_network, report, setup, simulate, volume

@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
-from ..bridge.cache.folder import folder
+from ..bridge.cache.open_file import folder
 from ..bridge.plan import read_method
 from ..errors import NephimError
 from . import problems

@@ -6,7 +6,7 @@ from typing import Any
 
 import bpy
 
-from ..bridge.cache.folder import folder
+from ..bridge.cache.open_file import folder
 from ..progress import Job
 from .jobs import JobOperator
 from .show import open_picture

@@ -9,7 +9,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty
 
 from ..bridge import display
-from ..bridge.cache.folder import folder
+from ..bridge.cache.open_file import folder
 from ..bridge.modifiers import is_tracked
 from ..bridge.plan import read_plan
 from ..bridge.preview import Preview

@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
-from ..bridge.cache.folder import folder
+from ..bridge.cache.open_file import folder
 from ..errors import CacheError
 from ..progress import Job
 from . import state

@@ -10,8 +10,8 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..bridge.cache.folder import folder
 from ..bridge.cache.manifest import Manifest
+from ..bridge.cache.open_file import folder
 from ..bridge.cache.point_cache import CacheStatus, cache_status, manifest_path
 from ..bridge.plan import SHIPPED, read_method, weights_path
 from ..choices import NETWORK, frame_range

@@ -10,8 +10,8 @@ import numpy as np
 from bpy.props import BoolProperty, FloatProperty, IntProperty
 from numpy.typing import NDArray
 
-from ..bridge.cache.folder import folder
 from ..bridge.cache.manifest import write_json
+from ..bridge.cache.open_file import folder
 from ..bridge.plan import Plan, read_plan, weights_path
 from ..bridge.surfaces import SurfaceReader
 from ..choices import TRAINING_MINUTES, TRAINING_SEQUENCES

@@ -199,7 +199,7 @@ def test_arrays_come_back_as_they_were_written(tmp_path: Path):
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a volume", b"half"])
 def test_the_sidebar_shows_no_volume_where_it_is_damaged(tmp_path: Path, content: bytes):
     import bpy
-    from nephim.bridge.cache.folder import folder
+    from nephim.bridge.cache.open_file import folder
     from nephim.operators.save import save_blend
     from nephim.operators.state import volume_state
 

@@ -156,3 +156,15 @@ def test_every_smoke_test_is_there():
     for name, wanted in SMOKE.items():
         tree = ast.parse((ROOT / "tests" / name).read_text(encoding="utf-8"))
         assert wanted <= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, name
+
+
+def test_the_tests_are_collected_without_blender_and_pytorch():
+    """As with the libraries of the oldest Blender, where an import of bpy in a pure test stops every other test."""
+    blocked = "import sys; sys.modules.update(dict.fromkeys(('bpy', 'mathutils', 'torch', 'igl'))); import pytest"
+    command = [
+        sys.executable,
+        "-c",
+        f"{blocked}; sys.exit(pytest.main(['--collect-only', '-q', '-p', 'no:cacheprovider']))",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]

@@ -8,7 +8,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
-from nephim.bridge.cache.folder import folder  # noqa: E402
+from nephim.bridge.cache.open_file import folder  # noqa: E402
 from nephim.bridge.plan import weights_path  # noqa: E402
 from nephim.nn.weights import Weights  # noqa: E402
 from nephim.sim.template import Template  # noqa: E402

@@ -11,7 +11,7 @@ bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
 from nephim import cli  # noqa: E402
-from nephim.bridge.cache.folder import folder  # noqa: E402
+from nephim.bridge.cache.open_file import folder  # noqa: E402
 from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
 from nephim.operators.compare_network import compare_job, compare_summary  # noqa: E402
 from nephim.progress import drive  # noqa: E402

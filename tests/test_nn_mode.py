@@ -14,7 +14,7 @@ scenes = pytest.importorskip("scenes")
 
 from nephim import cli  # noqa: E402
 from nephim.bridge import plan  # noqa: E402
-from nephim.bridge.cache.folder import folder  # noqa: E402
+from nephim.bridge.cache.open_file import folder  # noqa: E402
 from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
 from nephim.errors import SimulationError  # noqa: E402
 from nephim.motions.cast import load_cast  # noqa: E402

@@ -9,7 +9,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
-from nephim.bridge.cache.folder import folder  # noqa: E402
+from nephim.bridge.cache.open_file import folder  # noqa: E402
 from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
 from nephim.errors import BakeError  # noqa: E402
 from nephim.operators import bake, preview, setup, simulate, volume  # noqa: E402

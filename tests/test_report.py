@@ -170,7 +170,7 @@ def test_plot_of_a_report(made, tmp_path):
     import bpy
 
     assert not bpy.ops.nephim.plot.poll()
-    from nephim.bridge.cache.folder import folder
+    from nephim.bridge.cache.open_file import folder
     from nephim.bridge.report import report_job
     from nephim.progress import drive
 

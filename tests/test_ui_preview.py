@@ -12,7 +12,7 @@ bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
 from nephim import cli  # noqa: E402
-from nephim.bridge.cache.folder import folder  # noqa: E402
+from nephim.bridge.cache.open_file import folder  # noqa: E402
 from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
 from nephim.bridge.rig import read_rig  # noqa: E402
 from nephim.operators import preview, volume  # noqa: E402

@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 
 from ...progress import Job, Progress
-from ..cache.folder import folder
+from ..cache.open_file import folder
 from ..cache.point_cache import PointCache
 from ..modifiers import BAKED, RIGGING, SMOOTHING, is_baked_name, tracked_state
 from ..rig import Rig, scene_object

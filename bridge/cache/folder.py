@@ -4,8 +4,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import bpy
-
 from ...errors import CacheError
 
 
@@ -65,8 +63,3 @@ def folder_beside(blend: str | Path) -> Folder:
             "The .blend has never been saved, so there is no place for the cache.", advice="Save it first."
         )
     return Folder(Path(blend).with_suffix(".nephim"))
-
-
-def folder() -> Folder:
-    """The folder of the open file. Raises CacheError if it has never been saved."""
-    return folder_beside(bpy.data.filepath)

@@ -15,7 +15,7 @@ from ..meshes import mesh_positions, mesh_triangles, to_world, world_matrix
 from ..rig import Part, Rig, read_rig, scene_object
 from ..scene_time import frame_rate
 from ..surfaces import SurfaceReader, evaluated_object
-from .folder import folder
+from .open_file import folder
 from .point_cache import PointCache
 
 # A hand this deep in the head at the first frame did not get there by contact: where it came from is unknown.
