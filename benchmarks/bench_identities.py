@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a network carries over to people it was not trained on, and back after minutes of adaptation; one JSON object.
 
-For the demo character and each held-back person: some sequences of its own, the error of the network as it is, and
-after training on all but the last of them.
+For the demo character and each held-back person: the error on sequences of its own, as the network is and after
+training on all of them but the last.
 """
 
 import argparse

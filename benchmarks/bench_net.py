@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make bench-net`: the network against the physics on motions that it has not seen; the last line is one JSON object.
 
-Four sequences of 1000 frames are recorded for it once. Beside the network: the error of its subspace alone, of a global
-PCA subspace, of α and β alone, of a network without history; ten thousand frames in a row; and times.
+Four sequences of 1000 frames are recorded once. Besides the network, it measures the error of the subspace alone, of a
+global PCA subspace, of α and β alone, and of a network without history; ten thousand frames in a row; and times.
 """
 
 import argparse

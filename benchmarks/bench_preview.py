@@ -5,7 +5,7 @@ Writes preview.json into the output folder and prints it: `handler_ms` by mode i
 simulation in it; `read_ms` takes Blender's evaluated meshes to arrays and the result to object space, `write_ms` hands
 the result to Blender; each as median (p50) and 95th percentile over all frames, and as median of those in contact.
 `redraw_ms`, what the whole window takes to draw, is measured afterwards in the real program (tests/test_window.py), and
-null where there is none. A mode that is not there is null.
+null where there is none. An unavailable mode is null.
 """
 
 import argparse

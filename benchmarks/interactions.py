@@ -2,8 +2,8 @@
 """A fixed set of scripted interactions with the demo character's neutral head, 30 frames a second.
 
 The hands are placed by computation, as in the demo's motion: a spot of the hand lands on a spot of the skin at a keyed
-depth. Like tracked hands they go into the head. Every interaction begins and ends clear of the face. What each hand
-does stands in `scripts.py`.
+depth. Like tracked hands, they penetrate the head. Every interaction begins and ends clear of the face. `scripts.py`
+says what each hand does.
 """
 
 from collections.abc import Callable

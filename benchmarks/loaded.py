@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a frame takes while other programs want every core, as on an animator's machine."""
+"""The time of a frame while other programs use every core, as on an animator's machine."""
 
 import os
 import subprocess

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Physics and network side by side on motions that the network has not seen: a picture strip for each of the contacts
-with the largest deformations. Needs the bpy module for lettering."""
+that deform the face most. Needs the bpy module for lettering."""
 
 import argparse
 from collections.abc import Sequence

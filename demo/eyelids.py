@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Blinks whose lids meet.
 
-MakeHuman's blink carries the upper lid right through the lower one, since nobody sees it behind closed lids, and drags
-the lining of the nose along, which nobody sees either. The volume about them would be turned inside out.
+MakeHuman's blink moves the upper lid right through the lower one and drags the lining of the nose along. Neither is
+visible, but the volume around them would be turned inside out.
 """
 
 import numpy as np

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Actions with one key a frame, as motion capture leaves them."""
+"""Actions with one key per frame, as motion capture writes them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

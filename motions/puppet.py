@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A head and hands that move without Blender: the demo character's, or those of a tracked shot."""
+"""A head and hands that move without Blender: those of the demo character, or of a tracked shot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

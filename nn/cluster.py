@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recording on the workers of a Dask scheduler, which see the dataset's folder under the same path."""
+"""Records sequences on the workers of a Dask scheduler; every worker sees the dataset's folder under the same path."""
 
 import time
 from collections.abc import Sequence

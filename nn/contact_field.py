@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The contact field: what the hands do at each control, on the tracked skin and on the skin of the last frame.
 
-On the tracked skin: every nearby hand vertex adds its depth and the area of the hand there to the controls around its
-nearest point. On the last skin: the distance of each control from the hand, the direction the hand's surface faces
-there, and its motion. Distances are looked up on the neutral skin, after moving each hand vertex back by whatever moved
-the skin there: expression, jaw and earlier contact. So a finger that has pushed the nose aside still finds the side it
-pushes, even beyond the middle of the tracked nose.
+On the tracked skin, every nearby hand vertex adds its depth and its area to the controls around its nearest point.
+On the skin of the last frame, each control gets its distance from the hand, the direction in which the hand's surface
+faces there, and the hand's motion. Distances are looked up on the neutral skin, after each hand vertex has been moved
+back by whatever moved the skin there: expression, jaw and earlier contact. A finger that has pushed the nose aside
+therefore still finds the side it pushes, even beyond the middle of the tracked nose.
 """
 
 import numpy as np
@@ -17,17 +17,17 @@ from ..sim.template import Template
 from .controls import Controls
 from .distance_grid import CELL, MARGIN, DistanceGrid
 
-# Per control: largest depth, mean depth, covered area in the tracked skin; of the skin as it was left, depth in the
-# nearest part of the hand, outward normal of that part and how it has moved against the tracked skin since the last
-# frame (x, y, z in the cranium's frame). Depths count from MARGIN outside, so that 0 means that there is no hand.
+# Per control, for the tracked skin: largest depth, mean depth and covered area. For the skin of the last frame: depth
+# in the nearest part of the hand, outward normal of that part, and its motion relative to the tracked skin since then
+# (x, y, z in the cranium's frame). Depths count from MARGIN outside the skin, so 0 means that there is no hand.
 DEPTH, MEAN, AREA, NEAR, NORMAL, MOTION = 0, 1, 2, 3, 4, 7
 CHANNELS = 10
-# Weights fall with distance r as (1 − r²/R²)³, near to a Gaussian of width R/√6 and cheaper.
+# Weights fall with distance r as (1 − r²/R²)³: close to a Gaussian of width R/√6, and cheaper.
 _REACH = 0.013  # [m] from a hand vertex to the controls that sense it
 _BLEND = 0.010  # [m] around a hand vertex in which the skin's displacement is averaged for it
 _ROUNDS = 2  # of looking up displacement and position in turn
 _PLANE = 5e-3  # [m] around a hand vertex in which its tangent plane approximates the hand
-_FOLLOWED = 4e-3  # [m] of displacement from which on skin is looked for beyond the margin
+_FOLLOWED = 4e-3  # [m] of displacement above which skin is also searched for beyond the margin
 _UNIT_AREA = 4e-5  # [m²] of hand that counts as fully covering a control
 
 
@@ -124,7 +124,7 @@ def _look_up(q, low, distance, control, foot):
 
 @njit(cache=True, fastmath=True, error_model="numpy")
 def _displacement(near, foot, total, start, index, points, out):
-    """What has moved the skin at a point of the neutral one (3,), averaged over the controls around, into `out`."""
+    """Writes to `out` how far the skin at a point (3,) of the neutral skin has moved, averaged over nearby controls."""
     weight = np.float32(1e-4)  # without any other, the nearest control decides
     for d in range(3):
         out[d] = weight * total[near, d]

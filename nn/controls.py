@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The subspace: some two thousand skin vertices, the controls, whose displacement stands for that of the whole skin.
+"""The subspace: about two thousand skin vertices, the controls, whose displacements represent that of the whole skin.
 
-A contact deforms a finger's breadth of skin at any place of the head. Global modes need hundreds of coefficients for
-that; displacements of evenly spread controls are as few, are each felt only nearby, and mean the same on every head.
+A contact deforms a finger's breadth of skin, anywhere on the head. Global modes would need hundreds of coefficients
+for that. Evenly spread controls need no more, each acts only locally, and they mean the same on every head.
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from ..sim.geometry.topology import unique_edges
 from ..sim.template import JAW, Template
 
 SPACING = 0.0075  # [m] between controls: half a fingertip
-# Mesh edges [m] from which on controls have their full spacing, and the share of it that they have at least.
+# Mesh edge length [m] above which controls have their full spacing, and the smallest share of that spacing.
 _FULL_EDGE, _CLOSEST = 0.004, 0.6
 _SUPPORT = 8  # controls that a skin vertex is interpolated from
-# Correlation length [m] of the displacement for the interpolation, and what keeps its small systems well posed.
+# Correlation length [m] of the interpolated displacement, and the ridge that keeps its small systems well posed.
 _LENGTH, _RIDGE = 0.016, 1e-3
 _FAR = 3.0  # in spacings: a skin vertex with no control this near (along the skin) does not move
 # Widths [m] of the two neighbourhoods that features are gathered over, cut off at the third times the width.
@@ -59,8 +59,8 @@ class Controls:
         return len(self.vertices)
 
 
-# What a control knows of its place: tissue depth [cm], bone direction in its frame, curvatures at both widths,
-# distance from the held rim [5 cm], whether the bone below is the jaw's.
+# What describes a control's place: tissue depth [cm], bone direction in its frame, curvature at both widths, distance
+# from the held rim [5 cm], and whether the bone below belongs to the jaw.
 STATIC = ("depth", "bone x", "bone y", "bone z", "bulge near", "bulge far", "rim", "jaw")
 
 
@@ -128,7 +128,7 @@ def _spread(points: NDArray, candidates: NDArray, edges: NDArray, spacing: float
 
 
 def _frames(template: Template, chosen: NDArray) -> NDArray[np.float64]:
-    """Rows x, y and outward normal, smoothed so that a hand's direction is told alike by neighbours; x is level."""
+    """Rows x, y and outward normal, smoothed so that neighbours agree on a hand's direction; x is level."""
     points = template.skin_vertices
     normals = vertex_normals(points, template.skin_triangles)
     frames = np.zeros((len(chosen), 3, 3))
@@ -137,7 +137,7 @@ def _frames(template: Template, chosen: NDArray) -> NDArray[np.float64]:
         weight = 1 - np.linalg.norm(points[near] - points[v], axis=1) / _FRAME_RADIUS
         normal = (weight * (normals[near] @ normals[v] > 0)) @ normals[near] + 1e-6 * normals[v]
         normal /= max(float(np.linalg.norm(normal)), 1e-9)
-        # Any tangent will do, as long as it is told the same way on the left and on the right: towards the crown.
+        # Any tangent will do, as long as left and right choose it in the same way: towards the crown.
         up = np.array([0.0, 0.0, 1.0]) - normal[2] * normal
         if np.linalg.norm(up) < 0.2:
             up = np.array([0.0, 1.0, 0.0]) - normal[1] * normal
@@ -180,7 +180,7 @@ def _interpolation(points: NDArray, chosen: NDArray, away: NDArray, spacing: flo
     nodes = points[chosen[order]]
     gaps = np.linalg.norm(nodes[:, :, None] - nodes[:, None], axis=3)
     matrix = np.exp(-0.5 * (gaps / _LENGTH) ** 2) + _RIDGE * np.eye(count)
-    # What is near in space but far along the skin, as the other lip, has nothing to tell.
+    # Controls that are near in space but far along the skin, such as those of the other lip, do not count.
     straight = np.linalg.norm(nodes - points[moves][:, None], axis=2)
     strange = ~np.isfinite(distance) | (distance > 2.5 * straight + 0.5 * spacing)
     right = np.where(strange, 0.0, np.exp(-0.5 * (straight / _LENGTH) ** 2))

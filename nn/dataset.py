@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The dataset: generated sequences, and pieces of the user's own shot, through the physics, a file each, in parallel
-processes, resumable.
+"""The dataset: generated sequences and pieces of the user's own shot, simulated by the physics.
 
-Folder: `cast.json`, `template.npz` (who performs), `plan.json` (what is asked for), `piece-SEED.npz` (the shot's),
-`sequence-SEED.npz`, and `manifest.json`, which is written anew whenever a sequence is finished.
+Each becomes a file. Parallel processes record them, and an interrupted recording resumes.
+
+The folder holds `cast.json` and `template.npz` (the performer), `plan.json` (what was asked for), `piece-SEED.npz`
+(pieces of the shot), `sequence-SEED.npz`, and `manifest.json`, which is rewritten whenever a sequence is finished.
 """
 
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far hand vertices are from the neutral skin, and which control is nearest, read off a grid."""
+"""A grid from which the distance of hand vertices to the neutral skin, and the nearest control, are read."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,10 @@ from ..sim.geometry.triangle_bvh import TriangleTree
 from ..sim.template import Template
 from .controls import Controls
 
-CELL = 0.004  # [m]; distances are interpolated, so that a curved cheek errs by hundredths of a millimetre
+CELL = 0.004  # [m]; distances are interpolated, so the error on a curved cheek is hundredths of a millimetre
 MARGIN = 0.008  # [m] hand vertices further outside than this are not felt
-_DEEP = 0.030  # [m] depths are told up to this
-_ROOM = 0.032  # [m] around the skin: held skin is pulled so far
+_DEEP = 0.030  # [m] largest depth that is represented
+_ROOM = 0.032  # [m] around the skin: the furthest that held skin is pulled
 
 
 @dataclass(frozen=True)
@@ -50,5 +50,5 @@ def make_grid(template: Template, controls: Controls) -> DistanceGrid:
     distance[near] = np.clip(np.where(inside, -found, found), -_DEEP, reach)
     touchable = np.flatnonzero(template.outer[controls.vertices])
     control[near] = touchable[cKDTree(controls.points[touchable]).query(on_skin)[1]]
-    # Deeper than told, and far outside, nothing is known: inside without a value stays "far", which no hand reaches.
+    # Below the largest depth and far outside, the grid has no value: there it says "far", where no hand ever is.
     return DistanceGrid(low, distance.reshape(shape), control.reshape(shape))

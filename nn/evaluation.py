@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How well a network reproduces the physics, in free rollout over recorded sequences it has not seen."""
+"""Measures how well a network reproduces the physics, in free rollout over recorded sequences it has not seen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

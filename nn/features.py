@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Input of the network for each control: its own state and field, those of its surroundings, and its place.
+"""The input of the network for each control: its own state and field, those of its surroundings, and its place.
 
-For a control: depth, mean depth and area of the hand in the tracked skin, change of the depth; of the skin as it was
-left, nearness of the hand, the way out of it where it lies inside, its motion, and how far the skin lags behind it;
-displacement and its last change in the control's own frame; then, for each neighbourhood width and each moment (weight,
-along x, along y), the same gathered over the neighbours; then what never changes, and the frame's duration.
+In this order: depth, mean depth, area and change of depth of the hand in the tracked skin; for the skin of the last
+frame, how near the hand is, the way out of it where the skin lies inside, its motion, and how far the skin lags behind
+it; displacement and its last change, in the control's own frame; the same gathered over the neighbours, for each
+neighbourhood width and each moment (weight, along x, along y); what never changes; the frame's duration.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ _STRIDE = 16  # GATHERED, filled up to whole vectors
 COUNT = OWN + MOMENTS * GATHERED + len(STATIC) + 1
 # Lengths [m] by which depths, motions, displacements and their changes are divided; a frame of 1/24 s counts as 1.
 DEPTH_UNIT, MOTION_UNIT, STATE_UNIT, CHANGE_UNIT, FRAME_UNIT = 5e-3, 3e-3, 5e-3, 2e-3, 1 / 24
-# The compiled loops multiply, in single precision.
+# The compiled loops multiply by these, in single precision.
 _A_DEPTH, _A_MOTION, _A_STATE, _A_CHANGE = (
     np.float32(1 / u) for u in (DEPTH_UNIT, MOTION_UNIT, STATE_UNIT, CHANGE_UNIT)
 )

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How far the skin lags behind the hand that touches it, per control: the memory of stick and slip.
 
-While a hand touches a control, its motion adds to the lag and the skin's own takes away from it; beyond a length it
-slips (Jenkins' element: a spring and a Coulomb slider in series). Skin that sticks has none, skin that slides has the
-longest one, towards where the hand has gone; and a network that has followed a finger too little still knows where the
-finger has the skin.
+While a hand touches a control, the hand's motion adds to the lag and the skin's own motion reduces it; beyond a
+certain length the skin slips (Jenkins' element: a spring and a Coulomb slider in series). Skin that sticks has no lag;
+skin that slides has the longest lag, towards the hand. A network that has followed a finger too little thus still knows
+where the finger wants the skin to be.
 """
 
 import numpy as np

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The network in torch: features of patches of controls, and Φ; the arithmetic of `features.py` and `runtime.py`."""
+"""The network in PyTorch: the features of patches of controls, and Φ. The arithmetic is that of `features.py` and
+`runtime.py`."""
 
 from itertools import pairwise
 
@@ -77,11 +78,12 @@ class Neighbourhoods:
 
 
 class Surroundings:
-    """What a batch of patches knows in advance of a window: everything but the state. Batch b, time t, controls p.
+    """What is known of a batch of patches before its window is rolled out: everything but the state. Batch b, time t,
+    controls p.
 
-    The contact fields were measured from the true skin of the frame before. Where a rollout has left a control further
-    out of the hand, along the hand's normal there, it is as much less near: to first order that is all that a wrong
-    state changes in them.
+    The contact fields were measured from the true skin of the previous frame. Where a rollout has moved a control
+    further out of the hand, along the hand's normal, the hand is less near by the same distance: to first order, this
+    is all that a wrong state changes in the fields.
     """
 
     def __init__(

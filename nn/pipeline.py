@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From performers to weights: record, prepare, train. A folder per character, as `cast.py` and `dataset.py` keep it."""
+"""From performers to weights: record, prepare, train. Each character has a folder, see `cast.py` and `dataset.py`."""
 
 import importlib.util
 import json
@@ -34,8 +34,8 @@ FRAMES = 240  # of a sequence: about five gestures of a hand
 CHECKPOINT, CURVE = "checkpoint.npz", "curve.json"
 _UNSEEN_SHARE = 8  # one sequence in this many is kept for evaluation
 _MAX_UNSEEN = 6
-# [m] skin that the physics moved further than any gesture pulls was hooked and torn along, as by a finger between the
-# lips: nothing to learn from.
+# [m] Skin that moved further than any gesture pulls was hooked and dragged along, for example by a finger between
+# the lips: there is nothing to learn from it.
 _WILD = 0.020
 _CALM = 3e-4  # [m] below which skin rests between two gestures
 
@@ -63,7 +63,7 @@ def record_job(
     tissue: str = "default",
     interaction: str = "touch",
 ) -> Job[Recorded]:
-    """Records what is missing of `seeds` for each character's folder (with its cast) and reads everything."""
+    """Records whichever of `seeds` are missing in each character's folder (with its cast), and reads everything."""
     minutes = 0.0
     for folder in folders:
         make_plan(folder, frames, tissue, interaction)
@@ -111,8 +111,8 @@ def read_job(
 
 
 def tame(recording: Recording) -> tuple[list[Recording], int]:
-    """What lies between the gestures in which the physics lost hold of the skin, and how many of these were cut out. A
-    gesture is from rest to rest."""
+    """The frames outside gestures in which the physics lost hold of the skin, and how many gestures were cut out. A
+    gesture lasts from rest to rest."""
     size = np.abs(metres(recording.deformation)).max(axis=(1, 2))
     lost = [(a, b) for a, b in runs(size > _CALM) if size[a:b].max() > _WILD]
     bounds = [0, *(frame for run in lost for frame in run), len(recording)]
@@ -121,8 +121,8 @@ def tame(recording: Recording) -> tuple[list[Recording], int]:
 
 
 def unseen_seeds(there: Sequence[int]) -> list[int]:
-    """Of the recorded seeds those that are kept for judging: the last generated ones; pieces of the user's own shot are
-    all trained on. Raises SimulationError below two generated ones."""
+    """The recorded seeds that are kept for evaluation: the last generated ones. Pieces of the user's own shot are all
+    used for training. Raises SimulationError below two generated ones."""
     there = [seed for seed in there if seed < FIRST_SEED]
     if len(there) < 2:
         raise SimulationError("Two recorded sequences are needed to train.", advice="Record more sequences.")
@@ -161,7 +161,7 @@ def joined(triangles: Sequence[tuple[str, NDArray]], left: int) -> NDArray[np.in
 
 
 def require_torch() -> None:
-    """Raises SimulationError if torch is missing: before anything is recorded that then could not be trained on."""
+    """Raises SimulationError if torch is missing, before anything is recorded for a training that cannot run."""
     if importlib.util.find_spec("torch") is None:
         raise SimulationError(
             "Training needs PyTorch, which this Python does not have.",

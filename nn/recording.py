@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One generated sequence through the physics, as the arrays a network learns from."""
+"""One generated sequence as simulated by the physics: the arrays a network learns from."""
 
 import time
 from dataclasses import dataclass, fields, replace

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The recurrence of the network at the controls, in the cranium's frame: from hands to displacements, frame by frame.
+"""The network's recurrence at the controls, in the cranium's frame: from hands to displacements, frame by frame.
 
-z̄ = α z + β (z − z_before), z_new = z̄ + Φ(features) for every control that a hand or a deformation is near, Φ one
-small network for all of them (recurrence after Holden et al., Subspace Neural Physics, 2019). Φ is taken relative to
-its value at rest, so that where nothing touches and nothing is deformed, nothing ever moves.
+z̄ = α z + β (z − z_before) and z_new = z̄ + Φ(features), for every control near a hand or a deformation. One small
+network Φ serves all controls (recurrence after Holden et al., Subspace Neural Physics, 2019). Φ is taken relative to
+its value at rest, so nothing moves where nothing touches and nothing is deformed.
 """
 
 import time
@@ -24,7 +24,7 @@ from .weights import Weights
 _NOTHING = 2e-5
 _FELT = MARGIN - 4e-3  # [m] a hand nearer than 4 mm wakes the controls around it
 _LONGEST = 0.06  # [m] of any displacement
-# Of a displacement at most this share is left 1/24 s later without any hand near: the skin always comes to rest.
+# Without a hand near, at most this share of a displacement is left 1/24 s later: the skin always comes to rest.
 _LEAST_DECAY = 0.72
 # A hand that was further than this [m] from the tracked skin for so long [s] holds nothing any more.
 _CLEAR, _CLEAR_SECONDS = 1e-3, 1.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Free rollout of a network over recorded sequences, at the controls: the error that training is judged by."""
+"""Free rollout of a network over recorded sequences, at the controls: the error by which training is judged."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The network at work: the same `step(frame)` as the physics, on plain arrays. What moves the skin is in recurrence.py;
-here heads and hands are brought into the cranium's frame, and controls onto the skin."""
+"""The network at run time: the same `step(frame)` as the physics, on plain arrays.
+
+`recurrence.py` moves the controls. This file brings heads and hands into the cranium's frame, and carries the controls'
+displacement to the skin."""
 
 import time
 
@@ -23,7 +25,7 @@ from .recurrence import Phi, Recurrence
 from .weights import Weights
 
 _GAP = 5e-4  # [m] from the tracked skin at which a hand touches, as in the physics' presets
-_RATES = 1.5  # factor by which the frame rate may leave the trained range
+_RATES = 1.5  # factor by which the frame rate may lie outside the trained range
 
 
 class Network:
@@ -95,7 +97,7 @@ class Network:
         self.times["network"] = self._recurrence.seconds
         self.times["encode"] = encoded - started - self.times["network"]
         depth = self.field.values[:, DEPTH]
-        # Between controls a depth is told less than it is: the deepest ones always count.
+        # Interpolation between controls underestimates depths, so the deepest ones always count.
         touched = depth >= min(MARGIN - _GAP, depth.max()) if self.field.nearest <= _GAP else np.zeros(len(depth), bool)
         contacts = self.controls.vertices[touched]
         busy = float(z.any() or touched.any())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recorded sequences as what a network sees of them: states and contact fields at the controls."""
+"""Recorded sequences as a network sees them: states and contact fields at the controls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

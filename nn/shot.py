@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The user's own tracked shot as sequences of a dataset: pieces of it, each a file beside the sequences.
+"""The user's own tracked shot as part of a dataset: cut into pieces, each a file beside the sequences.
 
-A piece is recorded from the last frame before it in which no hand is near, so that it begins with the history that the
-physics has there; only its own frames are kept.
+Recording starts at the last frame before a piece in which no hand is near, so that the piece begins with the history
+that the physics has there; only its own frames are kept.
 """
 
 from dataclasses import dataclass
@@ -75,10 +75,10 @@ def bounds(frames: int, longest: int) -> list[tuple[int, int]]:
 
 
 class ShotWriter:
-    """Takes the frames of a shot in order and writes its pieces; those in which no hand comes near are left out.
+    """Takes the frames of a shot in order and writes its pieces, except those in which no hand comes near.
 
-    What was recorded of a piece that is no longer the same is deleted, all else is kept. frames: of the whole shot;
-    longest: of a piece.
+    Recordings of pieces that have changed are deleted, all others are kept. frames: of the whole shot;
+        longest: of a piece.
     """
 
     def __init__(self, folder: Path, template: Template, frames: int, longest: int, frame_rate: float):
@@ -96,7 +96,7 @@ class ShotWriter:
         start = self._bounds[self._done][0] - self._first
         if any(near for _, near in self._frames[start:]):
             self._write(FIRST_SEED + self._done, start)
-        # The next piece is led in by what follows the last frame without a hand, by one piece's length at most.
+        # The next piece is led in from the last frame without a hand, over one piece's length at most.
         clear = [k for k, (_, near) in enumerate(self._frames) if not near]
         kept = max(clear[-1] if clear else 0, len(self._frames) - self._longest)
         self._first += kept
@@ -104,7 +104,7 @@ class ShotWriter:
         self._done += 1
 
     def finish(self) -> list[int]:
-        """Deletes what is left of pieces that are no longer there. Returns the numbers of those that are."""
+        """Deletes the files of pieces that no longer exist. Returns the numbers of the existing ones."""
         for seed in set(piece_seeds(self._folder)) - self._seeds:
             _forget(self._folder, seed)
             piece_path(self._folder, seed).unlink()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The network with Φ on another device, through PyTorch: a graphics card, or torch on the processor.
+"""The network with Φ computed by PyTorch, on a graphics card or on the processor.
 
-Contact field, features, update and decoding stay plain arrays on the processor: together they are a few hundred
-kilobytes a frame, and Φ is what grows with the network.
+Contact field, features, update and decoding remain plain arrays on the processor: they amount to a few hundred
+kilobytes a frame, and only Φ grows with the network.
 """
 
 from typing import Any

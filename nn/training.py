@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training: windows of patches of controls, with the network's own predictions fed back; the window grows 1 → 64.
 
-Stopped by time, or early when the error in free rollout over whole unseen sequences no longer falls. The best state is
-kept; an interrupted training resumes from its checkpoint.
+Training stops when its time is up, or early when the error in free rollout over whole unseen sequences no longer falls.
+The best state is kept; an interrupted training resumes from its checkpoint.
 """
 
 import json
@@ -33,7 +33,7 @@ from .weights import Weights
 WINDOWS = ((0.03, 1), (0.10, 4), (0.20, 8), (0.40, 16), (0.65, 32), (1.0, 64))
 _WINDOW_TO_ADAPT = 16
 _POINT_STEPS = 16384  # controls × frames in a batch: short windows come in larger batches
-_MOST_PATCHES = 32  # in a batch: cutting one out costs as much as eight of its steps
+_MOST_PATCHES = 32  # in a batch: cutting out a patch costs as much as eight of its steps
 _CORE = 0.6  # share of a patch, from its middle, that learns; the state of what lies around it is given
 _SCALE = 1.3  # largest scale of the initial states of such windows
 _NOISE = 3e-4  # [m] on the initial states, so that the network learns to correct its own errors
@@ -42,7 +42,7 @@ _VELOCITY = 0.5  # weight of the error of the change against that of the state
 _BUSY = 3e-4  # [m] displacement that makes a frame worth a window
 _IDLE_SHARE = 0.08  # of windows anywhere, so that quiet skin stays quiet
 _RANGE_ROOM = 0.1  # features may leave the range seen in training by this share of it
-# Before windows are this long, nothing is concluded from an error that rises: rollouts are not yet what is learned.
+# A rising error means nothing before windows are this long: until then, rollouts are not what is being learned.
 _SETTLED = 32
 _DIVERGED = 3.0  # times the best rollout error at which a training has failed
 _CLIP_NORM = 1.0
@@ -136,8 +136,8 @@ def _single(array):
 def mirrored(
     kernels: torch.Tensor, frames: torch.Tensor, static: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """A patch as it lies on the mirrored head: told in left-handed frames, everything that happens on it happens
-    mirrored there. Doubles what there is to learn from."""
+    """A patch as it lies on the mirrored head: expressed in left-handed frames, everything that happens on it is
+    mirrored. This doubles the data."""
     kernels, frames, static = kernels.clone(), frames.clone(), static.clone()
     kernels[1::3] *= -1  # the moments along x
     frames[:, 0] *= -1
@@ -151,8 +151,8 @@ def predict(
     """States (b, window, p, 3) [m] in rollout from the first two; outside the core the true ones are given."""
     frames, resting = around.frames, phi(around.at_rest())
     noise = _NOISE * torch.randn_like(states[:, 0]) * (states[:, 1].abs().amax(-1, keepdim=True) > 0)
-    # Half of the windows begin with too little or too much of the deformation: what the network gets wrong it must
-    # find back from, and its own errors are as smooth as that.
+    # Half of the windows begin with too little or too much of the deformation: the network must recover from its own
+    # errors, and these are as smooth as this one.
     scale = torch.where(torch.rand(len(states), 1, 1) < 0.5, 1.0, _SCALE * torch.rand(len(states), 1, 1))
     scale = scale.to(states)
     before, state = scale * states[:, 0] + noise, scale * states[:, 1] + noise

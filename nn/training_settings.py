@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long and how a network is trained; known without torch."""
+"""How a network is trained and for how long; needs no PyTorch."""
 
 from dataclasses import dataclass
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The weights file: plain arrays with their provenance; loading it executes nothing."""
+"""The weights file: plain arrays with their origin. Loading it executes nothing."""
 
 import json
 from dataclasses import dataclass, field, fields
@@ -16,7 +16,7 @@ from .features import COUNT
 
 FORMAT = 2  # the contact field is that of the skin as the last frame left it
 LICENCE = "CC0-1.0"
-_LARGEST = 64 << 20  # bytes of arrays; no network of ours comes near, so a larger file is not one
+_LARGEST = 64 << 20  # bytes of arrays; no network comes near this, so a larger file is not a network
 _MOST = 1e3  # of any weight: a trained network's are of order 1
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The contact sheet: six frames of the result, tracked above simulated, close-ups, and displacement in mm.
 
-Nothing is added to the scene: surfaces are read as arrays and pictured by `raster`.
+Nothing is added to the scene: surfaces are read as arrays and drawn by `raster`.
 """
 
 from collections.abc import Sequence

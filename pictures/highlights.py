@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which frames of a sequence tell its story."""
+"""Chooses the frames that tell the story of a sequence."""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report frame by frame, as one picture: penetration before and after, volume, time."""
+"""Plots the report over the frames: penetration before and after, volume, time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

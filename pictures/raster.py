@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small renderer of shaded triangles, on the processor and on arrays only.
+"""A small renderer of shaded triangles that needs only arrays and the processor.
 
-Contact sheets and videos need hundreds of pictures on machines without a display or graphics driver. There Blender's
-Workbench does not start, and Cycles takes seconds a frame; this takes about a tenth of a second, everywhere the same.
-Orthographic camera, depth buffer, soft shadow of one key light, ambient occlusion from the depth buffer.
+Contact sheets and videos need hundreds of pictures on machines without a display or graphics driver. On those,
+Blender's Workbench does not start and Cycles takes seconds a frame; this renderer takes about a tenth of a second and
+gives the same picture everywhere. It has an orthographic camera, a depth buffer, the soft shadow
+of one key light, and ambient occlusion from the depth buffer.
 """
 
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the rig and its result to models that can be pictured."""
+"""Turns the rig and its result into models that can be drawn."""
 
 from dataclasses import dataclass
 from typing import Any
