@@ -62,6 +62,12 @@ def _millimetres(text: str) -> float:
     return value
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of frames")
+    return int(text)
+
+
 def _painted(text: str) -> tuple[str, str]:
     region, _, group = text.partition("=")
     if region not in REGIONS or not group:
@@ -128,6 +134,13 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
         default=REPLACE,
         help="replace the shape keys of earlier bakes (default), or add a further set beside them; of sets for the "
         "same frames only the newest plays, the others are muted",
+    )
+    bake.add_argument(
+        "--fade",
+        type=_count,
+        metavar="FRAMES",
+        help="frames in which a contact in the first or the last frame fades outside the bake; 0 holds it; default: as "
+        "set in the file",
     )
 
     report = verb("report", "Measure the simulation and the bake.")
@@ -272,6 +285,7 @@ def _bake(parsed: argparse.Namespace) -> str:
         tolerance_mm=parsed.tolerance,
         per_frame=parsed.per_frame,
         existing=parsed.existing,
+        fade=parsed.fade,
     )
     text = bake.summary(drive(job))
     return f"{text} Saved {save_blend()}."

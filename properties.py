@@ -169,6 +169,14 @@ class SceneSettings(PropertyGroup):
     bake_existing: EnumProperty(  # type: ignore[valid-type]
         name="Earlier Keys", description="What to do with shape keys of earlier bakes", items=EXISTING, default=REPLACE
     )
+    bake_fade: IntProperty(  # type: ignore[valid-type]
+        name="Fade (frames)",
+        description="Frames in which a contact in the first or the last frame fades outside the bake. 0: shape keys "
+        "hold it, and the point cache holds it for less than a frame, which is as far as motion blur looks",
+        default=0,
+        min=0,
+        soft_max=24,
+    )
     bake_keys: IntProperty(name="Baked Keys", description="Number of shape keys of the last bake")  # type: ignore[valid-type]
     bake_error_max_mm: FloatProperty(  # type: ignore[valid-type]
         name="Largest Bake Error", description="Measured by evaluating every frame after the last bake, in millimetres"

@@ -11,6 +11,7 @@ BAKED = "NePHIM"  # our modifier has this name, our NLA tracks and shape keys be
 
 SUBDIVISION = {"SUBSURF", "MULTIRES"}
 SMOOTHING = {"CORRECTIVE_SMOOTH", "LAPLACIANSMOOTH", "SMOOTH"}
+OVERWRITING = {"MESH_CACHE", "MESH_SEQUENCE_CACHE"}
 # Modifiers that deform the mesh with a rig: after a subdivision they see vertices that the object does not have.
 RIGGING = {
     "ARMATURE",

@@ -24,24 +24,34 @@ class Baked:
 
 
 def bake_job(
-    scene: Any, *, to: str, tolerance_mm: float | None = None, per_frame: bool = False, existing: str = REPLACE
+    scene: Any,
+    *,
+    to: str,
+    tolerance_mm: float | None = None,
+    per_frame: bool = False,
+    existing: str = REPLACE,
+    fade: int | None = None,
 ) -> Job[Baked]:
     """Bakes to 'shape-keys' or 'point-cache'. Raises NephimError.
 
-    tolerance_mm: stored in the scene; None: the scene's own. existing: whether shape keys 'replace' those of earlier
-    bakes or are 'add'ed beside them; a point cache leaves keys alone and uses a single modifier. The file is not saved.
+    tolerance_mm, fade: stored in the scene; None: the scene's own. existing: whether shape keys 'replace' those of
+    earlier bakes or are 'add'ed beside them; a point cache leaves keys alone and uses a single modifier. The file is
+    not saved.
     """
     from ..bridge.bake.kept_motion import check_kept, motion_job
     from ..bridge.bake.mesh_cache import add_mesh_cache, remove_mesh_cache
     from ..bridge.bake.shape_keys import bake_shape_keys
 
+    if fade is not None:
+        scene.nephim.bake_fade = fade
+    fade = scene.nephim.bake_fade
     switch_off(scene)  # show the baked result instead
     cache = yield from finished_cache_job(scene)
     rig = read_rig(scene)
     name = rig.head.object_name
     if to == POINT_CACHE:
         motion = yield from motion_job(scene, rig, cache)
-        add_mesh_cache(scene, rig, cache)
+        add_mesh_cache(scene, rig, cache, fade)
         kept = False
         try:
             check_kept(motion, (yield from motion_job(scene, rig, cache)))
@@ -54,7 +64,7 @@ def bake_job(
         scene.nephim.tolerance_mm = tolerance_mm
     # Blender stores the tolerance in single precision: 0.1 mm must not become 0.100000001 mm.
     tolerance = round(1e-3 * scene.nephim.tolerance_mm, 9)
-    options = {"tolerance": tolerance, "per_frame": per_frame, "existing": existing}
+    options = {"tolerance": tolerance, "per_frame": per_frame, "existing": existing, "fade": fade}
     result = yield from bake_shape_keys(scene, rig, cache, **options)
     remove_mesh_cache(scene_object(name))  # it would override the shape keys
     keys = f"'{name}' has {len(result.keys)} shape keys for {result.frames} frames"

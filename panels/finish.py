@@ -21,6 +21,7 @@ class NEPHIM_PT_bake(Step, bpy.types.Panel):
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
         layout.prop(settings, "tolerance_mm")
         layout.prop(settings, "bake_existing")
+        layout.prop(settings, "bake_fade")
         column = layout.column(align=True)
         keys = column.operator("nephim.bake", text="To Shape Keys", icon="SHAPEKEY_DATA")
         keys.to, keys.existing = "shape-keys", settings.bake_existing

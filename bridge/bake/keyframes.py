@@ -43,12 +43,19 @@ def check_nla(obj: Any) -> None:
 
 
 def add_track(
-    scene: Any, obj: Any, names: Sequence[str], first: int, weights: NDArray[np.float64], others: Sequence[Any] = ()
+    scene: Any,
+    obj: Any,
+    names: Sequence[str],
+    first: int,
+    weights: NDArray[np.float64],
+    others: Sequence[Any] = (),
+    fade: int = 0,
 ) -> Any:
     """Keys the shape keys `names` with weights (f, k), one row per frame from `first` on. Returns the NLA track.
 
-    The first and the last row hold outside their frames, so that a contact there neither pops nor ramps in motion blur.
-    Towards `others`, tracks that play other frames, the weights fade to zero; see `make_room` for the other side.
+    The first and the last row hold outside their frames, so that a contact there neither pops nor ramps in motion blur;
+    with `fade` they go to zero within so many frames. Towards `others`, tracks that play other frames, they go to zero
+    in any case; see `make_room` for the other side.
     """
     shape_keys = obj.data.shape_keys
     _neutralise_action(obj)
@@ -60,6 +67,9 @@ def add_track(
     played = [frames_of(track) for track in others]
     before = max((frames.stop - 1 for frames in played if frames.stop <= baked.start), default=None)
     after = min((frames.start for frames in played if frames.start >= baked.stop), default=None)
+    if fade:
+        before = max(baked.start - fade, before if before is not None else baked.start - fade)
+        after = min(baked.stop - 1 + fade, after if after is not None else baked.stop - 1 + fade)
     zero = np.zeros((1, len(names)))
     if before is not None:
         frames, weights = [float(before), *frames], np.concatenate([zero, weights])

@@ -19,13 +19,13 @@ _SEEN = 1e-5  # [m] displacement that could be seen to pop
 _ROUNDING = 1e-3  # of a frame
 
 
-def add_mesh_cache(scene: Any, rig: Rig, cache: PointCache) -> Any:
+def add_mesh_cache(scene: Any, rig: Rig, cache: PointCache, fade: int = 0) -> Any:
     """Adds, or replaces, the modifier 'NePHIM' that plays `cache`, after the rig and before a subdivision.
 
     Outside the cached frames a driver sets its influence to 0, because the modifier would freeze the character in its
     first or last frame forever. Where skin is displaced in that frame, it is held for less than a frame more: motion
-    blur looks that far, and must not see the skin pop. Shape keys of an earlier bake may stay: the modifier overrides
-    them. Raises BakeError.
+    blur looks that far, and must not see the skin pop; with `fade` its influence goes to 0 within so many frames. Shape
+    keys of an earlier bake may stay: the modifier overrides them. Raises BakeError.
     """
     obj = scene_object(rig.head.object_name)
     check_can_bake(obj, rig, cache)
@@ -51,7 +51,7 @@ def add_mesh_cache(scene: Any, rig: Rig, cache: PointCache) -> Any:
     driver = obj.driver_add(_FACTOR).driver
     driver.type = "SCRIPTED"
     # Simple enough for Blender to evaluate without running Python.
-    driver.expression = _influence(cache.frames, stretch(scene), *held)
+    driver.expression = _influence(cache.frames, stretch(scene), held, fade)
     return modifier
 
 
@@ -78,14 +78,23 @@ def _displaced_ends(scene: Any, rig: Rig, obj: Any, cache: PointCache) -> list[b
     return found
 
 
-def _influence(frames: range, per_frame: float, hold_first: bool, hold_last: bool) -> str:
-    """The driver's expression: 1 in the frames, and in the open frame beside an end that is held."""
+def _influence(frames: range, per_frame: float, held: list[bool], fade: int) -> str:
+    """The driver's expression: 1 in the frames, and beyond an end that is held: 1 in the open frame there, or falling
+    within `fade` frames."""
+    hold_first, hold_last = held
     first, last = frames[0] * per_frame, frames[-1] * per_frame
-    if per_frame != 1.0:  # Blender computes the remapped time in single precision
-        first, last = first - _ROUNDING, last + _ROUNDING
-    low = f"{frames[0] * per_frame - per_frame:.9g} <" if hold_first else f"{first:.9g} <="
-    high = f"< {frames[-1] * per_frame + per_frame:.9g}" if hold_last else f"<= {last:.9g}"
-    return f"{low} frame {high}"
+    rounding = 0.0 if per_frame == 1.0 else _ROUNDING  # Blender computes the remapped time in single precision
+    low, high = f"{first - rounding:.9g} <= frame", f"frame <= {last + rounding:.9g}"
+    if hold_first:
+        low = f"{first - per_frame:.9g} < frame"
+    if hold_last:
+        high = f"frame < {last + per_frame:.9g}"
+    if fade:
+        length = fade * per_frame
+        low = f"clamp((frame - {first - length:.9g}) / {length:.9g})" if hold_first else f"({low})"
+        high = f"clamp(({last + length:.9g} - frame) / {length:.9g})" if hold_last else f"({high})"
+        return f"{low} * {high}"
+    return f"{low} and {high}"
 
 
 def _place(obj: Any) -> int:

@@ -12,7 +12,7 @@ from ...choices import REPLACE
 from ...errors import BakeError, RigError
 from ...progress import Job, Progress
 from ..cache.point_cache import PointCache
-from ..modifiers import BAKED, SMOOTHING, is_baked_name, tracked_state
+from ..modifiers import BAKED, OVERWRITING, SMOOTHING, is_baked_name, tracked_state
 from ..rig import Rig, scene_object
 from ..surfaces import evaluated_object, view_layer_of
 from .compression import compress
@@ -52,12 +52,14 @@ def bake_shape_keys(
     tolerance: float = 1e-4,
     per_frame: bool = False,
     existing: str = REPLACE,
+    fade: int = 0,
 ) -> Job[BakeResult]:
     """A job that bakes the finished frames of `cache`; closing it restores the scene.
 
     tolerance: largest distance in the world [m]. per_frame: one key per frame, without compression. existing:
     'replace' removes all earlier bakes; 'add' keeps them and bakes a further set of keys. Sets for other frames play
-    together; of sets for the same frames only the new one plays, the keys of the earlier ones are muted.
+    together; of sets for the same frames only the new one plays, the keys of the earlier ones are muted. fade: frames
+    in which a contact in the first or the last frame goes outside the bake; 0 holds it.
     The result also goes to `scene.nephim` and to the cache's manifest. Raises BakeError, CacheError, RigError.
     """
     obj = scene_object(rig.head.object_name)
@@ -81,10 +83,10 @@ def bake_shape_keys(
             new_keys.append(_add_key(obj, _key_name(set_name, number), vertices, displacement))
         if new_keys:
             others = old_tracks if existing != REPLACE else []
-            track = add_track(scene, obj, new_keys, cache.frames.start, weights, others)
+            track = add_track(scene, obj, new_keys, cache.frames.start, weights, others, fade)
         largest, rms, worst = yield from _measure(scene, rig, obj, cache, new_keys)
         if largest > tolerance:
-            _check_smoothing(obj, largest, worst)
+            _check_after_keys(obj, largest, worst)
         check_kept(motion, (yield from motion_job(scene, rig, cache)))
         finished = True
     finally:
@@ -166,17 +168,28 @@ def _check(obj: Any, rig: Rig, cache: PointCache) -> None:
     check_nla(obj)
 
 
-def _check_smoothing(obj: Any, error: float, frame: int) -> None:
-    """Raises BakeError if the error is that of modifiers that smooth what shape keys do."""
-    smoothing = [f"'{m.name}'" for m in obj.modifiers if m.type in SMOOTHING and m.show_viewport]
-    if smoothing:
+def _check_after_keys(obj: Any, error: float, frame: int) -> None:
+    """Raises BakeError if the error is that of modifiers that smooth, or write over, what shape keys do."""
+
+    def of(kinds: set[str]) -> str:
+        shown = [m for m in obj.modifiers if m.type in kinds and m.show_viewport and m.name != BAKED]
+        return " and ".join(f"'{m.name}'" for m in shown)
+
+    other = "Use 'To Point Cache' (bake --to point-cache), which plays after it"
+    missed = f"Shape keys miss the simulation by {1e3 * error:.2f} mm, because its modifier"
+    if of(OVERWRITING):
         raise BakeError(
-            f"Shape keys miss the simulation by {1e3 * error:.2f} mm, because its modifier {' and '.join(smoothing)} "
-            "smooths away what they do.",
+            f"{missed} {of(OVERWRITING)} puts every vertex where its file says, whatever shape keys do.",
             object=obj.name,
             frame=frame,
-            advice="Use 'To Point Cache' (bake --to point-cache), which plays after it; or lower its repeats, simulate "
-            "and bake again.",
+            advice=f"{other}.",
+        )
+    if of(SMOOTHING):
+        raise BakeError(
+            f"{missed} {of(SMOOTHING)} smooths away what they do.",
+            object=obj.name,
+            frame=frame,
+            advice=f"{other}; or lower its repeats, simulate and bake again.",
         )
 
 
