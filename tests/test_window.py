@@ -156,11 +156,15 @@ def test_escape_and_cancel_react_at_once(small):
     """While the volume is built, and while frames are simulated; the scene is as it was."""
     before = "[bpy.context.scene.frame_current, [m.show_viewport for o in bpy.data.objects for m in o.modifiers]]"
     state = small.value(before)
+    # Far finer than can be built until the key arrives.
+    edge = small.value(f"{SETTINGS}.target_edge_mm")
+    small.run(f"{SETTINGS}.target_edge_mm = 1.5")
     small.press("bpy.ops.nephim.volume")
     small.wait(f"{JOBS}.running")
     time.sleep(0.7)
     assert ended_by(small, "Escape") < REACTION
     assert small.value(f"{STATE}.volume_state().exists") is False
+    small.run(f"{SETTINGS}.target_edge_mm = {edge}")
     small.press("bpy.ops.nephim.volume")
     settle(small)
 
