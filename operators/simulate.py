@@ -12,7 +12,7 @@ from bpy.props import StringProperty
 from ..bridge.bake.other_characters import check_not_played
 from ..bridge.bake.shown import obstacles
 from ..bridge.between_frames import BetweenFrames
-from ..bridge.cache.manifest import motion_fingerprint, topology_fingerprint
+from ..bridge.cache.manifest import last_rest, motion_fingerprint, topology_fingerprint
 from ..bridge.cache.point_cache import PointCache, PointCacheWriter, cache_status, head_to_object
 from ..bridge.cache.results import frame_notes, hands_notes
 from ..bridge.plan import read_method, read_plan
@@ -21,6 +21,7 @@ from ..bridge.surfaces import SurfaceReader
 from ..choices import MODES, NETWORK, PHYSICS, SURFACE, parse_frames
 from ..errors import CacheError, NephimError, SimulationError
 from ..progress import Job, Progress, aside, call
+from ..sim.tuning import DEFAULT
 from ..threads import one_blas_thread
 from ..version import VERSION
 from .jobs import JobOperator
@@ -120,7 +121,8 @@ def simulate_job(
                 return Simulated(rig.frames, 0, 0.0, _notes(rig, writer.manifest.statistics), method.mode)
             simulation = yield from start_job(method, template, surfaces, device)
             between = BetweenFrames(scene, rig, reader)
-            for frame in range(_last_rest(writer.manifest.statistics, rig.frames, first), first):
+            remembered = int(DEFAULT.pinch.closing_time * method.frame_rate) + 1
+            for frame in range(last_rest(writer.manifest.statistics, rig.frames, first, remembered), first):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
                 tracked = reader.read(frame)
                 with one_blas_thread():
@@ -178,15 +180,6 @@ def _first_changed_job(reader: SurfaceReader, writer: PointCacheWriter, frames: 
         if not writer.holds(frame, motion_fingerprint(reader.read(frame))):
             return frame
     return writer.next_frame
-
-
-def _last_rest(statistics: list[dict[str, float]], frames: range, first: int) -> int:
-    """The last frame before `first` without a history: nothing touches, nothing is deformed."""
-    for position in range(first - frames.start - 1, -1, -1):
-        numbers = statistics[position]
-        if numbers["displacement_mm"] == 0 and numbers["contacts"] == 0 and numbers["substeps"] == 0:
-            return frames.start + position
-    return frames.start
 
 
 def _notes(rig: Any, statistics: list[dict[str, float]]) -> tuple[str, ...]:

@@ -156,6 +156,8 @@ class Physics:
             self._u[:] = 0
             self._skin_u[:] = 0
             self._local.restart()
+            if not substeps:
+                self._rest(pose, hands)
 
         tracked = self.template.refinement @ frame.head.astype(np.float64)
         skin = tracked + self._skin_u @ pose.cranium[:3, :3].T
@@ -165,6 +167,14 @@ class Physics:
         statistics |= {f"cut_{side}": 1.0 for side, cut in zip(self.hands.sides, jumped, strict=True) if cut}
         statistics["ms"] = 1000 * (time.perf_counter() - started)
         return SimulatedFrame(skin.astype(np.float32), tracked.astype(np.float32), contacts, statistics)
+
+    def _rest(self, pose: Pose, hands: NDArray) -> None:
+        """Leaves nothing of earlier frames but where the hands were: a run that begins here goes on alike."""
+        self.pinch.end()
+        assert self._last_pose is not None
+        if not np.array_equal(self._last_pose[0], pose.skin) or not np.array_equal(self._jaw, pose.jaw):
+            self._last_pose = (pose.skin, self.undisturbed.displacement(pose.skin, pose.jaw), hands)
+            self._jaw, self._bone_direction = pose.jaw, pose.bone_direction
 
     def _speed_limit(self, previous: tuple[NDArray, NDArray, NDArray], now: tuple[NDArray, NDArray, NDArray]) -> float:
         """How fast skin may move in this frame where hands touch [m/s], see `StepTuning.follow`."""

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from nephim.bridge.cache.folder import folder_beside
-from nephim.bridge.cache.manifest import Manifest, fingerprint, motion_fingerprint
+from nephim.bridge.cache.manifest import Manifest, fingerprint, last_rest, motion_fingerprint
 from nephim.bridge.cache.point_cache import (
     HEADER,
     PointCache,
@@ -257,3 +257,12 @@ def test_head_to_object_moves_only_what_was_moved():
     result = head_to_object(Rig(Part(indices)), reader, 2, skin)
     assert np.array_equal(np.delete(result, 3, axis=0), np.delete(local, 3, axis=0))
     np.testing.assert_allclose(matrix[:3, :3] @ result[3] + matrix[:3, 3], skin[1], atol=1e-6)
+
+
+@pytest.mark.parametrize(("remembered", "expected"), [(0, 19), (1, 18), (2, 13), (3, 12), (4, 10)])
+def test_where_a_run_resumes(remembered: int, expected: int):
+    """Frames 10 to 20: at rest in 12 to 15 and in 18 and 19."""
+    resting = {"displacement_mm": 0.0, "contacts": 0.0, "substeps": 0.0}
+    touching = {"displacement_mm": 1.0, "contacts": 3.0, "substeps": 2.0}
+    statistics = [resting if frame in (12, 13, 14, 15, 18, 19) else touching for frame in range(10, 20)]
+    assert last_rest(statistics, range(10, 30), 20, remembered) == expected

@@ -143,3 +143,19 @@ def _plain(value: Any) -> Any:
 def checksum_of(positions: NDArray[np.float32]) -> int:
     """CRC-32 of one stored frame."""
     return zlib.crc32(np.ascontiguousarray(positions, np.float32).data.cast("B"))
+
+
+def last_rest(statistics: list[dict[str, float]], frames: range, first: int, remembered: int) -> int:
+    """The last frame before `first` from which a run continues exactly as the whole run did.
+
+    Nothing touches and nothing is deformed in it and in the `remembered` frames after it, which the simulation
+    remembers. The first of `frames` if there is none.
+    """
+    resting = 0
+    for position in range(first - frames.start - 1, -1, -1):
+        numbers = statistics[position]
+        still = numbers["displacement_mm"] == 0 and numbers["contacts"] == 0 and numbers["substeps"] == 0
+        resting = resting + 1 if still else 0
+        if resting > remembered:
+            return frames.start + position
+    return frames.start

@@ -27,13 +27,17 @@ class PinchTracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets every pinch."""
+        """Forgets every pinch, and where the hands were."""
+        self.end()
+        self._past: deque[NDArray] = deque()  # the hands of the last frames, the newest last
+
+    def end(self) -> None:
+        """Ends every pinch: the hands are off the skin."""
         self._lasting = np.zeros(self._hands)
         self._lost = np.zeros(self._hands)
         self._narrowest = np.full(self._hands, np.inf)
         self._spent = np.zeros(self._hands, bool)  # let go: not to be grabbed again before the hand is off the skin
         self.holding = np.zeros(self._hands, bool)
-        self._past: deque[NDArray] = deque()  # the hands of the last frames, the newest last
 
     def watch(self, hands: NDArray, duration: float) -> None:
         """Remembers where the hands (n_hand, 3) [m] are in a frame of `duration` [s]; to be called in every frame."""
