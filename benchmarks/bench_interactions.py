@@ -10,7 +10,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,10 @@ from nephim.demo.character import Character, load_character
 from nephim.errors import CacheError
 from nephim.files import atomic_write
 from nephim.progress import drive
-from nephim.sim import measure
+from nephim.sim import flesh, measure
 from nephim.sim.frame import SimulatedFrame, TrackedFrame
-from nephim.sim.geometry.surface import Surface
+from nephim.sim.geometry.surface import Surface, vertex_normals
+from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
 from nephim.sim.template import Template
@@ -35,6 +36,7 @@ from .interactions import FACE_EDGE, FRAME_RATE, Face, Interaction, perform
 from .scripts import SCRIPTS
 
 METHODS = ("tracked", "surface_pbd", "physics")
+SHIFT = 2e-5  # [m] of the hands, for the sensitivity: what no camera and no animator can tell
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,22 @@ class Meters:
             "iterations": _mean(busy, "iterations"),
             "held": [k for k, s in enumerate(run.statistics) if s.get("held", 0) > 0],
             "held_expected": list(interaction.held) if interaction.held else None,
+            **self._flesh(interaction, tracked, run.skins),
+        }
+
+    def _flesh(self, interaction: Interaction, tracked: NDArray, skins: NDArray) -> dict:
+        """What comes out of what is pushed in, in the frame in which most is."""
+        triangles = self.template.skin_triangles
+        volumes = [flesh.returned(*pair, triangles) for pair in zip(tracked, skins, strict=True)]
+        deepest = int(np.argmax([inwards for inwards, _ in volumes]))
+        inwards, outwards = volumes[deepest]
+        frame = interaction.frames[deepest]
+        hands = [TriangleTree(hand, self._meters[side].hand_triangles) for side, hand in _hands(frame)]
+        bulge = flesh.bulge(tracked[deepest], skins[deepest], vertex_normals(tracked[deepest], triangles), hands)
+        return {
+            "pushed_cm3": 1e6 * inwards,
+            "volume_returned": outwards / inwards if inwards > 1e-9 else None,
+            "bulge_mm": measure.MM * bulge,
         }
 
 
@@ -189,6 +207,9 @@ _COLUMNS = (
     ("max", lambda r: r["penetration_mm"]["bone_limited"]["max"], "{:.2f}"),
     ("all: mean", lambda r: r["penetration_mm"]["mean"], "{:.2f}"),
     ("volume p1", lambda r: r["volume_ratio_p1"], "{:.2f}"),
+    ("volume returned", lambda r: r["volume_returned"], "{:.2f}"),
+    ("bulge", lambda r: r["bulge_mm"], "{:.2f}"),
+    ("sensitivity", lambda r: r.get("sensitivity_mm"), "{:.2f}"),
     ("inverted", lambda r: r["inverted_tets"], "{:.0f}"),
     ("pops", lambda r: len(r["pops"]), "{:d}"),
     ("flicker", lambda r: r["flicker_mm"], "{:.2f}"),
@@ -226,6 +247,7 @@ def overall(rows: dict[str, dict[str, dict]], template: Template) -> dict:
     for method in next(iter(rows.values())):
         mine = [methods[method] for methods in rows.values()]
         avoidable = [row["penetration_mm"]["avoidable"] for row in mine]
+        returned = [row["volume_returned"] for row in mine if row["volume_returned"] is not None]
         volume = [row["volume_ratio_p1"] for row in mine if row["volume_ratio_p1"] is not None]
         result[method] = {
             "avoidable_mm": {
@@ -235,11 +257,31 @@ def overall(rows: dict[str, dict[str, dict]], template: Template) -> dict:
             "pops": sum(len(row["pops"]) for row in mine),
             "inverted_tets": max((row["inverted_tets"] or 0 for row in mine), default=0),
             "volume_ratio_p1": min(volume, default=None),
+            "volume_returned": {"median": _middle(returned), "least": min(returned, default=None)},
+            "sensitivity_mm": max((row["sensitivity_mm"] for row in mine if "sensitivity_mm" in row), default=None),
             "end_mm": max(row["end_mm"] for row in mine),
             "ms_p50_median": float(np.median([row["ms"]["p50"] for row in mine])),
             "pulls": pulls(mine),
         }
     return result
+
+
+def _middle(values: Sequence[float]) -> float | None:
+    return float(np.median(values)) if values else None
+
+
+def shifted(interaction: Interaction, offset: float = SHIFT) -> Interaction:
+    """The same motion with the hands moved by `offset` [m]."""
+    by = np.float32(offset / np.sqrt(3))
+    frames = [
+        replace(
+            frame,
+            left=None if frame.left is None else frame.left + by,
+            right=None if frame.right is None else frame.right + by,
+        )
+        for frame in interaction.frames
+    ]
+    return replace(interaction, frames=frames)
 
 
 def pulls(rows: Sequence[dict]) -> dict:
@@ -313,6 +355,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         tracked = runs["tracked"].skins
         before = meters.depths(interaction, tracked)
         rows[script.name] = {name: meters.measure(interaction, tracked, before, r) for name, r in runs.items()}
+        if "physics" in runs:
+            other = run(shifted(interaction), make_method("physics", template, settings, hands, tuning))
+            difference = flesh.sensitivity(runs["physics"].skins, other.skins, tracked)
+            rows[script.name]["physics"]["sensitivity_mm"] = measure.MM * difference
         line = rows[script.name][methods[-1]]
         avoidable = line["penetration_mm"]["avoidable"]
         print(
