@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Contacts that fall between two frames: a tap keyed there, a slap that is over within a frame.
 
-Frames are what is simulated, baked and rendered, so such a contact is not seen. It is found here, so that it is said.
+Frames are what is simulated, baked and rendered, so such a contact is not seen. It is found here, and read at moments
+between the frames: the physics goes through them, so that the contact happens and the next frame shows what is left of
+it. What cannot be simulated like that is said.
 """
 
 from collections.abc import Iterator
@@ -13,60 +15,101 @@ from numpy.typing import NDArray
 from ..compat import fcurves, strip_fcurves
 from ..sim.frame import TrackedFrame
 from ..sim.geometry.triangle_bvh import TriangleTree
+from ..sim.hand_jumps import jumped_hands
+from .cache.manifest import motion_fingerprint
 from .rig import Rig
-from .scene_time import stretch
+from .scene_time import frame_rate, stretch
 from .surfaces import SurfaceReader
 
 _TOUCHES, _CLEAR = 0.002, 0.010  # [m] nearest vertex of the hand: at the face, and away from it
 _REACH = 0.3  # [m] a hand this far away comes to no face and back within a frame
 _FAST = 0.03  # [m] a hand that moves less in a frame cannot be clear of the face, touch it, and be clear again
+# [m] A hand that moves less in a frame keeps to its chord: an arm's arc, of 0.5 m radius, leaves it by 0.6 mm.
+_SWEEPS = 0.05
+_ARC = 0.25  # [m] radius of the tightest arc on which a whole hand moves fast: that of a forearm
 _STEPS = 8  # between two frames; a hand crosses 0.5 m at most, in steps smaller than itself
 _MOST = 400  # vertices of a hand that are looked at
 _MOMENTS = 4  # keyed between two frames that are looked at
+_SIDES = ("left", "right")
 _WHOLE = 0.02  # of a frame: keys this close to one are on it
 
 
 class BetweenFrames:
-    """Reads frames in order and tells which hands touch the face only on the way to them. Use it inside the reader."""
+    """Reads frames in order, with the moments before each that a simulation must go through. Use it inside the reader.
 
-    def __init__(self, scene: Any, rig: Rig, reader: SurfaceReader):
-        self._rig, self._reader = rig, reader
-        self._moments = keyed_moments(scene, rig.frames)
+    simulated: whether the moments are simulated; contacts between frames are only told otherwise.
+    """
+
+    def __init__(self, scene: Any, rig: Rig, reader: SurfaceReader, simulated: bool):
+        self._rig, self._reader, self._simulated = rig, reader, simulated
+        self._keyed = keyed_moments(scene, rig.frames)
+        self._duration = 1.0 / frame_rate(scene)
         self._before: TrackedFrame | None = None
         self._tree: TriangleTree | None = None
 
-    def read(self, frame: int) -> tuple[TrackedFrame, dict[str, float]]:
-        """The frame, as `SurfaceReader.read` gives it, and `passed_left`, `passed_right`: 1 for such hands."""
+    def motion(self, frame: int) -> str:
+        """Fingerprint of the motion that a simulation of the frame depends on."""
+        if not self._simulated:
+            return motion_fingerprint(self._reader.read(frame))
+        return motion_fingerprint(*self.read(frame)[:2])
+
+    def read(self, frame: int) -> tuple[TrackedFrame, list[TrackedFrame], dict[str, float]]:
+        """The frame, as `SurfaceReader.read` gives it; the moments to simulate between the one before and it, in order;
+        and `passed_left`, `passed_right`: 1 for hands whose contact is not simulated.
+
+        There are moments only where a hand touches the face on a way that the two frames do not show.
+        """
         if frame > self._rig.frames.start and (self._before is None or self._before.frame != frame - 1):
             self._before = self._reader.read(frame - 1)  # a resumed run begins in the middle
-        before = self._before
-        moments = self._moments.get(frame, []) if before is not None else []
-        keyed = [self._reader.at(frame - 1, moment) for moment in moments if self._near(before)]
-        now = self._before = self._reader.read(frame)
-        sides = [side for side in ("left", "right") if before is not None and self._passes(side, before, now, keyed)]
-        return now, {f"passed_{side}": 1.0 for side in sides}
+        before, now = self._before, self._reader.read(frame)
+        self._before = now
+        if before is None:
+            return now, [], {}
+        there = [side for side in _SIDES if getattr(now, side) is not None]
+        cut = dict(zip(there, jumped_hands(before, now, self._duration), strict=True))
+        sides = [side for side in there if not cut[side] and self._may_touch(side, before, now)]
+        if not sides:
+            return now, [], {}
+        times = sorted({k / _STEPS for k in range(1, _STEPS)} | set(self._keyed.get(frame, [])))
+        moments = [self._reader.at(frame - 1, time) for time in times]
+        self._before = now = self._reader.read(frame)
+        touching = [side for side in sides if self._touches(side, moments)]
+        missed = [side for side in touching if self._missed(side, before, now)]
+        if not self._simulated or any(cut.values()):  # a cut is none between frames
+            return now, [], {f"passed_{side}": 1.0 for side in missed}
+        if not missed and not any(_move(side, before, now) > _SWEEPS for side in touching):
+            return now, [], {}
+        return now, [m for m in moments if all(getattr(m, side) is not None for side in there)], {}
 
-    def _passes(self, side: str, before: TrackedFrame, now: TrackedFrame, keyed: list[TrackedFrame]) -> bool:
-        hands = [getattr(before, side), getattr(now, side)]
-        if any(hand is None for hand in hands):
+    def _may_touch(self, side: str, before: TrackedFrame, now: TrackedFrame) -> bool:
+        """Whether the hand may touch the face between two frames, unseen; cheap, and rather yes than no."""
+        if getattr(before, side) is None or not self._near(before, side):
             return False
-        between = [(moment.head, getattr(moment, side)) for moment in keyed if getattr(moment, side) is not None]
-        if not between and np.linalg.norm(hands[1] - hands[0], axis=1).max() > _FAST and self._near(before, side):
-            shares = np.arange(1, _STEPS) / _STEPS
-            between = [
-                (before.head + s * (now.head - before.head), hands[0] + s * (hands[1] - hands[0])) for s in shares
-            ]
-        if not between or min(self._distance(f.head, getattr(f, side)) for f in (before, now)) < _CLEAR:
+        if self._keyed.get(now.frame):
+            return self._missed(side, before, now)
+        move = _move(side, before, now)
+        if move < _FAST or (move < _SWEEPS and not self._missed(side, before, now)):
             return False
-        return any(self._distance(head, hand) < _TOUCHES for head, hand in between)
+        old, new = getattr(before, side), getattr(now, side)
+        off_chord = move * move / (2 * _ARC)  # of an arc, at its height even where it begins and ends at the chord
+        return any(
+            self._distance(before.head + s * (now.head - before.head), old + s * (new - old)) < _TOUCHES + off_chord
+            for s in np.arange(1, _STEPS) / _STEPS
+        )
 
-    def _near(self, frame: TrackedFrame | None, side: str = "") -> bool:
+    def _touches(self, side: str, moments: list[TrackedFrame]) -> bool:
+        hands = [(moment.head, getattr(moment, side)) for moment in moments]
+        return any(hand is not None and self._distance(head, hand) < _TOUCHES for head, hand in hands)
+
+    def _missed(self, side: str, before: TrackedFrame, now: TrackedFrame) -> bool:
+        """Whether neither frame shows the hand at the face."""
+        return min(self._distance(frame.head, getattr(frame, side)) for frame in (before, now)) > _CLEAR
+
+    def _near(self, frame: TrackedFrame, side: str) -> bool:
         """Whether a hand is within reach of the head's bounding box."""
-        if frame is None:
-            return False
         low, high = frame.head.min(axis=0) - _REACH, frame.head.max(axis=0) + _REACH
-        hands = [getattr(frame, name) for name in ((side,) if side else ("left", "right"))]
-        return any(hand is not None and bool(((hand > low) & (hand < high)).all(axis=1).any()) for hand in hands)
+        hand = getattr(frame, side)
+        return bool(((hand > low) & (hand < high)).all(axis=1).any())
 
     def _distance(self, head: NDArray, hand: NDArray) -> float:
         """Of the nearest vertex of the hand from the face [m], negative inside."""
@@ -75,6 +118,11 @@ class BetweenFrames:
         self._tree.refit(head)
         distance, _, _, sign = self._tree.closest(hand[:: max(1, len(hand) // _MOST)])
         return float((distance * sign).min())
+
+
+def _move(side: str, before: TrackedFrame, now: TrackedFrame) -> float:
+    """How far the hand moves at most [m]."""
+    return float(np.linalg.norm(getattr(now, side) - getattr(before, side), axis=1).max())
 
 
 def keyed_moments(scene: Any, frames: range) -> dict[int, list[float]]:

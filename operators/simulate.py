@@ -115,33 +115,32 @@ def simulate_job(
             versions={"nephim": VERSION, "blender": bpy.app.version_string, "numpy": np.__version__},
         )
         with writer:
-            first = yield from _first_changed_job(reader, writer, rig.frames)
+            between = BetweenFrames(scene, rig, reader, method.mode == PHYSICS)
+            first = yield from _first_changed_job(between, writer, rig.frames)
             writer.restart(first)
             if first == rig.frames.stop:
                 return Simulated(rig.frames, 0, 0.0, _notes(rig, writer.manifest.statistics), method.mode)
             simulation = yield from start_job(method, template, surfaces, device)
-            between = BetweenFrames(scene, rig, reader)
             remembered = int(DEFAULT.pinch.closing_time * method.frame_rate) + 1
             for frame in range(last_rest(writer.manifest.statistics, rig.frames, first, remembered), first):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
-                tracked = reader.read(frame)
+                tracked, moments, _ = between.read(frame)
                 with one_blas_thread():
-                    yield from aside(call(progress, partial(simulation.step, tracked)))
+                    yield from aside(call(progress, partial(simulation.step, tracked, *([moments] if moments else []))))
             times = []
             for frame in range(first, rig.frames.stop):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"frame {frame}")
-                tracked, passed = between.read(frame)
+                tracked, moments, passed = between.read(frame)
                 with one_blas_thread():
-                    result = yield from aside(call(progress, partial(simulation.step, tracked)))
+                    result = yield from aside(
+                        call(progress, partial(simulation.step, tracked, *([moments] if moments else [])))
+                    )
                 _check_finite(result.skin, rig, frame)
                 positions = head_to_object(rig, reader, frame, result.skin)
                 moved = np.linalg.norm(result.skin - result.tracked, axis=1)
                 statistics = result.statistics | {"displacement_mm": 1000 * float(moved.max())}
                 statistics |= {f"missing_{side}": 1.0 for side in reader.missing}
-                statistics |= {
-                    name: value for name, value in passed.items() if name.replace("passed", "cut") not in statistics
-                }
-                writer.write(frame, positions, motion_fingerprint(tracked), statistics)
+                writer.write(frame, positions, motion_fingerprint(tracked, moments), statistics | passed)
                 times.append(result.statistics["ms"])
         yield Progress(_STEP, 1.0)
         notes = _notes(rig, writer.manifest.statistics)
@@ -158,9 +157,10 @@ def finished_cache_job(scene: Any) -> Job[PointCache]:
     motion = []
     with SurfaceReader(scene, rig) as reader:
         template = load_volume(reader.neutral(), plan)
+        between = BetweenFrames(scene, rig, reader, plan.method.mode == PHYSICS)
         for frame in rig.frames:
             yield Progress("checking the cache", (frame - rig.frames.start) / len(rig.frames), f"frame {frame}")
-            motion.append(motion_fingerprint(reader.read(frame)))
+            motion.append(between.motion(frame))
     status = cache_status(
         path,
         topology=topology_fingerprint(rig),
@@ -173,11 +173,11 @@ def finished_cache_job(scene: Any) -> Job[PointCache]:
     return PointCache(path)
 
 
-def _first_changed_job(reader: SurfaceReader, writer: PointCacheWriter, frames: range) -> Job[int]:
+def _first_changed_job(between: BetweenFrames, writer: PointCacheWriter, frames: range) -> Job[int]:
     """The first frame that is unfinished or whose motion has changed since."""
     for frame in range(frames.start, writer.next_frame):
         yield Progress("comparing the motion", (frame - frames.start) / len(frames), f"frame {frame}")
-        if not writer.holds(frame, motion_fingerprint(reader.read(frame))):
+        if not writer.holds(frame, between.motion(frame)):
             return frame
     return writer.next_frame
 

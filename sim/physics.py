@@ -2,10 +2,12 @@
 """The volumetric head-hand simulation (paper: phy): one `step(frame)` from tracked to physically resolved surfaces."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .contact.bone_limit import lift_off_bone
 from .contact.contact_solver import ContactProblem
 from .contact.pinch import PinchTracker
 from .contact.tracker import Contacts, ContactTracker, interpolate
@@ -96,12 +98,62 @@ class Physics:
         self._change = 0.0
         self._lifted = 0.0
         self._longest = 0.0
+        self._started_inside = 0.0
 
-    def step(self, frame: TrackedFrame) -> SimulatedFrame:
-        """Resolves the interaction of one frame; frames are given in order."""
+    def step(self, frame: TrackedFrame, between: Sequence[TrackedFrame] = ()) -> SimulatedFrame:
+        """Resolves the interaction of one frame; frames are given in order.
+
+        between: moments on the way from the frame before, by their time; without any, everything moves straight.
+        """
         started = time.perf_counter()
         tuning, gap = self.tuning.step, self.settings.gap
-        tracked_hands = self.hands.read(frame)
+        hands = self.hands.read(frame)
+        before, self._last_frame = self._last_frame, frame
+        jumped = jumped_hands(before, frame, 1.0 / self.frame_rate)
+        substeps = iterations = 0
+        share = 1.0  # of the frame
+        if before is not None and len(between):
+            times = np.array([before.time, *(moment.time for moment in between), frame.time])
+            *shares, share = np.diff(times) / (frame.time - before.time)
+            for moment, part in zip(between, shares, strict=True):
+                counts = self._advance(moment, self.hands.read(moment), self.frame_rate / part, np.zeros_like(jumped))
+                substeps, iterations = substeps + counts[0], iterations + counts[1]
+        counts = self._advance(frame, hands, self.frame_rate / share, jumped)
+        substeps, iterations = substeps + counts[0], iterations + counts[1]
+        pose, started_inside = self.tracking.pose(frame), self._started_inside
+        limited = 1000 * self._lifted if substeps else 0.0
+        if len(self.contact.contacts) == 0 and np.abs(self._u).max() < tuning.at_rest * gap:
+            self._u[:] = 0
+            self._skin_u[:] = 0
+            self._local.restart()
+            if not substeps:
+                self._rest(pose)
+
+        tracked = self.template.refinement @ frame.head.astype(np.float64)
+        skin = tracked + self._skin_u @ pose.cranium[:3, :3].T
+        statistics = self._statistics(substeps, iterations, limited)
+        contacts = np.unique(self.contact.contacts.skin[self.contact.contacts.skin_weights > 0]).astype(np.int32)
+        statistics["started_inside_mm"] = 1000 * started_inside
+        statistics |= {f"cut_{side}": 1.0 for side, cut in zip(self.hands.sides, jumped, strict=True) if cut}
+        statistics["ms"] = 1000 * (time.perf_counter() - started)
+        return SimulatedFrame(skin.astype(np.float32), tracked.astype(np.float32), contacts, statistics)
+
+    def _rest(self, pose: Pose) -> None:
+        """Leaves nothing of earlier frames but where the hands were: a run that begins here goes on alike."""
+        self.pinch.end()
+        assert self._last_pose is not None
+        if not np.array_equal(self._last_pose[0], pose.skin) or not np.array_equal(self._jaw, pose.jaw):
+            self._last_pose = (pose.skin, self.undisturbed.displacement(pose.skin, pose.jaw), self._last_pose[2])
+            self._jaw, self._bone_direction = pose.jaw, pose.bone_direction
+
+    def _advance(
+        self, frame: TrackedFrame, tracked_hands: NDArray, rate: float, jumped: NDArray[np.bool_]
+    ) -> tuple[int, int]:
+        """Moves on to the surfaces of `frame` within 1 / rate [s]; returns the substeps and iterations it took.
+
+        tracked_hands: (n, 3) those of the frame; jumped: (1 or 2,) hands that did not move there, see `jumped_hands`.
+        """
+        tuning, gap = self.tuning.step, self.settings.gap
         pose = self.tracking.pose(frame)
         hands = rigid.apply(rigid.inverse(pose.cranium), tracked_hands)
         first = self._last_pose is None
@@ -112,30 +164,28 @@ class Physics:
             self._jaw, self._bone_direction = pose.jaw, pose.bone_direction
         previous = self._last_pose or now
         self._last_pose = now
-        jumped = jumped_hands(self._last_frame, frame, 1.0 / self.frame_rate)
-        self._last_frame = frame
         new_hands = np.full(len(hands), first) | jumped[self.hands.owner]
         if jumped.any():  # such a hand starts anew where it is
             previous = (previous[0], previous[1], np.where(new_hands[:, None], hands, previous[2]))
             self.contact.forget(new_hands)
             self.pinch.forget(jumped)
 
-        self.pinch.watch(hands, 1.0 / self.frame_rate)
+        self.pinch.watch(hands, 1.0 / rate)
         self._pose(now[0])
-        started_inside = self._depth_inside(hands, new_hands) if new_hands.any() else 0.0
+        self._started_inside = self._depth_inside(hands, new_hands) if new_hands.any() else 0.0
         substeps = self._count_substeps(previous[2], hands, new_hands)
         iterations = 0
         if not substeps and len(self.contact.contacts) == 0 and np.abs(self._u).max() < tuning.fading * gap:
-            decay = self._decay(1.0 / self.frame_rate)
+            decay = self._decay(1.0 / rate)
             self._u *= decay
             self._skin_u *= decay
         elif substeps or self._u.any():
             substeps = max(substeps, 1)
-            duration = 1.0 / (self.frame_rate * substeps)
+            duration = 1.0 / (rate * substeps)
             theta, fade = self._persistence(duration), self._decay(tuning.slowest_decay * duration)
             self._longest = tuning.longest * gap
             if not new_hands.any():
-                self._longest = min(self._longest, self._speed_limit(previous, now) * duration)
+                self._longest = min(self._longest, self._speed_limit(previous, now, rate) * duration)
             for s in range(1, substeps + 1):
                 a = s / substeps
                 skin, inside, hand = (
@@ -148,38 +198,15 @@ class Physics:
         if substeps:
             live = self.contact.contacts
             carried = np.linalg.norm(interpolate(self._skin_u, live.skin, live.skin_weights), axis=1)
-            self.pinch.update(
-                live, hands, self.contact.normals(), carried, self.settings.pull_limit, 1.0 / self.frame_rate
-            )
-        limited = 1000 * self._lifted if substeps else 0.0
-        if len(self.contact.contacts) == 0 and np.abs(self._u).max() < tuning.at_rest * gap:
-            self._u[:] = 0
-            self._skin_u[:] = 0
-            self._local.restart()
-            if not substeps:
-                self._rest(pose, hands)
+            self.pinch.update(live, hands, self.contact.normals(), carried, self.settings.pull_limit, 1.0 / rate)
+        return substeps, iterations
 
-        tracked = self.template.refinement @ frame.head.astype(np.float64)
-        skin = tracked + self._skin_u @ pose.cranium[:3, :3].T
-        statistics = self._statistics(substeps, iterations, limited)
-        contacts = np.unique(self.contact.contacts.skin[self.contact.contacts.skin_weights > 0]).astype(np.int32)
-        statistics["started_inside_mm"] = 1000 * started_inside
-        statistics |= {f"cut_{side}": 1.0 for side, cut in zip(self.hands.sides, jumped, strict=True) if cut}
-        statistics["ms"] = 1000 * (time.perf_counter() - started)
-        return SimulatedFrame(skin.astype(np.float32), tracked.astype(np.float32), contacts, statistics)
-
-    def _rest(self, pose: Pose, hands: NDArray) -> None:
-        """Leaves nothing of earlier frames but where the hands were: a run that begins here goes on alike."""
-        self.pinch.end()
-        assert self._last_pose is not None
-        if not np.array_equal(self._last_pose[0], pose.skin) or not np.array_equal(self._jaw, pose.jaw):
-            self._last_pose = (pose.skin, self.undisturbed.displacement(pose.skin, pose.jaw), hands)
-            self._jaw, self._bone_direction = pose.jaw, pose.bone_direction
-
-    def _speed_limit(self, previous: tuple[NDArray, NDArray, NDArray], now: tuple[NDArray, NDArray, NDArray]) -> float:
-        """How fast skin may move in this frame where hands touch [m/s], see `StepTuning.follow`."""
+    def _speed_limit(
+        self, previous: tuple[NDArray, NDArray, NDArray], now: tuple[NDArray, NDArray, NDArray], rate: float
+    ) -> float:
+        """How fast skin may move within 1 / rate [s] where hands touch [m/s], see `StepTuning.follow`."""
         tuning = self.tuning.step
-        speed = self.frame_rate * max(farthest_move(previous[k], now[k]) for k in (0, 2))
+        speed = rate * max(farthest_move(previous[k], now[k]) for k in (0, 2))
         lively = min(1.0, speed / tuning.slow) ** 2
         return speed * (1.0 + (tuning.follow - 1.0) * lively) + tuning.settle * lively + tuning.creep
 
@@ -237,7 +264,9 @@ class Physics:
         gap = settings.gap
         self._local.pose(volume)
         tracked = self._pose(skin)
-        hands = self._lift_off_bone(tracked, hands)
+        hands, self._lifted = lift_off_bone(
+            self._clearance, self._skin_tree, hands, self._bone_direction, self.template.tissue_depth, settings
+        )
         self.contact.release(self._skin_tree, hands)
         deformed = tracked + self._skin_u
         self.contact.update(tracked, deformed, hands)
@@ -276,30 +305,6 @@ class Physics:
         if problem is not None:
             self.contact.settle(tracked + self._skin_u, directions, problem.friction[: len(contacts)])
         return iteration
-
-    def _lift_off_bone(self, tracked: NDArray, hands: NDArray) -> NDArray[np.float64]:
-        """The hands as far as bone lets them in, (n, 3).
-
-        A tracked hand may reach deeper than skin can yield. Its vertices beyond the compression limit are moved out
-        along the local direction from bone to skin; what is left of the penetration is bone-limited and reported.
-        """
-        self._lifted = 0.0
-        near, _, triangle, weights, _ = self._clearance.near(self._skin_tree, hands, 0.0)
-        if len(near) == 0:
-            return hands
-        ids = self._skin_tree.triangles[triangle]
-        towards_bone = interpolate(self._bone_direction, ids, weights)
-        towards_bone /= np.maximum(np.linalg.norm(towards_bone, axis=1, keepdims=True), 1e-12)
-        limit = self.settings.compression_limit * np.einsum("mk,mk->m", weights, self.template.tissue_depth[ids])
-        allowed = limit + self.settings.gap  # contact presses skin to its limit; what hands reach beyond is too much
-        depth = np.einsum("ij,ij->i", hands[near] - interpolate(tracked, ids, weights), towards_bone)
-        excess = np.maximum(depth - allowed, 0.0)
-        if not excess.any():
-            return hands
-        self._lifted = float(excess.max())
-        lifted = hands.copy()
-        lifted[near] -= excess[:, None] * towards_bone
-        return lifted
 
     def _untangle(self, contacts: Contacts) -> None:
         """Opens inverted tetrahedra; skin moves less than the inside, skin in contact hardly."""

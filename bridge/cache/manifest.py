@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,13 @@ def fingerprint(values: Iterable[Any]) -> str:
     return digest.hexdigest()
 
 
-def motion_fingerprint(tracked: TrackedFrame) -> str:
-    """Fingerprint of everything tracked in one frame."""
-    return fingerprint([tracked.head, tracked.left, tracked.right, tracked.cranium, tracked.jaw, tracked.time])
+def motion_fingerprint(tracked: TrackedFrame, between: Sequence[TrackedFrame] = ()) -> str:
+    """Fingerprint of everything tracked in one frame, and at moments between the frame before and it."""
+    return fingerprint(
+        value
+        for frame in (tracked, *between)
+        for value in (frame.head, frame.left, frame.right, frame.cranium, frame.jaw, frame.time)
+    )
 
 
 def settings_fingerprint(settings: Mapping[str, Any]) -> str:
