@@ -33,6 +33,7 @@ def _classes() -> tuple[type, ...]:
         demo.NEPHIM_OT_add_demo,
         demo.NEPHIM_OT_build_demo,
         find.NEPHIM_OT_find,
+        find.NEPHIM_OT_show_parts,
         rig.NEPHIM_OT_neutral_here,
         rig.NEPHIM_OT_setup,
         volume.NEPHIM_OT_volume,

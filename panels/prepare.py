@@ -6,6 +6,7 @@ from typing import Any
 import bpy
 
 from ..choices import REGIONS
+from ..operators.find import found_parts
 from ..operators.state import volume_state
 from .sidebar import Step, paragraph
 
@@ -22,6 +23,12 @@ class NEPHIM_PT_character(Step, bpy.types.Panel):
 
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
         layout.operator("nephim.find", icon="VIEWZOOM")
+        found = found_parts(context.scene)
+        if found:
+            box = layout.box()
+            for line in found:
+                paragraph(context, box, line)
+            box.operator("nephim.show_parts", icon="RESTRICT_SELECT_OFF")
         for role, group in _ROLES:
             part = layout.column(align=True)
             part.prop(settings, role)
