@@ -103,6 +103,12 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
         help=f"vertex group or float attribute as stiff as REGION, one of: {', '.join(REGIONS)}; may be repeated",
     )
     setup.add_argument("--neutral-frame", type=int, metavar="N", help="frame with the face at rest and untouched")
+    setup.add_argument(
+        "--unit-scale",
+        type=_positive,
+        metavar="METRES",
+        help="metres per unit for NePHIM alone",
+    )
     setup.add_argument("-o", "--output", type=Path, metavar="OUT.blend", help="save here instead of FILE.blend")
 
     verb("volume", "Build the tetrahedral volume of the head.")
@@ -242,6 +248,7 @@ def _setup(parsed: argparse.Namespace) -> str:
         jaw_bone=parsed.jaw_bone,
         neutral_frame=parsed.neutral_frame,
         stiffness=dict(parsed.stiffness),
+        unit_scale=parsed.unit_scale,
         skull_model=parsed.skull_model and str(parsed.skull_model.absolute()),
     )
     return f"{setup.summary(found)} Saved {save_blend(parsed.output)}."

@@ -55,6 +55,23 @@ class RigError(NephimError):
     """Head and hands are not chosen in the scene, or the choice cannot be used."""
 
 
+class SizeError(RigError):
+    """The head is far larger or smaller than a person's. `unit_scale`: metres per unit that would make it human."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        object: str | None = None,
+        frame: int | None = None,
+        vertices: Sequence[int] = (),
+        advice: str = "",
+        unit_scale: float = 0.0,
+    ):
+        super().__init__(what, object=object, frame=frame, vertices=vertices, advice=advice)
+        self.unit_scale = unit_scale
+
+
 class SurfaceError(NephimError):
     """A surface read from the scene is unusable: NaN, changed topology, empty."""
 

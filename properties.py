@@ -110,6 +110,15 @@ class SceneSettings(PropertyGroup):
     lips_group: _paint("lips", "around the mouth (stiffness 1.5)")  # type: ignore[valid-type]
     scalp_group: _paint("scalp", "above brows and ears (stiffness 3)")  # type: ignore[valid-type]
     cartilage_group: _paint("cartilage", "tip of the nose and ears (stiffness 20)")  # type: ignore[valid-type]
+    unit_scale: FloatProperty(  # type: ignore[valid-type]
+        name="Unit Scale",
+        description="Metres per unit for NePHIM alone, so that the head is as large as a person's; 0: as in the "
+        "scene's units",
+        default=0.0,
+        min=0.0,
+        soft_max=100.0,
+        precision=5,
+    )
     neutral_frame: IntProperty(  # type: ignore[valid-type]
         name="Neutral Frame",
         description="Frame with a relaxed face, parted lips and no hand near it; the volume is built at this frame",

@@ -59,7 +59,9 @@ class Rig:
 
 
 def unit_scale(scene: Any) -> float:
-    """Metres per Blender unit; Blender ignores the unit scale if the unit system is 'None'."""
+    """Metres per Blender unit: the add-on's own, else the scene's, ignored as by Blender if the system is 'None'."""
+    if scene.nephim.unit_scale > 0:
+        return float(scene.nephim.unit_scale)
     units = scene.unit_settings
     return 1.0 if units.system == "NONE" else float(units.scale_length)
 

@@ -36,6 +36,7 @@ def _classes() -> tuple[type, ...]:
         find.NEPHIM_OT_show_parts,
         rig.NEPHIM_OT_neutral_here,
         rig.NEPHIM_OT_setup,
+        rig.NEPHIM_OT_fit_size,
         volume.NEPHIM_OT_volume,
         cutaway.NEPHIM_OT_cutaway,
         simulate.NEPHIM_OT_simulate,

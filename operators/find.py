@@ -12,7 +12,7 @@ from ..bridge.selection import select_objects, select_parts
 from ..errors import NephimError
 from . import problems
 from .jobs import is_free
-from .setup import summary
+from .setup import checked_rig, summary
 
 _LABELS = (("head", "Head"), ("left", "Left hand"), ("right", "Right hand"))
 # What was found in each scene, in words, and the settings that these words are about.
@@ -35,7 +35,7 @@ def find(scene: Any, objects: list[Any], others: list[Any] | None = None) -> Rig
     settings.neutral_frame = scene.frame_start
     rig = read_rig(scene)
     _found[scene.name] = (_decided(settings), _in_words(rig))
-    return rig
+    return checked_rig(scene)
 
 
 def found_parts(scene: Any) -> list[str]:

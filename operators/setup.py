@@ -9,6 +9,8 @@ from bpy.props import IntProperty, StringProperty
 
 from ..bridge.painted_stiffness import stiffness_groups
 from ..bridge.rig import Rig, read_rig
+from ..bridge.size import check_size, fitting_scale
+from ..bridge.surfaces import SurfaceReader
 from ..choices import REGIONS
 from ..errors import NephimError, RigError
 from . import problems
@@ -18,7 +20,7 @@ from .jobs import is_free
 _DECIDED = (
     "head", "head_group", "left", "left_group", "right", "right_group", "jaw", "cranium",
     "head_armature", "head_bone", "jaw_armature", "jaw_bone", "neutral_frame",
-    "skull_model", *(f"{region}_group" for region in REGIONS),
+    "skull_model", "unit_scale", *(f"{region}_group" for region in REGIONS),
 )  # fmt: skip
 
 
@@ -35,12 +37,13 @@ def setup(
     neutral_frame: int | None = None,
     stiffness: Mapping[str, str] | None = None,
     skull_model: str | None = None,
+    unit_scale: float | None = None,
 ) -> Rig:
     """Writes the roles into `scene.nephim` and checks them; a RigError leaves the settings unchanged.
 
     head, left, right: OBJECT[:VERTEX_GROUP]; jaw, cranium: OBJECT; bones: ARMATURE:BONE; None clears a role.
     neutral_frame: default the first frame of the scene. stiffness: region → vertex group or float attribute.
-    skull_model: path of a `sim.skull_model.SkullModel`.
+    skull_model: path of a `sim.skull_model.SkullModel`. unit_scale: metres per unit; None: as in the scene.
     """
     settings = scene.nephim
     before = {name: getattr(settings, name) for name in _DECIDED}
@@ -60,15 +63,32 @@ def setup(
             setattr(settings, f"{role}_bone", bone)
         settings.neutral_frame = scene.frame_start if neutral_frame is None else neutral_frame
         settings.skull_model = skull_model or ""
+        settings.unit_scale = unit_scale or 0.0
         for region in REGIONS:
             setattr(settings, f"{region}_group", (stiffness or {}).get(region, ""))
-        rig = read_rig(scene)
+        rig = checked_rig(scene)
         stiffness_groups(scene, rig.head)
         return rig
     except NephimError:
         for name, value in before.items():
             setattr(settings, name, value)
         raise
+
+
+def checked_rig(scene: Any) -> Rig:
+    """The rig, once its neutral frame has been read and its head is as large as a person's. Raises NephimError."""
+    rig = read_rig(scene)
+    check_size(SurfaceReader(scene, rig).neutral(), rig)
+    return rig
+
+
+def fit_size(scene: Any) -> float:
+    """Sets the add-on's unit scale so that the head is as large as a person's; returns it. Raises NephimError."""
+    rig = read_rig(scene)
+    scale = fitting_scale(SurfaceReader(scene, rig).neutral(), rig)
+    if scale != rig.scale:
+        scene.nephim.unit_scale = scale
+    return scale
 
 
 def _object_and_rest(scene: Any, text: str | None, role: str) -> tuple[Any, str]:
@@ -137,7 +157,7 @@ class NEPHIM_OT_setup(bpy.types.Operator):
                     neutral_frame=self.neutral_frame if self.properties.is_property_set("neutral_frame") else None,
                 )
             else:
-                rig = read_rig(scene)
+                rig = checked_rig(scene)
         except NephimError as error:
             problems.remember(error)
             self.report({"ERROR"}, str(error))
@@ -160,4 +180,27 @@ class NEPHIM_OT_neutral_here(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         context.scene.nephim.neutral_frame = context.scene.frame_current
+        return {"FINISHED"}
+
+
+class NEPHIM_OT_fit_size(bpy.types.Operator):
+    """Set the unit scale of NePHIM alone so that the head is as large as a person's; the scene stays as it is"""
+
+    bl_idname = "nephim.fit_size"
+    bl_label = "Fit Size"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return is_free(cls)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            scale = fit_size(context.scene)
+        except NephimError as error:
+            problems.remember(error)
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        problems.forget()
+        self.report({"INFO"}, f"A unit counts as {scale:g} m for NePHIM")
         return {"FINISHED"}

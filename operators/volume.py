@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from ..bridge.plan import Plan, read_plan
+from ..bridge.size import check_size
 from ..bridge.surfaces import SurfaceReader
 from ..errors import CacheError
 from ..progress import Job, aside
@@ -21,6 +22,7 @@ def volume_job(scene: Any) -> Job["Template"]:
 
     plan = read_plan(scene)
     surfaces = SurfaceReader(scene, plan.rig).neutral()
+    check_size(surfaces, plan.rig)
     jaw, cranium = bones(surfaces, plan)
     job = build_template(
         surfaces.head,

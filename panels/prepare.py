@@ -38,6 +38,9 @@ class NEPHIM_PT_character(Step, bpy.types.Panel):
         row = layout.row(align=True)
         row.prop(settings, "neutral_frame")
         row.operator("nephim.neutral_here", text="", icon="TIME")
+        row = layout.row(align=True)
+        row.prop(settings, "unit_scale")
+        row.operator("nephim.fit_size", text="", icon="FULLSCREEN_EXIT")
         layout.operator("nephim.setup", icon="CHECKMARK")
 
 

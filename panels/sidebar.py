@@ -6,6 +6,7 @@ from typing import Any
 
 import bpy
 
+from ..errors import SizeError
 from ..operators import jobs, problems
 
 _LETTER = 7.0  # average width of a character in the interface [pixels at scale 1]
@@ -68,6 +69,8 @@ def _draw_problem(context: bpy.types.Context, layout: Any, problem: Any) -> None
     box = layout.box()
     paragraph(context, box, str(problem), icon="ERROR")
     row = box.row()
+    if isinstance(problem, SizeError):
+        row.operator("nephim.fit_size", icon="FULLSCREEN_EXIT")
     if problem.vertices:
         row.operator("nephim.select_problem", icon="VERTEXSEL")
     row.operator("nephim.dismiss_problem", icon="X")
