@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ..sim.frame import SimulatedFrame
 from .colours import displacement_colours
-from .modifiers import BAKED, SUBDIVISION, after_rig, is_baked_name
+from .copied_modifiers import copy_modifier
+from .modifiers import BAKED, after_rig, is_baked_name
 
 NAME = "NePHIM Preview"
 COLOURS = "NePHIM"
@@ -25,7 +26,7 @@ def show(scene: Any, view_layer: Any, objects: list[Any]) -> Any:
     """Hides the head (the first of `objects`, the others being the hands) and shows a copy of it; returns the copy."""
     settings, head = scene.nephim, objects[0]
     hide(scene)
-    levels = [m for m in after_rig(head) if m.type in SUBDIVISION]
+    refining = [m for m in after_rig(head) if m.show_viewport]
     preview = bpy.data.objects.new(NAME, _plain_copy(head))
     for slot, own in zip(preview.material_slots, head.material_slots, strict=False):
         slot.link, slot.material = "OBJECT", own.material
@@ -36,9 +37,8 @@ def show(scene: Any, view_layer: Any, objects: list[Any]) -> Any:
     for obj in objects:  # transfers nothing: Blender evaluates a hidden mesh only if something depends on it
         modifier = preview.modifiers.new(f"Follows {obj.name}", "DATA_TRANSFER")
         modifier.object = obj
-    for level in levels:
-        modifier = preview.modifiers.new(level.name, "SUBSURF")
-        modifier.levels = level.levels
+    for modifier in refining:
+        copy_modifier(modifier, preview)
     settings.preview_object = preview
     hold(scene, view_layer, objects)
     colour_by(scene, settings.preview_colour)
@@ -46,13 +46,14 @@ def show(scene: Any, view_layer: Any, objects: list[Any]) -> Any:
 
 
 def hold(scene: Any, view_layer: Any, objects: list[Any]) -> None:
-    """The objects as tracked: no subdivision, no result of ours, the head hidden. Records its changes."""
+    """The objects as tracked: nothing changes the vertices, no result of ours, the head hidden. Records its changes."""
     settings = scene.nephim
     for obj in objects:
         ours = obj.modifiers.get(BAKED)
-        for modifier in [*after_rig(obj), *([ours] if ours is not None and ours.show_viewport else [])]:
-            modifier.show_viewport = False
-            _note(settings, obj, "MODIFIER", modifier.name)
+        for modifier in [*after_rig(obj), *([ours] if ours is not None else [])]:
+            if modifier.show_viewport:
+                modifier.show_viewport = False
+                _note(settings, obj, "MODIFIER", modifier.name)
         for key in obj.data.shape_keys.key_blocks if obj.data.shape_keys else ():
             if is_baked_name(key.name) and not key.mute:
                 key.mute = True

@@ -24,6 +24,20 @@ def mesh_triangles(mesh: Any) -> NDArray[np.int32]:
     return triangles.reshape(-1, 3)
 
 
+def same_order(mesh: Any, evaluated: Any) -> bool:
+    """Whether an evaluated mesh still has every edge of its original, so that vertices of one index are the same."""
+    own, now = _edges(mesh), _edges(evaluated)
+    return bool(np.array_equal(own, now) or np.isin(own, now).all())
+
+
+def _edges(mesh: Any) -> NDArray[np.int64]:
+    """One number for each edge (m,): of its lower and its higher vertex."""
+    pairs = np.empty(2 * len(mesh.edges), np.int32)
+    mesh.edges.foreach_get("vertices", pairs)
+    low, high = np.sort(pairs.reshape(-1, 2), axis=1).astype(np.int64).T
+    return low * len(mesh.vertices) + high
+
+
 def outward_triangles(obj: Any) -> NDArray[np.int32]:
     """Triangles (m, 3) of a mesh object with outward winding in the world: mirroring turns faces inside out."""
     triangles = mesh_triangles(obj.data)

@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..compat import fcurves, strip_fcurves
 from ..errors import RigError
+from .geometry_nodes import keeps_vertices
 
 BAKED = "NePHIM"  # our modifier has this name, our NLA tracks and shape keys begin with it
 
 SUBDIVISION = {"SUBSURF", "MULTIRES"}
 SMOOTHING = {"CORRECTIVE_SMOOTH", "LAPLACIANSMOOTH", "SMOOTH"}
 OVERWRITING = {"MESH_CACHE", "MESH_SEQUENCE_CACHE"}
-# Modifiers that deform the mesh with a rig: after a subdivision they see vertices that the object does not have.
+# Modifiers that deform the mesh with a rig: where the vertices have been changed, they see others than the object's.
 RIGGING = {
     "ARMATURE",
     "CURVE",
@@ -23,11 +25,13 @@ RIGGING = {
     "MESH_SEQUENCE_CACHE",
     "SURFACE_DEFORM",
 }
-# Modifiers that change the number or the order of the vertices.
-_GENERATIVE = {
+# Modifiers that change the number or the order of the vertices. Geometry nodes may, too.
+_GENERATIVE = SUBDIVISION | {
     "ARRAY", "BEVEL", "BOOLEAN", "BUILD", "DECIMATE", "EDGE_SPLIT", "EXPLODE", "MASK", "MESH_TO_VOLUME", "MIRROR",
     "OCEAN", "PARTICLE_INSTANCE", "REMESH", "SCREW", "SKIN", "SOLIDIFY", "VOLUME_TO_MESH", "WELD", "WIREFRAME",
 }  # fmt: skip
+# Moved below the rig, these would no longer mean the same: they would mirror, repeat or rebuild the posed mesh.
+_OTHERWISE = {"ARRAY", "BOOLEAN", "MIRROR", "REMESH", "SCREW", "SKIN"}
 
 
 _tracked = 0  # number of open `tracked_state` contexts
@@ -43,36 +47,89 @@ def is_baked_name(name: str) -> bool:
     return name == BAKED or name.startswith(BAKED + " ")
 
 
+def kind_of(modifier: Any) -> str:
+    """What users call its type: 'Solidify'."""
+    return "Geometry Nodes" if modifier.type == "NODES" else str(modifier.bl_rna.name).removesuffix(" Modifier")
+
+
+def changes_count(modifier: Any) -> bool:
+    """Whether it may change the number or the order of the vertices."""
+    if modifier.type == "NODES":
+        return not keeps_vertices(modifier.node_group)
+    return modifier.type in _GENERATIVE
+
+
 def check_stack(obj: Any) -> None:
-    """Raises RigError, naming the modifier, if the evaluated mesh cannot have the object's own vertices."""
-    subdivided = None
+    """Raises RigError, naming the modifier, if the tracked surface cannot have the object's own vertices."""
+    changing = None
     for modifier in obj.modifiers:
-        if not modifier.show_viewport or modifier.name == BAKED:
+        if modifier.name == BAKED:
             continue
-        kind = modifier.bl_rna.name.removesuffix(" Modifier")
-        if modifier.type in _GENERATIVE:
+        if changes_count(modifier) and _switched(obj, modifier):
             raise RigError(
-                f"its modifier '{modifier.name}' ({kind}) changes the number or the order of the vertices, so the "
-                "skin cannot be followed.",
+                f"the visibility of its modifier '{modifier.name}' ({kind_of(modifier)}) is animated, so the number of "
+                "vertices changes over time.",
                 object=obj.name,
-                advice="Apply it, or switch it off in the viewport.",
+                advice="Clear the keyframes or the driver of its display in the viewport (right-click > Clear "
+                "Keyframes); those of its display in renders may stay.",
             )
-        if modifier.type in SUBDIVISION:
-            subdivided = modifier
-        elif subdivided is not None and modifier.type in RIGGING:
+        if not modifier.show_viewport:
+            continue
+        if changes_count(modifier):
+            changing = changing or modifier
+        elif changing is not None and modifier.type in RIGGING:
             raise RigError(
-                f"its modifier '{modifier.name}' ({kind}) comes after '{subdivided.name}', which subdivides the mesh.",
+                f"its modifier '{modifier.name}' ({kind_of(modifier)}) comes after '{changing.name}' "
+                f"({kind_of(changing)}), which changes the number or the order of the vertices, so the skin cannot be "
+                "followed.",
                 object=obj.name,
-                advice=f"Move '{subdivided.name}' below '{modifier.name}', or apply it.",
+                advice=_below(obj, changing, modifier),
             )
+
+
+def _below(obj: Any, changing: Any, rigging: Any) -> str:
+    """What to do about a modifier that changes the vertices before the rig."""
+    if changing.type not in _OTHERWISE:
+        return f"Move '{changing.name}' below '{rigging.name}' in the modifier stack, or apply it."
+    if obj.data.shape_keys is None:
+        return f"Apply '{changing.name}' (in the menu of the modifier), or switch it off in the viewport."
+    return (
+        f"Blender does not apply '{changing.name}' to a mesh with shape keys: move it below '{rigging.name}' if it may "
+        "act on the posed mesh."
+    )
+
+
+def _switched(obj: Any, modifier: Any) -> bool:
+    """Whether an action or a driver switches its display in the viewport."""
+    data = obj.animation_data
+    if data is None:
+        return False
+    path = f'modifiers["{modifier.name}"].show_viewport'
+    curves = [*fcurves(data), *data.drivers]
+    curves += [
+        curve for track in data.nla_tracks for strip in track.strips if strip.action for curve in strip_fcurves(strip)
+    ]
+    return any(curve.data_path == path for curve in curves)
 
 
 def after_rig(obj: Any) -> list[Any]:
-    """The modifiers from the first subdivision on: they refine the display and are not part of the tracked surface."""
-    for position, modifier in enumerate(obj.modifiers):
-        if modifier.type in SUBDIVISION and modifier.show_viewport:
-            return [m for m in obj.modifiers[position:] if m.name != BAKED]
+    """The modifiers from the first that changes the vertices after the rig: they refine the display, in the viewport or
+    in renders, and are not part of the tracked surface."""
+    others = [m for m in obj.modifiers if m.name != BAKED]
+    rigging = [k for k, m in enumerate(others) if m.type in RIGGING and _is_on(m)]
+    for position in range(rigging[-1] + 1 if rigging else 0, len(others)):
+        if _is_on(others[position]) and changes_count(others[position]):
+            return others[position:]
     return []
+
+
+def may_vary(obj: Any) -> bool:
+    """Whether the number of vertices may differ from frame to frame, although the stack can be read."""
+    return any(m.type in {"MESH_SEQUENCE_CACHE", "NODES"} and m.show_viewport for m in obj.modifiers)
+
+
+def _is_on(modifier: Any) -> bool:
+    return bool(modifier.show_viewport or modifier.show_render)
 
 
 class Changes:
@@ -117,7 +174,7 @@ def _unhide(changes: Changes, obj: Any, view_layer: Any) -> None:
 def tracked_state(
     scene: Any, view_layer: Any, objects: Iterable[Any], shown: Iterable[str] = (), play_cache: bool = False
 ) -> Iterator[None]:
-    """The objects as tracked: subdivision off, our own earlier results muted, nothing hidden or pinned.
+    """The objects as tracked: what refines them off, our own earlier results muted, nothing hidden or pinned.
 
     `shown`: names of our shape keys that stay active, to measure them; `play_cache`: our modifier too. Everything is
     restored at the end, including the scene's frame. Shape keys and modifiers must not be removed inside.

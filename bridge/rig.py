@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..choices import frame_range
 from ..errors import RigError
+from .masks import masks, seen_triangles
 from .meshes import outward_triangles
 from .modifiers import check_stack
 
@@ -20,7 +21,8 @@ GROUP_THRESHOLD = 0.5  # a vertex belongs to a part if its weight in the part's 
 class Part:
     """A surface: a whole mesh object, or a vertex group of one.
 
-    indices: (k,) int32 into the object's vertices, ascending; vertices without a face are left out.
+    indices: (k,) int32 into the object's vertices, ascending; vertices without a face, or hidden by a Mask
+    modifier, are left out.
     triangles: (m, 3) int32 into `indices`, wound outward even if a negative scale mirrors the object.
     n_vertices: of the whole object.
     """
@@ -152,7 +154,13 @@ def _part(scene: Any, obj: Any, group: str, role: str) -> Part | None:
             advice="Enable 'Relative' in Object Data > Shape Keys.",
         )
     check_stack(obj)
-    triangles = outward_triangles(obj)
+    triangles = seen_triangles(obj, outward_triangles(obj))
+    if not len(triangles) and len(obj.data.polygons):
+        raise RigError(
+            f"Its masks ({', '.join(repr(m.name) for m in masks(obj))}) hide all faces of the {role}.",
+            object=obj.name,
+            advice="Choose the mesh that is seen instead, or switch them off in the viewport.",
+        )
     if group:
         inside = _in_group(obj, group, role)
         triangles = triangles[inside[triangles].all(axis=1)]

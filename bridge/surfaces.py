@@ -15,8 +15,8 @@ from ..sim.frame import TrackedFrame
 from ..sim.geometry import rigid
 from ..sim.geometry.surface import Surface
 from ..sim.hand_jumps import shrunk
-from .meshes import matrix_array, mesh_positions, to_world, world_matrix
-from .modifiers import tracked_state
+from .meshes import matrix_array, mesh_positions, same_order, to_world, world_matrix
+from .modifiers import may_vary, tracked_state
 from .painted_stiffness import stiffness_groups
 from .rig import Part, Rig, scene_object
 from .scene_time import seconds
@@ -104,11 +104,36 @@ class SurfaceReader:
             self._open.close()
             self._open = None
 
+    def check_vertices(self) -> None:
+        """Raises SurfaceError if the vertices of a moving part are others than the object's own: in another order, or,
+        where they come from a file or from geometry nodes, of another number in the first, middle or last frame."""
+        if self._open is None:
+            with self:
+                return self.check_vertices()
+        frames = self.rig.frames
+        parts = {part.object_name: part.n_vertices for part in self.rig.moving}
+        varying = any(may_vary(self._objects[name]) for name in parts)
+        for frame in sorted({frames[0], frames[len(frames) // 2], frames[-1]} if varying else {frames[0]}):
+            self.scene.frame_set(frame)
+            for name, count in parts.items():
+                obj, depsgraph = self._objects[name], self.view_layer.depsgraph
+                evaluated_object(obj, depsgraph, self.rig.scale, count, frame)
+                if not same_order(obj.data, obj.evaluated_get(depsgraph).data):
+                    raise SurfaceError(
+                        "Its modifiers put the vertices in another order, so the skin cannot be followed.",
+                        object=name,
+                        frame=frame,
+                        advice="Switch off or remove the modifier that plays another mesh (Mesh Sequence Cache, "
+                        "geometry nodes), and take the mesh itself from that file.",
+                    )
+        return None
+
     def neutral(self) -> NeutralSurfaces:
         """The surfaces at the neutral frame. Raises SurfaceError."""
         if self._open is None:
             with self:
                 return self.neutral()
+        self.check_vertices()
         self.scene.frame_set(self.rig.neutral_frame)
         states: dict[str, ObjectState] = {}
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..bridge.cache.results import ResultReader, evaluated_mesh
 from ..bridge.colours import displacement_colours
+from ..bridge.masks import seen_triangles
 from ..bridge.meshes import outward_triangles
 from ..bridge.rig import Part, scene_object
 from ..sim.measure import rigid_rotation
@@ -44,7 +45,7 @@ class Stage:
     def __init__(self, result: ResultReader):
         self.result = result
         rig = result.rig
-        self._triangles = {p.object_name: outward_triangles(scene_object(p.object_name)) for p in rig.moving}
+        self._triangles = {p.object_name: _seen(scene_object(p.object_name)) for p in rig.moving}
         head = rig.head
         self._colours = vertex_colours(scene_object(head.object_name), SKIN)
         self._hand_parts: list[Part] = []
@@ -102,6 +103,10 @@ class Stage:
         share = np.zeros(len(shot.simulated.vertices))
         share[self.result.rig.head.indices] = shot.displacement / end
         return Model(shot.simulated.vertices, shot.simulated.triangles, displacement_colours(share), shininess=0.15)
+
+
+def _seen(obj: Any) -> NDArray[np.int32]:
+    return seen_triangles(obj, outward_triangles(obj))
 
 
 def vertex_colours(obj: Any, default: NDArray) -> NDArray[np.float64]:

@@ -94,6 +94,7 @@ def absolute_keys(scene):
 def generative(kind):
     def change(scene):
         scene.nephim.head.modifiers.new("Surprise", kind)
+        scene.nephim.head.modifiers.move(1, 0)
 
     return change
 
@@ -128,10 +129,10 @@ REFUSALS = {
     "bone without armature": (lambda s: settings_of(s, jaw_armature=None), r"bone 'jaw' has no armature"),
     "armature without bone": (lambda s: settings_of(s, jaw_bone=""), r"'HeadRig': No bone is given for the jaw"),
     "absolute keys": (absolute_keys, r"'Head': Its shape keys are absolute.*Relative"),
-    "mirror": (generative("MIRROR"), r"'Head': its modifier 'Surprise' \(Mirror\) changes the number"),
+    "mirror": (generative("MIRROR"), r"'Head': .*after 'Surprise' \(Mirror\), which changes the number"),
     "decimate": (generative("DECIMATE"), r"'Surprise' \(Decimate\)"),
     "remesh": (generative("REMESH"), r"'Surprise' \(Remesh\)"),
-    "solidify": (generative("SOLIDIFY"), r"'Surprise' \(Solidify\).*Apply it"),
+    "solidify": (generative("SOLIDIFY"), r"'Surprise' \(Solidify\).*or apply it"),
     "subdivision first": (
         subdivision_before_rig,
         r"'Armature' \(Armature\) comes after 'Smoother'.*Move 'Smoother' below",

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import BakeError
 from ..cache.point_cache import PointCache
-from ..modifiers import BAKED, SUBDIVISION, tracked_state
+from ..modifiers import BAKED, after_rig, tracked_state
 from ..rig import Rig, scene_object
 from ..scene_time import stretch
 from ..surfaces import evaluated_object, view_layer_of
@@ -20,7 +20,8 @@ _ROUNDING = 1e-3  # of a frame
 
 
 def add_mesh_cache(scene: Any, rig: Rig, cache: PointCache, fade: int = 0) -> Any:
-    """Adds, or replaces, the modifier 'NePHIM' that plays `cache`, after the rig and before a subdivision.
+    """Adds, or replaces, the modifier 'NePHIM' that plays `cache`, after the rig and before what changes the number of
+    vertices (subdivision, Mask, Solidify …).
 
     Outside the cached frames a driver sets its influence to 0, because the modifier would freeze the character in its
     first or last frame forever. Where skin is displaced in that frame, it is held for less than a frame more: motion
@@ -98,10 +99,11 @@ def _influence(frames: range, per_frame: float, held: list[bool], fade: int) -> 
 
 
 def _place(obj: Any) -> int:
-    """Index of the first modifier that must stay after ours."""
+    """Index of the first modifier that must stay after ours: what changes the vertices, and what is pinned."""
+    behind = {modifier.name for modifier in after_rig(obj)}
     others = list(obj.modifiers)[:-1]
-    behind = (i for i, m in enumerate(others) if m.type in SUBDIVISION or getattr(m, "use_pin_to_last", False))
-    return next(behind, len(others))
+    found = (i for i, m in enumerate(others) if m.name in behind or getattr(m, "use_pin_to_last", False))
+    return next(found, len(others))
 
 
 def _relative(path: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from ...progress import Job, Progress
 from ..cache.open_file import folder
 from ..cache.point_cache import PointCache
-from ..modifiers import BAKED, RIGGING, SMOOTHING, is_baked_name, tracked_state
+from ..modifiers import BAKED, RIGGING, SMOOTHING, after_rig, is_baked_name, tracked_state
 from ..rig import Rig, scene_object
 from ..surfaces import evaluated_object, view_layer_of
 from .kept_motion import watched_frames
@@ -88,7 +88,15 @@ def _of_modifier(obj: Any, ours: Any) -> Iterator[str]:
         where = "renders" if ours.show_viewport else "the viewport"
         yield f"The modifier '{BAKED}' is switched off in {where}. Switch it on."
     position = list(obj.modifiers).index(ours)
-    after = [m for m in obj.modifiers[position + 1 :] if m.type in RIGGING | SMOOTHING and m.show_viewport]
+    looks = {m.name for m in after_rig(obj)}
+    above = [m.name for m in obj.modifiers[:position] if m.name in looks and m.show_viewport]
+    if above:
+        yield (
+            f"'{above[0]}' comes before the modifier '{BAKED}' and changes the number of vertices, so that it cannot "
+            f"play. Drag '{BAKED}' above it in the modifier stack."
+        )
+    below = [m for m in obj.modifiers[position + 1 :] if m.show_viewport and m.name not in looks]
+    after = [m for m in below if m.type in RIGGING | SMOOTHING]
     if after:
         names = " and ".join(f"'{m.name}'" for m in after)
         verb = "comes" if len(after) == 1 else "come"
