@@ -137,7 +137,7 @@ class Meters:
                     before_skin, after_skin, template.bone_direction, template.tissue_depth, meter, hand, self.limit
                 )
                 limited.append(stopped | template.rim)  # nothing yields at the cut of the neck
-            record.add(pairs, limited, template.skin_triangles)
+            record.add(pairs, limited, template.skin_triangles, self.limit * template.tissue_depth)
             touched.append(any(p.gap == 0 for p in before[k]))
         displacement = run.skins - tracked
         moved = np.linalg.norm(displacement, axis=2)

@@ -101,7 +101,7 @@ class Survey:
             stopped = measure.bone_limited(undisturbed, read.skin, direction, self.depth, meter, hand, self.limit)
             limited.append(stopped)
             touched |= before.gap == 0 or after.gap == 0
-        self.penetration.add(pairs, limited, self.triangles)
+        self.penetration.add(pairs, limited, self.triangles, self.limit * self.depth)
         self.deepest.append((max(map(_deepest, (b for b, _ in pairs))), max(map(_deepest, (a for _, a in pairs)))))
         counted = self.statistics[len(self.touched)].get("contacts", 0)
         self.touched.append(touched or counted > 0)

@@ -185,17 +185,23 @@ class PenetrationRecord:
         hands: Sequence[tuple[Penetration, Penetration]],
         limited: Sequence[NDArray[np.bool_]],
         triangles: NDArray,
+        allowed: NDArray | None = None,
     ) -> None:
         """Adds one frame: for each hand (tracked, simulated) penetration and the bone-limited skin vertices (n,).
 
-        A hand vertex is bone-limited if a corner of its nearest skin triangle is.
+        A hand vertex is bone-limited if a corner of its nearest skin triangle is, or if it was tracked deeper than the
+        tissue at its nearest skin there can yield; allowed: (n,) how far that is [m].
         """
         for (before, after), stopped in zip(hands, limited, strict=True):
             either = (before.skin_depth > 0) | (after.skin_depth > 0)
             self._store(before.skin_depth[either], after.skin_depth[either], stopped[either])
             either = (before.hand_depth > 0) | (after.hand_depth > 0)
             nearest = np.where(after.hand_triangle >= 0, after.hand_triangle, before.hand_triangle)[either]
-            self._store(before.hand_depth[either], after.hand_depth[either], stopped[triangles[nearest]].any(axis=1))
+            deep = stopped[triangles[nearest]].any(axis=1)
+            if allowed is not None:
+                most = np.where(before.hand_triangle >= 0, allowed[triangles[before.hand_triangle]].max(axis=1), np.inf)
+                deep |= (before.hand_depth > most)[either]
+            self._store(before.hand_depth[either], after.hand_depth[either], deep)
         for k, frames in enumerate((self._before_frames, self._after_frames)):
             depths = [p[k].hand_depth for p in hands]
             deepest = max((max(p[k].skin_depth.max(), p[k].hand_depth.max()) for p in hands), default=0.0)

@@ -265,8 +265,9 @@ class Physics:
         self._local.pose(volume)
         tracked = self._pose(skin)
         hands, self._lifted = lift_off_bone(
-            self._clearance, self._skin_tree, hands, self._bone_direction, self.template.tissue_depth, settings
-        )
+            self._clearance, self._skin_tree, hands, self._bone_direction, self.template.tissue_depth, settings,
+            self.tuning.contact,
+        )  # fmt: skip
         self.contact.release(self._skin_tree, hands)
         deformed = tracked + self._skin_u
         self.contact.update(tracked, deformed, hands)

@@ -21,6 +21,10 @@ class ContactTuning:
     facing: float = 0.1  # least opposition of skin and hand triangle: 0 would let grazing triangles push
     same_side: float = 0.2  # least agreement of old and new normal of a sliding anchor: never around a fingertip's edge
     outward: float = 0.2  # a push pointing out of the head by more than this is ignored: room for noise in normals
+    # Hand vertices up to this far beyond what bone allows are moved out one by one; further, the hand would crumple,
+    # its palm be drawn through its back, and skin be trapped in it: so far around, it is drawn back as one.
+    one_by_one: float = 16  # what soft pads yield, and what tracking errs by
+    thickness: float = 50  # of a hand
     # Compliance of a contact as a fraction of the skin's own. A hand's: contacts that conflict with bone end at a
     # finite force, and a press of 10 mm ends 0.2 mm short, less than the gap. Bone's: two contacts on one spot do not
     # fight.

@@ -91,3 +91,14 @@ def test_notes_name_frames_as_people_do():
     assert len(notes) == 2 and "right hand jumps at frame 11" in notes[0] and "In 1 frames bone" in notes[1]
     statistics[1]["started_inside_mm"] = 5.0
     assert "lands inside the head at frame 11" in frame_notes(statistics, range(10, 14))[1]
+
+
+def test_a_hand_deeper_than_any_face_can_yield_is_said():
+    statistics = [{"bone_limited_mm": depth} for depth in (0.0, 3.0, 9.0, 23.4, 12.0)]
+    notes = frame_notes(statistics, range(101, 106))
+    assert notes[0] == "In 4 frames bone stopped the skin."
+    assert (
+        "In frames 103-105 a hand is deeper in the head than any face can yield, by up to 23 mm (at frame 104)"
+        in notes[1]
+    )
+    assert len(frame_notes(statistics[:2], range(101, 103))) == 1

@@ -153,6 +153,17 @@ def test_hand_vertex_is_bone_limited_with_its_nearest_skin():
     assert after["bone_limited"]["max"] == pytest.approx(2.0) and after["avoidable"]["max"] == pytest.approx(4.0)
 
 
+def test_hand_vertex_deeper_than_tissue_yields_is_bone_limited():
+    record = measure.PenetrationRecord()
+    triangles = np.array([[0, 1, 2], [1, 2, 3]])
+    before = measure.Penetration(np.zeros(4), np.array([0.030, 0.004, 0.0]), np.array([0, 0, -1], np.int32), 0.0)
+    after = measure.Penetration(np.zeros(4), np.array([0.020, 0.003, 0.001]), np.array([1, 1, 1], np.int32), 0.0)
+    record.add([(before, after)], [np.zeros(4, bool)], triangles, np.array([0.005, 0.006, 0.005, 0.0]))
+    result = record.summary()["after"]
+    assert result["bone_limited"]["samples"] == 1 and result["bone_limited"]["max"] == pytest.approx(20.0)
+    assert result["avoidable"]["samples"] == 2 and result["avoidable"]["max"] == pytest.approx(3.0)
+
+
 def test_empty_sets_are_zero():
     record = measure.PenetrationRecord()
     assert record.summary()["after"]["bone_limited"] == {"mean": 0.0, "p95": 0.0, "max": 0.0, "samples": 0}

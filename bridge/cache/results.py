@@ -20,6 +20,8 @@ from .point_cache import PointCache
 
 # A hand this deep in the head at the first frame did not get there by contact: where it came from is unknown.
 _INSIDE_MM = 2.0
+# A hand this much deeper than skin over bone can yield is drawn back as one, see `ContactTuning.one_by_one`.
+_TOO_DEEP_MM = 8.0
 _LISTED = 8  # runs of frames that a note lists
 
 
@@ -177,6 +179,14 @@ def frame_notes(statistics: list[dict[str, float]], frames: range) -> list[str]:
     held = sum(numbers.get("bone_limited_mm", 0) > 0 for numbers in statistics)
     if held:
         notes.append(f"In {held} frames bone stopped the skin.")
+    beyond = [numbers.get("bone_limited_mm", 0.0) for numbers in statistics]
+    too_deep = [frame for frame, much in zip(frames, beyond, strict=False) if much > _TOO_DEEP_MM]
+    if too_deep:
+        worst = int(np.argmax(beyond))
+        notes.append(
+            f"In {spans(too_deep)} a hand is deeper in the head than any face can yield, by up to "
+            f"{beyond[worst]:.0f} mm (at frame {frames[worst]}): it was simulated as if it were that much further out. Move it out there."
+        )
     return notes
 
 

@@ -2,11 +2,13 @@
 """How far bone lets hands in: a tracked hand may reach deeper than skin can yield."""
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ..geometry.clearance import Clearance
 from ..geometry.triangle_bvh import TriangleTree
 from ..settings import PhysicsSettings
+from ..tuning import ContactTuning
 from .tracker import interpolate
 
 
@@ -17,11 +19,13 @@ def lift_off_bone(
     bone_direction: NDArray,
     tissue_depth: NDArray,
     settings: PhysicsSettings,
+    tuning: ContactTuning,
 ) -> tuple[NDArray[np.float64], float]:
     """The hands (n, 3) as far as bone lets them in, and the farthest that a vertex was moved [m].
 
-    Vertices beyond the compression limit are moved out along the local direction from bone to skin; what is left of the
-    penetration is bone-limited and reported. tree: of the tracked skin, which `clearance` is asked for; bone_direction:
+    Vertices beyond the compression limit are moved out along the local direction from bone to skin, and where that is
+    far, the hand around them as one, see `ContactTuning.one_by_one`; what is left of the penetration is bone-limited
+    and reported. tree: of the tracked skin, which `clearance` is asked for; bone_direction:
     (n_skin, 3) unit, towards bone; tissue_depth: (n_skin,) [m].
     """
     near, _, triangle, weights, _ = clearance.near(tree, hands, 0.0)
@@ -37,5 +41,37 @@ def lift_off_bone(
     if not excess.any():
         return hands, 0.0
     lifted = hands.copy()
-    lifted[near] -= excess[:, None] * towards_bone
+    single = tuning.one_by_one * settings.gap
+    lifted[near] -= np.minimum(excess, single)[:, None] * towards_bone
+    far = np.flatnonzero(excess > single)
+    if len(far):
+        moves = (excess[far] - single)[:, None] * towards_bone[far]
+        lifted -= _spread(hands, hands[near[far]], moves, tuning.thickness * settings.gap)
     return lifted, float(excess.max())
+
+
+@njit(cache=True)
+def _spread(points, sources, moves, thick):
+    """Moves (k, 3) of sources (k, 3) spread over the points (n, 3) around: the length of the largest, fading from
+    `thick` [m] to twice that, in the direction of their mean; (n, 3)."""
+    out = np.zeros_like(points)
+    length = np.zeros(len(sources))
+    for j in range(len(sources)):
+        length[j] = np.sqrt(moves[j, 0] ** 2 + moves[j, 1] ** 2 + moves[j, 2] ** 2)
+    for i in range(len(points)):
+        most, x, y, z = 0.0, 0.0, 0.0, 0.0
+        for j in range(len(sources)):
+            square = 0.0
+            for d in range(3):
+                square += (points[i, d] - sources[j, d]) ** 2
+            if square >= 4.0 * thick * thick:
+                continue
+            weight = min(1.0, 2.0 - np.sqrt(square) / thick)
+            most = max(most, weight * length[j])
+            x += weight * moves[j, 0]
+            y += weight * moves[j, 1]
+            z += weight * moves[j, 2]
+        total = np.sqrt(x * x + y * y + z * z)
+        if total > 0.0:
+            out[i, 0], out[i, 1], out[i, 2] = most * x / total, most * y / total, most * z / total
+    return out

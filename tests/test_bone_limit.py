@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hands that are deeper in the head than any face can yield: limited, kept in shape, let go of without a pop."""
+
+import numpy as np
+import pytest
+from nephim.sim.contact.bone_limit import lift_off_bone
+from nephim.sim.frame import TrackedFrame
+from nephim.sim.geometry.clearance import Clearance
+from nephim.sim.geometry.surface import Surface
+from nephim.sim.geometry.triangle_bvh import TriangleTree
+from nephim.sim.physics import Physics
+from nephim.sim.settings import PhysicsSettings
+from nephim.sim.tuning import DEFAULT
+from volumes import RADIUS, icosphere, round_head
+
+SETTINGS = PhysicsSettings.load("default")
+TEMPLATE = round_head(3)
+THICK = 0.024
+ALLOWED = SETTINGS.compression_limit * TEMPLATE.tissue_depth[0] + SETTINGS.gap
+
+
+def flat_hand(side: float) -> Surface:
+    """A flat ellipsoid, 80 by 60 by 24 mm, its palm at the origin and turned to the head's middle from `side` of x."""
+    sphere, triangles = icosphere(1.0, 3)
+    return Surface(sphere * [THICK / 2, 0.04, 0.03] + [side * THICK / 2, 0, 0], triangles, "hand")
+
+
+LEFT, RIGHT = flat_hand(1.0), flat_hand(-1.0)
+
+
+def at(hand: Surface, depth: float) -> np.ndarray:
+    """Its palm `depth` [m] below the skin."""
+    side = np.sign(hand.vertices[:, 0].mean())
+    return hand.vertices + [side * (RADIUS - depth), 0, 0]
+
+
+def volume(vertices: np.ndarray, triangles: np.ndarray) -> float:
+    a, b, c = (vertices[triangles[:, k]] for k in range(3))
+    return float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
+
+
+def lifted(depth: float) -> tuple[np.ndarray, float]:
+    hand = at(LEFT, depth)
+    tree = TriangleTree(TEMPLATE.skin_vertices, TEMPLATE.skin_triangles)
+    return lift_off_bone(
+        Clearance(len(hand), 0.05),
+        tree,
+        hand,
+        TEMPLATE.bone_direction,
+        TEMPLATE.tissue_depth,
+        SETTINGS,
+        DEFAULT.contact,
+    )
+
+
+def test_a_little_too_deep_moves_only_what_is_too_deep():
+    hand, most = lifted(ALLOWED + 0.004)
+    moved = np.linalg.norm(hand - at(LEFT, ALLOWED + 0.004), axis=1)
+    assert most == pytest.approx(0.004, abs=5e-4)
+    assert 0 < (moved > 0).mean() < 0.4 and moved.max() == pytest.approx(most)
+
+
+@pytest.mark.parametrize("depth", [0.030, 0.040])
+def test_a_hand_far_too_deep_keeps_its_shape(depth):
+    hand, most = lifted(depth)
+    assert most == pytest.approx(depth - ALLOWED, abs=1e-3)
+    assert volume(hand, LEFT.triangles) > 0.6 * volume(LEFT.vertices, LEFT.triangles)
+    assert np.linalg.norm(hand, axis=1).min() > RADIUS - ALLOWED - 1e-3  # and is no deeper than bone lets it
+
+
+def clamp() -> tuple[list, list]:
+    """Both hands go 30 mm deep within 8 frames, stay, and are gone within two; skins and statistics."""
+    depths = [-0.005, *np.linspace(0.0, 0.03, 8), *[0.03] * 3, 0.0, -0.03, *[-0.03] * 4]
+    physics = Physics(TEMPLATE, SETTINGS, left=LEFT, right=RIGHT, frame_rate=24.0)
+    head = TEMPLATE.head_vertices.astype(np.float32)
+    results = []
+    for k, depth in enumerate(depths):
+        hands = [at(hand, depth).astype(np.float32) for hand in (LEFT, RIGHT)]
+        results.append(physics.step(TrackedFrame(head, *hands, np.eye(4), None, k, k / 24)))
+    return [r.skin.astype(float) - r.tracked for r in results], [r.statistics for r in results]
+
+
+def test_clamped_from_both_sides_and_let_go():
+    moves, statistics = clamp()
+    most = np.array([np.linalg.norm(move, axis=1).max() for move in moves])
+    assert most.max() < 1.3 * ALLOWED  # nothing is dragged further than skin is pressed in
+    assert max(s["inverted_tets"] for s in statistics) == 0
+    still = moves[11] - moves[10]
+    assert np.linalg.norm(still, axis=1).max() < 1e-3  # held, it stands
+    assert (np.diff(most[11:]) <= 1e-9).all() and most[-1] < 1e-3  # and goes back, without a swing outwards
+    assert max(s["bone_limited_mm"] for s in statistics) == pytest.approx(1e3 * (0.03 - ALLOWED), abs=1)
