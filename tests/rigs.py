@@ -108,13 +108,18 @@ def skin_of(joints: Joints) -> tuple[np.ndarray, list, np.ndarray, np.ndarray]:
     return np.concatenate(vertices), faces, np.concatenate(moved), np.concatenate(part)
 
 
-def build(name: Callable[[str], str] = str, joints: Joints | None = None, armature: str = "Rig"):
-    """A person of one mesh 'Body' in the present scene; returns (body, armature object, part of each vertex)."""
+def build(
+    name: Callable[[str], str] = str, joints: Joints | None = None, armature: str = "Rig", bones: Joints | None = None
+):
+    """A person of one mesh 'Body' in the present scene; returns (body, armature object, part of each vertex).
+
+    bones: the skeleton, with the names that `name` gives to joints; without it, a bone for each joint.
+    """
     scene = scenes.fresh()
     joints = person() if joints is None else joints
     vertices, faces, moved, part = skin_of(joints)
     body = scenes.mesh_object(scene, "Body", vertices, faces)
-    arm = scenes.armature(scene, armature, bones_of(joints, name))
+    arm = scenes.armature(scene, armature, bones_of(joints, name) if bones is None else bones_of(bones))
     scenes.bind(body, arm, {name(joint): (moved == joint).astype(float) for joint in dict.fromkeys(moved)})
     return body, arm, part
 
