@@ -2,7 +2,7 @@
 """Finds head, hands and bones of a character: in the skeletons that move its meshes, then by the names of objects.
 
 The shape of a skeleton comes first (`skeleton.py`), then what its bones are called (`rig_names.py`); `roles.py` joins
-both. Meshes without a skeleton are known by their own names, and faces by ARKit's expressions.
+both. Meshes without a skeleton are known by their own names, faces by ARKit's expressions, hands by their fingers.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RigError
+from .hand_shape import hands_by_shape
+from .meshes import matrix_array, mesh_positions, to_world
 from .rig import GROUP_THRESHOLD
 from .rig_names import (
     ENOUGH_EXPRESSIONS,
@@ -255,7 +257,8 @@ def _best_head(tiers: list[list[_Mesh]]) -> FoundPart | None:
 
 
 def _hands(head: FoundPart, tiers: list[list[_Mesh]]) -> tuple[FoundPart | None, FoundPart | None]:
-    """The left and the right hand: by skeletons, else by the names of objects; never the head itself as a whole."""
+    """The left and the right hand: by skeletons, else by the names of objects, else by their own shapes; never the head
+    itself as a whole."""
     hands: dict[str, FoundPart | None] = {LEFT: None, RIGHT: None}
     for meshes in tiers:
         for side in hands:
@@ -266,6 +269,9 @@ def _hands(head: FoundPart, tiers: list[list[_Mesh]]) -> tuple[FoundPart | None,
         if called is not None:
             hands[called] = hands[called] or part
     open_ones = [part for part in loose if _side_of_object(part.obj) is None]
+    if not loose and hands[LEFT] is hands[RIGHT]:
+        bare = [mesh.obj for meshes in tiers for mesh in meshes if not mesh.shares and mesh.obj != head.obj]
+        open_ones = [FoundPart(obj) for obj in hands_by_shape(head.obj, bare)]
     _by_place(head, hands, sorted(open_ones, key=lambda part: -part.count)[:2])
     return hands[LEFT], hands[RIGHT]
 
@@ -304,18 +310,16 @@ def _by_place(head: FoundPart, hands: dict[str, FoundPart | None], parts: list[F
 
 
 def _left_of(head: FoundPart, rig: Any) -> NDArray[np.float64]:
+    """The direction of the person's left, in the world: as the skeleton says, else the head object's own x."""
     if rig is None:
-        return np.array([1.0, 0.0, 0.0])
+        return matrix_array(head.obj.matrix_world)[:3, 0]
     return roles_of(_skeleton(rig)).left
 
 
 def _middle(part: FoundPart) -> NDArray[np.float64]:
-    points = np.empty(3 * len(part.obj.data.vertices), np.float32)
-    part.obj.data.vertices.foreach_get("co", points)
-    points = points.reshape(-1, 3)
+    points = mesh_positions(part.obj.data)
     middle = (points if part.vertices is None else points[part.vertices]).mean(axis=0)
-    matrix = np.array(part.obj.matrix_world)
-    return matrix[:3, :3] @ middle + matrix[:3, 3]
+    return to_world(middle[None], matrix_array(part.obj.matrix_world))[0]
 
 
 def _like(obj: Any, tiers: list[list[_Mesh]]) -> list[list[_Mesh]]:

@@ -70,6 +70,7 @@ class _Reading:
         alone = None if hands or animal or self._names_a_head() else hand_alone(skeleton, self._no_hands())
         if alone is not None:
             hands[alone] = HAND
+        hands |= self._loose_fingers(hands)
         ends = self._two_ends(hands)
         line = self._line_by_shape(ends)
         own = self._named_heads(line, hands)
@@ -92,6 +93,15 @@ class _Reading:
             if any(self.skeleton.deforms[j] for j in [joint, *self._below(joint)]):
                 found[joint] = self._side(joint) or HAND
         return found
+
+    def _loose_fingers(self, hands: dict[int, str]) -> dict[int, str]:
+        """Finger joints that hang on nothing that moves skin: WebXR places each joint of a hand by itself."""
+        skeleton = self.skeleton
+        return {
+            joint: self._side(joint) or HAND
+            for joint in self._all(names.FINGER)
+            if joint not in hands and skeleton.deforms[joint] and self.weighted.isdisjoint(skeleton.ancestors(joint))
+        }
 
     def _below(self, joint: int) -> list[int]:
         return [j for j in range(len(self.skeleton.bones)) if joint in self.skeleton.ancestors(j)]

@@ -72,6 +72,16 @@ def _in_words(rig: Rig) -> list[str]:
     return lines
 
 
+def _belongs_to(mesh: Any, objects: list[Any]) -> bool:
+    """Whether the mesh, or the armature that deforms it, is among these objects or hangs on one of them."""
+    above = {mesh, armature_of(mesh)} - {None}
+    while above:
+        if not above.isdisjoint(objects):
+            return True
+        above = {obj.parent for obj in above} - {None}
+    return False
+
+
 def highlight(context: bpy.types.Context) -> None:
     """Selects the objects of head and hands, the head's active, each with its part as the active vertex group."""
     settings = context.scene.nephim
@@ -107,9 +117,8 @@ class NEPHIM_OT_find(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         visible = list(context.visible_objects)
         chosen = list(context.selected_objects)
-        # A selected armature stands for the meshes it deforms.
-        rigs = {obj for obj in chosen if obj.type == "ARMATURE"}
-        chosen += [obj for obj in visible if obj.type == "MESH" and armature_of(obj) in rigs and obj not in chosen]
+        # A selected armature stands for the meshes it deforms, as does whatever carries the meshes or the armature.
+        chosen += [obj for obj in visible if obj.type == "MESH" and obj not in chosen and _belongs_to(obj, chosen)]
         try:
             rig = find(context.scene, chosen, visible)
         except NephimError as error:

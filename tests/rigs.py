@@ -6,6 +6,7 @@ One person of 1.8 m, looking along -y, in T-pose: every family names the same jo
 
 from collections.abc import Callable
 
+import bpy
 import numpy as np
 import scenes
 
@@ -122,6 +123,25 @@ def build(
     arm = scenes.armature(scene, armature, bones_of(joints, name) if bones is None else bones_of(bones))
     scenes.bind(body, arm, {name(joint): (moved == joint).astype(float) for joint in dict.fromkeys(moved)})
     return body, arm, part
+
+
+def parted(body, part: np.ndarray, names: dict[str, str]) -> dict[str, object]:
+    """The body's mesh cut into objects of their own, each with the same armature; names: part → object."""
+    scene, arm = body.users_scene[0], body.modifiers[0].object
+    groups = {group.index: group.name for group in body.vertex_groups}
+    made = {}
+    for name in dict.fromkeys(names.values()):
+        kept = np.flatnonzero([names[of] == name for of in part])
+        number = dict(zip(kept.tolist(), range(len(kept)), strict=True))
+        faces = [[number[v] for v in p.vertices] for p in body.data.polygons if p.vertices[0] in number]
+        made[name] = scenes.mesh_object(scene, name, [body.data.vertices[v].co[:] for v in kept], faces)
+        weights = {group: np.zeros(len(kept)) for group in groups.values()}
+        for new, old in enumerate(kept):
+            for element in body.data.vertices[old].groups:
+                weights[groups[element.group]][new] = element.weight
+        scenes.bind(made[name], arm, weights)
+    bpy.data.objects.remove(body)
+    return made
 
 
 def named(table: dict[str, str], side: Callable[[str, str], str], finger: Callable[[str, int, str], str]):

@@ -95,24 +95,11 @@ def test_show_needs_a_head():
     assert not bpy.ops.nephim.show_parts.poll()
 
 
-def parted(body, part):
-    """The body's mesh cut into objects of their own: head, both hands and the rest, each with the same armature."""
-    scene, obj, arm, of = body
-    made = {}
-    for name in ("head", "hand.L", "hand.R", "rest"):
-        kept = np.flatnonzero(of == name)
-        number = dict(zip(kept.tolist(), range(len(kept)), strict=True))
-        faces = [[number[v] for v in p.vertices] for p in obj.data.polygons if p.vertices[0] in number]
-        places = [obj.data.vertices[v].co[:] for v in kept]
-        made[name] = scenes.mesh_object(scene, part[name], places, faces)
-        groups = {g.index: g.name for g in obj.vertex_groups}
-        weights = {name: np.zeros(len(kept)) for name in groups.values()}
-        for new, old in enumerate(kept):
-            for element in obj.data.vertices[old].groups:
-                weights[groups[element.group]][new] = element.weight
-        scenes.bind(made[name], arm, weights)
-    bpy.data.objects.remove(obj)
-    return made
+def parted(body, names):
+    """By part, the objects that the body's mesh was cut into."""
+    _, obj, _, of = body
+    made = rigs.parted(obj, of, names)
+    return {part: made[name] for part, name in names.items()}
 
 
 NAMES = {"head": "A", "hand.L": "B", "hand.R": "C", "rest": "D"}
