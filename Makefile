@@ -4,6 +4,7 @@
 # make test-all  make test, smoke tests with the libraries of Blender 4.2, and in the real Blender what needs Blender
 # make bench-interactions  scripted interactions by every method: table and picture strips, into build/bench/
 # make bench-skull  jaw and cranium found for heads that were not in the fit: into build/bench/
+# make bench-skull PAIRS="FOLDER …"  the same under real skin with its bones; see benchmarks/skull_real.py
 # make bench-sim  time, accuracy and quality of a frame, against the baseline and Blender's own: into build/bench-sim/
 # make train-demo  records the demo character and trains the network that comes with the add-on (an hour or more)
 # make bench-net   that network against the physics on unseen motions, into build/network/
@@ -54,7 +55,7 @@ bench-interactions: setup
 	@$(RUN) -m benchmarks.bench_interactions --out build/bench --assets build/assets
 
 bench-skull: setup
-	@$(RUN) -m benchmarks.bench_skull --out build/bench --assets build/assets
+	@$(RUN) -m benchmarks.bench_skull --out build/bench --assets build/assets $(foreach folder,$(PAIRS),--pairs $(folder))
 
 bench-sim: setup
 	@$(RUN) -m benchmarks.bench_sim --out build/bench-sim --assets build/assets

@@ -7,6 +7,19 @@ from typing import Any
 # The volume with its history; a network trained on it; the skin alone, a baseline.
 PHYSICS, NETWORK, SURFACE = MODES = ("physics", "network", "surface")
 
+# Where jaw and cranium come from unless the artist has modelled them: usual depths of tissue, or a real skull that is
+# registered to the skin.
+THICKNESS, REGISTERED = "thickness", "registered"
+SKULLS = [
+    (THICKNESS, "Tissue Thickness", "Placed under the skin by the usual depths of tissue"),
+    (
+        REGISTERED,
+        "Registered",
+        "A real skull with its jaw, registered to the skin; heads it cannot fit get theirs by tissue thickness, and a "
+        "note says so",
+    ),
+]
+
 REGIONS = ("cheek", "lips", "scalp", "cartilage")  # kinds of tissue, each with a setting `REGION_group`
 
 SHAPE_KEYS, POINT_CACHE = "shape-keys", "point-cache"  # targets of a bake

@@ -13,6 +13,8 @@ from .choices import (
     REGIONS,
     REPLACE,
     SHAPE_KEYS,
+    SKULLS,
+    THICKNESS,
     TOLERANCE_MM,
     TRAINING_MINUTES,
     TRAINING_SEQUENCES,
@@ -94,6 +96,12 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     setup.add_argument("--head-bone", metavar="ARMATURE:BONE", help="the bone that carries the cranium")
     setup.add_argument("--jaw-bone", metavar="ARMATURE:BONE", help="the bone that carries the jaw")
     setup.add_argument("--skull-model", type=Path, metavar="FILE.npz", help="linear model of jaw and cranium")
+    setup.add_argument(
+        "--skull",
+        choices=[name for name, _, _ in SKULLS],
+        default=THICKNESS,
+        help="where other bones come from: usual depths of tissue, or a real skull registered to the skin",
+    )
     setup.add_argument(
         "--stiffness",
         type=_painted,
@@ -250,6 +258,7 @@ def _setup(parsed: argparse.Namespace) -> str:
         stiffness=dict(parsed.stiffness),
         unit_scale=parsed.unit_scale,
         skull_model=parsed.skull_model and str(parsed.skull_model.absolute()),
+        skull=parsed.skull,
     )
     return f"{setup.summary(found)} Saved {save_blend(parsed.output)}."
 

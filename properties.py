@@ -16,7 +16,7 @@ from bpy.props import (
 )
 from bpy.types import PropertyGroup
 
-from .choices import EXISTING, REPLACE, TOLERANCE_MM
+from .choices import EXISTING, REPLACE, SKULLS, THICKNESS, TOLERANCE_MM
 from .compat import is_module
 
 _PRESETS = Path(__file__).parent / "presets"
@@ -94,12 +94,18 @@ class SceneSettings(PropertyGroup):
     left_group: _group("left hand")  # type: ignore[valid-type]
     right: _object("Right Hand", "Mesh of the right hand, or of the body with the hand as a vertex group")  # type: ignore[valid-type]
     right_group: _group("right hand")  # type: ignore[valid-type]
-    jaw: _object("Jaw", "Closed mesh of the jaw bone at the neutral frame; empty: placed by tissue thickness")  # type: ignore[valid-type]
-    cranium: _object("Cranium", "Closed mesh of the skull at the neutral frame; empty: placed by tissue thickness")  # type: ignore[valid-type]
+    jaw: _object("Jaw", "Closed mesh of the jaw bone at the neutral frame; empty: found as chosen under Skull")  # type: ignore[valid-type]
+    cranium: _object("Cranium", "Closed mesh of the skull at the neutral frame; empty: found as chosen under Skull")  # type: ignore[valid-type]
+    skull: EnumProperty(  # type: ignore[valid-type]
+        name="Skull",
+        description="Where jaw and cranium come from if neither own meshes nor a skull model are chosen",
+        items=SKULLS,
+        default=THICKNESS,
+    )
     skull_model: StringProperty(  # type: ignore[valid-type]
         name="Skull Model",
-        description="File with a linear model that predicts jaw and cranium for heads of this topology; empty: placed "
-        "by tissue thickness",
+        description="File with a linear model that predicts jaw and cranium for heads of this topology; empty: found "
+        "as chosen under Skull",
         subtype="FILE_PATH",
     )
     head_armature: _object("Armature", "Armature of the bone that carries the head", _is_armature)  # type: ignore[valid-type]

@@ -2,7 +2,8 @@
 """`make bench-skull`: how well jaw and cranium are found for heads that were not in the fit.
 
 Each kind of people is left out in turn; the linear model is fitted to the others. Writes skull.json and skull.md into
-build/bench/; the last line printed is a JSON object. What the skulls are compared with: see `skull_pairs`.
+build/bench/; the last line printed is a JSON object. What the skulls are compared with: see `skull_pairs`. With
+`--pairs FOLDER` (`make bench-skull PAIRS="FOLDER …"`), skulls are compared with real ones instead: see `skull_real`.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from nephim.sim.volume.skull import MIN_TISSUE, Skull, place_skull
 from nephim.sim.volume.skull_model import SkullModel
 from numpy.typing import NDArray
 
+from . import skull_real
 from .skull_pairs import GENDERS, RACES, Pairs, build_pairs
 
 METHODS = ("tissue thickness", "warp of the mean", "linear model", "linear model and warp")
@@ -171,7 +173,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     parser.add_argument("--assets", type=Path, default=Path("build/assets"))
+    parser.add_argument(
+        "--pairs", type=Path, action="append", metavar="FOLDER", help="real skin with its bones, see skull_real.py"
+    )
     parsed = parser.parse_args(arguments)
+    if parsed.pairs:
+        return _real(parsed.pairs, parsed.out)
     pairs = build_pairs(parsed.assets)
     people = {k: Person(pairs, k) for k, name in enumerate(pairs.names) if name[3] == "averageweight"}
     race, gender = held_out(pairs, people, RACES, 0), held_out(pairs, people, GENDERS, 1)
@@ -183,6 +190,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_json(parsed.out / "skull.json", result)
     text = table("A race left out", race) + "\n" + table("A gender left out", gender)
     with atomic_write(parsed.out / "skull.md", "skull.md could not be written", "Free disk space.") as stream:
+        stream.write(text.encode())
+    print(text)
+    print(json.dumps(result))
+    return 0
+
+
+def _real(folders: Sequence[Path], out: Path) -> int:
+    """Skulls under real skin alone: skull-real.json and skull-real.md."""
+    result = {folder.name: skull_real.compare(folder) for folder in folders}
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "skull-real.json", result)
+    text = "\n".join(skull_real.table(Path(name), rows) for name, rows in result.items())
+    with atomic_write(out / "skull-real.md", "skull-real.md could not be written", "Free disk space.") as stream:
         stream.write(text.encode())
     print(text)
     print(json.dumps(result))

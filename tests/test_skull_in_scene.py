@@ -59,3 +59,19 @@ def test_the_model_gives_the_bones(tmp_path, capsys):
     assert cli.command([*setup, str(tmp_path / "skull.npz")]) == cli.EXIT_OK
     assert cli.command(["volume", str(path)]) == cli.EXIT_FAILED
     assert "'Head': the skull model is for heads of another topology" in capsys.readouterr().err
+
+
+def test_a_registered_skull_is_chosen_and_what_it_does_not_fit_is_said(tmp_path, capsys):
+    scene = scenes.build(segments=32, rings=24)
+    scene.nephim.target_edge_mm = 12.0
+    path = save_blend(tmp_path / "face.blend")
+    setup = ["setup", str(path), "--head", "Head", "--left", "Left", "--skull"]
+    assert cli.command([*setup, "own"]) == cli.EXIT_USAGE
+    assert cli.command([*setup, "registered"]) == cli.EXIT_OK
+    assert bpy.context.scene.nephim.skull == "registered"
+    assert cli.command(["volume", str(path)]) == cli.EXIT_OK
+    said = capsys.readouterr().out
+    assert "No real skull was used, because" in said and "Placed by tissue thickness: jaw and cranium." in said
+    assert cli.command(["simulate", str(path), "--frames", "1-2"]) == cli.EXIT_OK
+    assert cli.command(["setup", str(path), "--head", "Head", "--left", "Left"]) == cli.EXIT_OK
+    assert bpy.context.scene.nephim.skull == "thickness"

@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...choices import REGISTERED, THICKNESS
 from ...errors import SurfaceError, VolumeError
 from ...progress import Job, Progress
 from ..geometry.intersections import degenerate, intersecting_pairs
@@ -22,7 +23,8 @@ from .closing import cap_holes, separate
 from .envelope import envelope, flesh_only
 from .landmarks import Landmarks, estimate_axes, find_landmarks
 from .regions import openness, visible
-from .skull import Skull, place_skull
+from .registered_skull import RegisteredSkull, register_skull
+from .skull import CRANIUM_SPACING, Skull, place_skull
 from .tetrahedra import tetrahedralize
 
 _LEAST, _MOST = 500, 300_000  # vertices of a head
@@ -30,15 +32,18 @@ _REPAIR = 2e-4  # how far repairs may move skin [m]
 _COARSE = 2.0  # edge length behind, below and inside the face, in target lengths
 _ENVELOPE = 1.25  # edge length of an envelope, in target lengths
 _UNFOLD_ROUNDS = 4  # of undoing fairing where it makes the skin intersect itself
+_FINE = 0.004  # grid of a registered cranium [m]: its cheekbones and orbits are lost between coarser samples
 _CLEAR_ROUNDS, _CLEAR_STEP = 6, 5e-4  # of pulling bone back from what it touches, and step of each [m]
 
 
 @dataclass(frozen=True)
 class VolumeSettings:
-    """target_edge: desired edge length on face and ears [m]; time_limit: for TetGen [s]."""
+    """target_edge: desired edge length on face and ears [m]; time_limit: for TetGen [s]; skull: one of
+    `choices.SKULLS`, for bones that the artist has not modelled."""
 
     target_edge: float = 0.004
     time_limit: float = 120.0
+    skull: str = THICKNESS
 
 
 def build_template(
@@ -52,7 +57,7 @@ def build_template(
 ) -> Job[Template]:
     """Builds the template from a head at its neutral frame, in world space [m].
 
-    jaw, cranium: the artist's own surfaces inside the head, or None: placed by tissue thickness. groups: weights
+    jaw, cranium: the artist's own surfaces inside the head, or None: placed as `settings.skull` says. groups: weights
     (n_head,) that repaint stiffness (see `regions.skin_stiffness`). upright: (3, 3) rotation to the world from a space
     whose axes are the head's, in unknown order; None if these are the world's.
     Raises SurfaceError for vertices that are not finite, VolumeError if no volume can be built.
@@ -93,7 +98,7 @@ def build_template(
     surface = np.concatenate([surface, caps])
 
     yield Progress("volume", 0.4, "placing the skull")
-    skull = _bones(closed, surface, skin, landmarks, jaw, cranium, notes)
+    skull = _bones(closed, surface, skin, landmarks, jaw, cranium, settings.skull, notes)
     solid = not reason
     if solid:
         yield Progress("volume", 0.6, "tetrahedra")
@@ -165,7 +170,7 @@ def fingerprint(
     upright: ArrayLike | None = None,
 ) -> str:
     """Changes whenever any input of the template changes."""
-    digest = hashlib.sha256(repr(astuple(settings)).encode())
+    digest = hashlib.sha256(repr(_told(settings)).encode())
     for surface in surfaces:
         if surface is None:
             digest.update(b"none")
@@ -177,6 +182,11 @@ def fingerprint(
     if upright is not None:
         digest.update(np.asarray(upright, np.float32).tobytes())
     return digest.hexdigest()
+
+
+def _told(settings: VolumeSettings) -> tuple:
+    """The settings for the fingerprint; volumes of before there was a choice of skulls stay valid."""
+    return astuple(settings) if settings.skull != THICKNESS else astuple(settings)[:2]
 
 
 def _skin(head: Surface, welded: NDArray, main: NDArray, welded_to: NDArray, landmarks: Landmarks, edge: float) -> Skin:
@@ -209,6 +219,7 @@ def _bones(
     landmarks: Landmarks,
     jaw: Surface | None,
     cranium: Surface | None,
+    chosen: str,
     notes: list[str],
 ) -> Skull:
     """Jaw and cranium clear of the skin and of each other; adds to the notes."""
@@ -220,14 +231,34 @@ def _bones(
     for own in (jaw, cranium):
         said = check_bone(own, tree) if own is not None else ""
         notes += [said] if said else []
+    spacing = CRANIUM_SPACING
+    if chosen == REGISTERED and (jaw is None or cranium is None):
+        found = _registered(closed, shown, tree, landmarks, notes)
+        if found is not None:
+            jaw, cranium, spacing = jaw or found.jaw, cranium or found.cranium, _FINE
     placed = [name for name, own in (("jaw", jaw), ("cranium", cranium)) if own is None]
     if placed:
         notes.append(f"Placed by tissue thickness: {' and '.join(placed)}.")
-    skull = place_skull(closed, surface, outer[surface].all(1), landmarks, jaw, cranium)
+    skull = place_skull(closed, surface, outer[surface].all(1), landmarks, jaw, cranium, spacing)
     for name, triangles in (("jaw", skull.jaw_triangles), ("cranium", skull.cranium_triangles)):
         if not len(triangles):
             notes.append(f"There is no room for a {name} inside this head.")
     return _cleared(closed, surface, skull)
+
+
+def _registered(
+    closed: NDArray, shown: NDArray, tree: TriangleTree, landmarks: Landmarks, notes: list[str]
+) -> RegisteredSkull | None:
+    """The template's skull, or None where it does not fit; adds to the notes."""
+    try:
+        found = register_skull(closed, shown, landmarks)
+        for bone in (found.jaw, found.cranium):
+            check_bone(bone, tree)
+    except VolumeError as error:
+        notes.append(f"No real skull was used, because {error.what}.")
+        return None
+    notes.append(f"Registered a real skull to the skin, which it fits to {1000 * found.error:.1f} mm.")
+    return found
 
 
 def _cleared(closed: NDArray, surface: NDArray, skull: Skull) -> Skull:

@@ -13,6 +13,7 @@ from ..geometry.topology import boundary_loops
 from ..geometry.triangle_bvh import TriangleTree
 
 _REFERENCE = 0.150  # nose tip to top of an adult head [m]; all lengths below are for a head of this size
+_ASIDE, _SLIPPED = 1e-4, 0.05  # of the head's breadth: off the edges but still the middle; much deeper than beside it
 _LONGEST_NOSE = 0.15  # tip in front of the cheek beside it, as a fraction of the head's breadth including the ears
 
 
@@ -113,7 +114,10 @@ def find_landmarks(
         origins = np.column_stack([np.full_like(heights, lateral), heights, np.full_like(heights, high[2] + 1.0)])
         return high[2] + 1.0 - tree.hit(origins, [0.0, 0.0, -1.0])
 
-    midline, beside = profile(0.0), 0.5 * (profile(0.1 * breadth) + profile(-0.1 * breadth))
+    # A ray along the edges of a symmetric mesh may slip through between its triangles and hit the back of the head.
+    middle, aside = profile(0.0), profile(_ASIDE * breadth)
+    middle = np.where(aside > middle + _SLIPPED * breadth, aside, middle)
+    midline, beside = middle, 0.5 * (profile(0.1 * breadth) + profile(-0.1 * breadth))
     seen = np.isfinite(midline)
     midline = np.where(seen, midline, low[2])
     beside = np.where(np.isfinite(beside), beside, low[2])

@@ -35,7 +35,7 @@ _OUT = 1e-4  # field value of excluded samples [m]
 _GAP = 0.003  # between jaw and cranium [m]
 _SMOOTH_STEPS = 3  # of the surfaces, after the isosurface
 _SMOOTHING = 0.6  # of the field, in grid cells
-_SPACING = 0.006  # of the cranium's grid, for an adult head [m]: triangles of about 6 mm
+CRANIUM_SPACING = 0.006  # of the cranium's grid, for an adult head [m]: triangles of about 6 mm
 _JAW_SPACING = 0.004  # the same for the jaw, which is thin
 
 # Soft-tissue depths [mm] at landmarks: round numbers close to the pooled adult means of Stephan and Simpson 2008
@@ -98,12 +98,13 @@ def place_skull(
     landmarks: Landmarks,
     jaw: Surface | None = None,
     cranium: Surface | None = None,
+    spacing: float = CRANIUM_SPACING,
 ) -> Skull:
     """Places jaw and cranium under a closed skin, or pulls the artist's own, in world space, inside it.
 
     vertices: (n, 3) [m]; triangles: (m, 3) closed, with caps; outer: (m,) whether a triangle is visible skin (not mouth
-    bag, nostril, socket or cap). A bone is empty if there is no room for it. Both keep `MIN_TISSUE` from the
-    skin and `_GAP` from each other.
+    bag, nostril, socket or cap); spacing: of the cranium's grid, for an adult head [m]. A bone is empty if there is no
+    room for it. Both keep `MIN_TISSUE` from the skin and `_GAP` from each other.
     """
     local = landmarks.frame.into(vertices)
     whole = TriangleTree(local, triangles)
@@ -138,7 +139,7 @@ def place_skull(
         return v, t
 
     jaw_local = bone(_JAW_SPACING, jaw, _mandible(landmarks, visible), None)
-    cranium_local = bone(_SPACING, cranium, _cranium(landmarks), jaw_local)
+    cranium_local = bone(spacing, cranium, _cranium(landmarks), jaw_local)
     out = landmarks.frame.out_of
     return Skull(out(jaw_local[0]), jaw_local[1], out(cranium_local[0]), cranium_local[1])
 
@@ -174,19 +175,22 @@ def tissue_thickness(landmarks: Landmarks, skin: TriangleTree) -> RBFInterpolato
 
     skin: the visible skin in the head's frame.
     """
-    places, depths = [], []
-    for _, base, offset, depth in _DEPTHS:
+    _, on_skin, depths = usual_depths(landmarks, skin)
+    # Depth grows far less with body size than length does: children's tissue is nearly as thick as adults'.
+    return RBFInterpolator(on_skin, depths * landmarks.scale**0.5, kernel="linear", degree=0)
+
+
+def usual_depths(landmarks: Landmarks, skin: TriangleTree) -> tuple[list[str], NDArray[np.float64], NDArray]:
+    """The table at a head: names, places on the skin (d, 3) in the head's frame, and adults' depths (d,) [m]."""
+    names, places, depths = [], [], []
+    for name, base, offset, depth in _DEPTHS:
         place = landmarks.points[base] + landmarks.scale * 1e-3 * np.array(offset)
-        places.append(place)
-        depths.append(depth)
-        if place[0] != 0:
-            places.append(place * [-1, 1, 1])
+        for side in [place] if place[0] == 0 else [place, place * [-1, 1, 1]]:
+            names.append(name)
+            places.append(side)
             depths.append(depth)
     _, triangle, barycentric, _ = skin.closest(np.array(places))
-    on_skin = skin.points_at(triangle, barycentric)
-    # Depth grows far less with body size than length does: children's tissue is nearly as thick as adults'.
-    depth = 1e-3 * np.array(depths) * landmarks.scale**0.5
-    return RBFInterpolator(on_skin, depth, kernel="linear", degree=0)
+    return names, skin.points_at(triangle, barycentric), 1e-3 * np.array(depths)
 
 
 def joint(landmarks: Landmarks) -> NDArray[np.float64]:
