@@ -17,7 +17,8 @@ from ..sim.frame import TrackedFrame
 from ..sim.geometry.triangle_bvh import TriangleTree
 from ..sim.hand_jumps import jumped_hands
 from .cache.manifest import motion_fingerprint
-from .rig import Rig
+from .modifiers import OVERWRITING
+from .rig import Rig, scene_object
 from .scene_time import frame_rate, stretch
 from .surfaces import SurfaceReader
 
@@ -26,6 +27,8 @@ _REACH = 0.3  # [m] a hand this far away comes to no face and back within a fram
 _FAST = 0.03  # [m] a hand that moves less in a frame cannot be clear of the face, touch it, and be clear again
 # [m] A hand that moves less in a frame keeps to its chord: an arm's arc, of 0.5 m radius, leaves it by 0.6 mm.
 _SWEEPS = 0.05
+# [m] A hand from a file of samples has no keys that tell: it is looked at between frames where it is no further away.
+_HOVERS = 0.05
 _ARC = 0.25  # [m] radius of the tightest arc on which a whole hand moves fast: that of a forearm
 _STEPS = 8  # between two frames; a hand crosses 0.5 m at most, in steps smaller than itself
 _MOST = 400  # vertices of a hand that are looked at
@@ -43,6 +46,8 @@ class BetweenFrames:
     def __init__(self, scene: Any, rig: Rig, reader: SurfaceReader, simulated: bool):
         self._rig, self._reader, self._simulated = rig, reader, simulated
         self._keyed = keyed_moments(scene, rig.frames)
+        hands = {side: getattr(rig, side) for side in _SIDES}
+        self._sampled = {side for side, hand in hands.items() if hand and _plays_a_file(scene_object(hand.object_name))}
         self._duration = 1.0 / frame_rate(scene)
         self._before: TrackedFrame | None = None
         self._tree: TriangleTree | None = None
@@ -85,10 +90,14 @@ class BetweenFrames:
         """Whether the hand may touch the face between two frames, unseen; cheap, and rather yes than no."""
         if getattr(before, side) is None or not self._near(before, side):
             return False
-        if self._keyed.get(now.frame):
-            return self._missed(side, before, now)
-        move = _move(side, before, now)
-        if move < _FAST or (move < _SWEEPS and not self._missed(side, before, now)):
+        keyed, sampled, move = self._keyed.get(now.frame), side in self._sampled, _move(side, before, now)
+        if not keyed and not sampled and move < _FAST:
+            return False
+        distances = [self._distance(frame.head, getattr(frame, side)) for frame in (before, now)]
+        missed = min(distances) > _CLEAR
+        if missed and (keyed or (sampled and max(distances) < _HOVERS)):
+            return True
+        if move < _FAST or (move < _SWEEPS and not missed):
             return False
         old, new = getattr(before, side), getattr(now, side)
         off_chord = move * move / (2 * _ARC)  # of an arc, at its height even where it begins and ends at the chord
@@ -123,6 +132,17 @@ class BetweenFrames:
 def _move(side: str, before: TrackedFrame, now: TrackedFrame) -> float:
     """How far the hand moves at most [m]."""
     return float(np.linalg.norm(getattr(now, side) - getattr(before, side), axis=1).max())
+
+
+def _plays_a_file(obj: Any) -> bool:
+    """Whether an object is moved by samples in a file (Alembic, USD, a point cache), itself or with a parent."""
+    while obj is not None:
+        if any(m.type in OVERWRITING and m.show_viewport for m in getattr(obj, "modifiers", ())):
+            return True
+        if any(c.type == "TRANSFORM_CACHE" and not c.mute for c in obj.constraints):
+            return True
+        obj = obj.parent
+    return False
 
 
 def keyed_moments(scene: Any, frames: range) -> dict[int, list[float]]:

@@ -88,6 +88,18 @@ def test_keys_at_sixty_frames_a_second_are_moments():
     assert moments_of(scene) == {5: sorted([*EIGHTHS, 0.4, 0.8])}
 
 
+def test_a_tap_in_the_samples_of_an_alembic_file(tmp_path):
+    """There are no keys that could tell."""
+    scene = hand_at({1: 0.04, 4: 0.04, 4.5: -0.01, 5: 0.04})
+    path = str(tmp_path / "shot.abc")
+    bpy.ops.wm.alembic_export(filepath=path, start=1, end=10, xsamples=4, gsamples=4)
+    scenes.fresh()
+    bpy.ops.wm.alembic_import(filepath=path, as_background_job=False)
+    scene = bpy.context.scene
+    scene.nephim.head, scene.nephim.left = bpy.data.objects["Head"], bpy.data.objects["Left"]
+    assert moments_of(scene) == {5: EIGHTHS}
+
+
 def test_a_hand_that_leaves_the_face_fast_sweeps_what_is_in_its_way():
     scene = hand_at({1: 0.0, 6: 0.0, 7: -0.40, 10: -0.40})
     assert not passed(scene) and moments_of(scene) == {7: EIGHTHS}
