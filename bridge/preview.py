@@ -29,6 +29,9 @@ class Preview:
     def __init__(self, scene: Any, rig: Rig, simulation: Any, template: Any, reader: SurfaceReader):
         self.rig, self.simulation, self.reader = rig, simulation, reader
         self.painter = display.Painter(template.refinement, rig.head.indices, rig.head.n_vertices)
+        from ..sim.coarse import CoarseFit  # scipy and numba load on first use
+
+        self.fit = CoarseFit(template)
         self.frame_rate = float(getattr(simulation, "frame_rate", 24.0))
         self.names = _names(scene)
         self.times: dict[str, deque[float]] = {name: deque(maxlen=_SHOWN) for name in ("read", "step", "write", "all")}
@@ -54,7 +57,7 @@ class Preview:
         result = self._step(scene, tracked)
         stepped = time.perf_counter()
         settings = scene.nephim
-        positions = head_to_object(self.rig, self.reader, tracked.frame, result.skin)
+        positions = head_to_object(self.rig, self.reader, tracked.frame, self.fit.head(result.skin, result.tracked))
         painted = self.painter.paint(settings.preview_colour, result, 1e-3 * settings.preview_scale_mm)
         converted = time.perf_counter()
         display.write(preview, positions, painted)

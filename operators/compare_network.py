@@ -77,8 +77,10 @@ class _Measurement:
 
     def __init__(self, result: Any, network: Any):
         from ..nn.evaluation import Errors
+        from ..sim.coarse import CoarseFit
 
         self._rig, self._network = result.rig, network
+        self._fit = CoarseFit(network.template)
         self._outer = network.template.outer[: network.template.n_head]
         self._triangles = self._rig.head.triangles[self._outer[self._rig.head.triangles].all(axis=1)]
         self._trees: dict[str, Any] = {}
@@ -90,7 +92,7 @@ class _Measurement:
         tracked = read.tracked.head
         with one_blas_thread():
             step = self._network.step(read.tracked)
-        skin = step.skin[: len(tracked)]
+        skin = self._fit.head(step.skin, step.tracked)
         self._errors.add(skin - tracked, read.skin - tracked, self._touched(read))
         self._ms.append(step.statistics["ms"])
         return skin

@@ -93,6 +93,8 @@ def simulate_job(
     The physics has a history: a resumed run first repeats the frames since the skin was last at rest. device: where
     PyTorch runs the network, such as "cuda"; None runs it without PyTorch. The result is the same.
     """
+    from ..sim.coarse import CoarseFit  # scipy and numba load on first use
+
     choose(scene, frames=frames, preset=preset, interaction=interaction, mode=mode)
     plan = read_plan(scene)
     rig, method = plan.rig, plan.method
@@ -121,6 +123,7 @@ def simulate_job(
             if first == rig.frames.stop:
                 return Simulated(rig.frames, 0, 0.0, _notes(rig, writer.manifest.statistics), method.mode)
             simulation = yield from start_job(method, template, surfaces, device)
+            fit = CoarseFit(template)
             remembered = int(DEFAULT.pinch.closing_time * method.frame_rate) + 1
             for frame in range(last_rest(writer.manifest.statistics, rig.frames, first, remembered), first):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
@@ -136,7 +139,7 @@ def simulate_job(
                         call(progress, partial(simulation.step, tracked, *([moments] if moments else [])))
                     )
                 _check_finite(result.skin, rig, frame)
-                positions = head_to_object(rig, reader, frame, result.skin)
+                positions = head_to_object(rig, reader, frame, fit.head(result.skin, result.tracked))
                 moved = np.linalg.norm(result.skin - result.tracked, axis=1)
                 statistics = result.statistics | {"displacement_mm": 1000 * float(moved.max())}
                 statistics |= {f"missing_{side}": 1.0 for side in reader.missing}

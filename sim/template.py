@@ -44,6 +44,7 @@ class Template:
     conforming: bool = True
     notes: list[str] = field(default_factory=list)  # what was capped, repaired, placed or embedded, to show
     fingerprint: str = ""  # of the surfaces and settings it was built from
+    linear: csr_matrix | None = None  # (n_skin, n_head) the point of the character's own surface under each vertex of H
 
     @property
     def n_head(self) -> int:
@@ -58,6 +59,8 @@ class Template:
         arrays: dict[str, NDArray] = {"format": np.array(FORMAT)}
         for f in fields(self):
             value = getattr(self, f.name)
+            if value is None:
+                continue
             if isinstance(value, csr_matrix):
                 arrays |= {
                     f"{f.name}.data": value.data,
@@ -87,7 +90,7 @@ class Template:
                         (stored[f"{f.name}.data"], stored[f"{f.name}.indices"], stored[f"{f.name}.indptr"]),
                         shape=tuple(stored[f"{f.name}.shape"]),
                     )
-                else:
+                elif f.name in stored or f.default is not None:  # an older volume lacks what may be None
                     values[f.name] = stored[f.name]
         except FileNotFoundError:
             raise CacheError(f"There is no volume at {path}.", advice="Build the volume first.") from None

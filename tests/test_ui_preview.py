@@ -59,7 +59,8 @@ def counter(scene, monkeypatch):
 
     stand_in = Counter()
     rig = read_rig(scene)
-    template = SimpleNamespace(refinement=identity(len(rig.head.indices), format="csr"))
+    n_head = len(rig.head.indices)
+    template = SimpleNamespace(refinement=identity(n_head, format="csr"), n_head=n_head, linear=None)
     monkeypatch.setattr(preview, "load_volume", lambda *_: template)
 
     def start(*_):

@@ -95,6 +95,7 @@ def assemble(
         cranium_vertices=skull.cranium_vertices,
         cranium_triangles=skull.cranium_triangles,
         conforming=conforming and not represented.any(),
+        linear=skin.linear,
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...choices import REGISTERED, THICKNESS
 from ...errors import SurfaceError, VolumeError
 from ...progress import Job, Progress
+from ..coarse import coarse_note, coarse_vertices
 from ..geometry.intersections import degenerate, intersecting_pairs
 from ..geometry.mending import main_part, mend
 from ..geometry.refine import averaging, blend, refine
@@ -123,6 +124,9 @@ def build_template(
             ) from error
     yield Progress("volume", 0.95, "regions")
     template = assemble(head, skin, points, tets, skull, landmarks, groups, conforming=solid)
+    coarse, longest = coarse_vertices(template)
+    if len(coarse):
+        notes.append(coarse_note(len(coarse), longest))
     template.notes = notes
     template.fingerprint = fingerprint([head, jaw, cranium], settings, groups, upright)
     return template
