@@ -19,6 +19,7 @@ def _classes() -> tuple[type, ...]:
         problems,
         report,
         simulate,
+        subdivide,
         train,
         volume,
     )
@@ -38,6 +39,7 @@ def _classes() -> tuple[type, ...]:
         rig.NEPHIM_OT_setup,
         rig.NEPHIM_OT_fit_size,
         volume.NEPHIM_OT_volume,
+        subdivide.NEPHIM_OT_subdivide_region,
         cutaway.NEPHIM_OT_cutaway,
         simulate.NEPHIM_OT_simulate,
         clean.NEPHIM_OT_clear,

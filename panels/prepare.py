@@ -113,6 +113,8 @@ class NEPHIM_PT_volume_facts(Step, bpy.types.Panel):
             facts.label(text=line)
         for note in state.notes:
             paragraph(context, layout, note, icon="INFO")
+            if "'Subdivide Coarse Skin'" in note:
+                layout.operator("nephim.subdivide_region", icon="MOD_SUBSURF")
 
 
 CLASSES = (NEPHIM_PT_character, NEPHIM_PT_bones, NEPHIM_PT_stiffness, NEPHIM_PT_volume, NEPHIM_PT_volume_facts)

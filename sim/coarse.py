@@ -82,8 +82,8 @@ def coarse_note(count: int, longest: float) -> str:
     """What to tell about so many coarse vertices with edges of up to `longest` [m]."""
     return (
         f"The mesh is too coarse for a fingertip at {count} vertices, with edges of up to {1000 * longest:.0f} mm: "
-        "there it follows the simulated skin only roughly. Subdivide it where hands touch (in Edit Mode: Edge > "
-        "Subdivide), which keeps weights and shape keys."
+        "there it follows the simulated skin only roughly. Use 'Subdivide Coarse Skin' (Volume > Quality): weights and "
+        "shape keys are kept."
     )
 
 
