@@ -82,6 +82,21 @@ class PreviewChange(PropertyGroup):
     name: StringProperty()  # type: ignore[valid-type]
 
 
+class Attachment(PropertyGroup):
+    """Pieces that hang on the skin: of an object, with a material if it has several."""
+
+    owner: PointerProperty(type=bpy.types.Object)  # type: ignore[valid-type]
+    material: StringProperty()  # type: ignore[valid-type]
+    carried: BoolProperty(  # type: ignore[valid-type]
+        name="Carried Along",
+        description="Move these pieces with the skin they lie on, in preview and bake; off: they stay as animated",
+        default=True,
+        update=_tissue_changed,
+    )
+    pieces: IntProperty()  # type: ignore[valid-type]
+    vertices: IntProperty()  # type: ignore[valid-type]
+
+
 class SceneSettings(PropertyGroup):
     """Roles, frames and tolerances of one scene."""
 
@@ -223,6 +238,7 @@ class SceneSettings(PropertyGroup):
         min=0.1,
         soft_max=30.0,
     )
+    attachments: CollectionProperty(type=Attachment)  # type: ignore[valid-type] # what hangs on the skin
     preview_object: PointerProperty(type=bpy.types.Object)  # type: ignore[valid-type]
     preview_changes: CollectionProperty(type=PreviewChange)  # type: ignore[valid-type]
 
@@ -230,6 +246,7 @@ class SceneSettings(PropertyGroup):
 def register() -> None:
     """Adds `scene.nephim`."""
     bpy.utils.register_class(PreviewChange)
+    bpy.utils.register_class(Attachment)
     bpy.utils.register_class(SceneSettings)
     bpy.types.Scene.nephim = PointerProperty(type=SceneSettings)
     if is_module():  # the bpy module hangs at the interpreter's exit while Python classes are registered
@@ -241,4 +258,5 @@ def unregister() -> None:
     atexit.unregister(unregister)
     del bpy.types.Scene.nephim
     bpy.utils.unregister_class(SceneSettings)
+    bpy.utils.unregister_class(Attachment)
     bpy.utils.unregister_class(PreviewChange)

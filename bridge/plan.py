@@ -37,12 +37,14 @@ def weights_path() -> Path:
 
 @dataclass(frozen=True)
 class Method:
-    """How contact is resolved: mode (see `choices.MODES`), presets by name, frames per second [1/s]."""
+    """How contact is resolved: mode (see `choices.MODES`), presets by name, frames per second [1/s], and the materials
+    of pieces of the head's mesh that hang on the skin but are left behind."""
 
     mode: str
     tissue: str
     interaction: str
     frame_rate: float
+    left_behind: tuple[str, ...] = ()
 
     def settings(self) -> "PhysicsSettings":
         """The tissue preset with its interaction preset. Raises SimulationError."""
@@ -63,12 +65,15 @@ class Method:
         }
         if self.mode == NETWORK:  # different weights, different result
             values["network"] = hashlib.sha256(weights_path().read_bytes()).hexdigest()
+        if self.left_behind:
+            values["left_behind"] = self.left_behind
         return settings_fingerprint(values)
 
 
 def read_method(scene: Any) -> Method:
     chosen = scene.nephim
-    return Method(chosen.mode, chosen.tissue, chosen.interaction, frame_rate(scene))
+    left = (item.material for item in chosen.attachments if item.owner == chosen.head and not item.carried)
+    return Method(chosen.mode, chosen.tissue, chosen.interaction, frame_rate(scene), tuple(sorted(left)))
 
 
 @dataclass(frozen=True)

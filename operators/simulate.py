@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 from bpy.props import StringProperty
 
+from ..bridge.attachments import find_attachments
 from ..bridge.bake.other_characters import check_not_played
 from ..bridge.bake.shown import obstacles
 from ..bridge.between_frames import BetweenFrames
@@ -107,6 +108,7 @@ def simulate_job(
     with SurfaceReader(scene, rig) as reader:
         surfaces = reader.neutral()
         template = load_volume(surfaces, plan)
+        attachments = find_attachments(scene, rig, reader, surfaces, template)
         writer = PointCacheWriter(
             plan.folder.cache,
             object_name=rig.head.object_name,
@@ -139,7 +141,8 @@ def simulate_job(
                         call(progress, partial(simulation.step, tracked, *([moments] if moments else [])))
                     )
                 _check_finite(result.skin, rig, frame)
-                positions = head_to_object(rig, reader, frame, fit.head(result.skin, result.tracked))
+                carried = attachments.carry(tracked, fit.head(result.skin, result.tracked))
+                positions = head_to_object(rig, reader, frame, carried)
                 moved = np.linalg.norm(result.skin - result.tracked, axis=1)
                 statistics = result.statistics | {"displacement_mm": 1000 * float(moved.max())}
                 statistics |= {f"missing_{side}": 1.0 for side in reader.missing}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
+from ..bridge.attachments import find_attachments
 from ..bridge.plan import Plan, read_plan
 from ..bridge.size import check_size
 from ..bridge.surfaces import SurfaceReader
@@ -21,7 +22,8 @@ def volume_job(scene: Any) -> Job["Template"]:
     from ..sim.volume.build import build_template
 
     plan = read_plan(scene)
-    surfaces = SurfaceReader(scene, plan.rig).neutral()
+    with SurfaceReader(scene, plan.rig) as reader:
+        surfaces = reader.neutral()
     check_size(surfaces, plan.rig)
     jaw, cranium = bones(surfaces, plan)
     job = build_template(
@@ -34,6 +36,8 @@ def volume_job(scene: Any) -> Job["Template"]:
     )
     template = yield from aside(job)
     template.save(plan.folder.volume)
+    with SurfaceReader(scene, plan.rig) as reader:
+        find_attachments(scene, plan.rig, reader, reader.neutral(), template)
     return template
 
 

@@ -22,6 +22,11 @@ class Folder:
         return self.path / "simulation.pc2"
 
     @property
+    def attached(self) -> Path:
+        """Point caches of objects that hang on the skin."""
+        return self.path / "attached"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.json"
 
