@@ -33,6 +33,22 @@ EXISTING = [
         "the same frames are kept but muted",
     ),
 ]
+# What the import finds out by itself unless told, as items of Blender's enums.
+AUTO = "auto"
+TRACK_ROLES = [
+    (AUTO, "Automatic", "As names in the file, or the number of vertices, say"),
+    ("head", "Head", "The head"),
+    ("left", "Left Hand", "The left hand"),
+    ("right", "Right Hand", "The right hand"),
+]
+UNITS = [
+    (AUTO, "Automatic", "The unit in which the head has the size of a head"),
+    ("mm", "Millimetres", ""),
+    ("cm", "Centimetres", ""),
+    ("m", "Metres", ""),
+]
+UP_AXES = [(AUTO, "Automatic", "Away from the cut of the neck"), ("y", "Y", ""), ("z", "Z", "")]
+
 TOLERANCE_MM = 0.1  # of shape keys: a tenth of a millimetre is invisible on a face
 
 TRAINING_MINUTES, TRAINING_SEQUENCES = 20.0, 40  # more hardly improves a network for one person

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import cli_import
 from .choices import (
     ADD,
     MODES,
@@ -119,6 +120,8 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     )
     setup.add_argument("-o", "--output", type=Path, metavar="OUT.blend", help="save here instead of FILE.blend")
 
+    cli_import.add_arguments(verbs, _positive)
+
     verb("volume", "Build the tetrahedral volume of the head.")
 
     simulate = verb("simulate", "Simulate all frames into the point cache, resuming where it was interrupted.")
@@ -207,7 +210,7 @@ def parse(arguments: Sequence[str], file_needed: bool) -> tuple[int, argparse.Na
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command with the add-on registered. Returns the exit code."""
     try:
-        if parsed.verb != "demo":
+        if parsed.verb not in ("demo", "import"):
             _open(parsed.file)
         print(_VERBS[parsed.verb](parsed))
         return EXIT_OK
@@ -346,6 +349,7 @@ def _demo(parsed: argparse.Namespace) -> str:
 
 
 _VERBS = {
+    "import": cli_import.run,
     "setup": _setup,
     "volume": _volume,
     "simulate": _simulate,

@@ -90,3 +90,7 @@ class CacheError(NephimError):
 
 class BakeError(NephimError):
     """The result cannot be written into the scene."""
+
+
+class TrackError(NephimError):
+    """A captured track cannot be read, or its surfaces cannot become a scene."""

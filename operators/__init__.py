@@ -12,6 +12,7 @@ def _classes() -> tuple[type, ...]:
         cutaway,
         demo,
         find,
+        import_take,
         jobs,
         load_network,
         pictures,
@@ -35,6 +36,7 @@ def _classes() -> tuple[type, ...]:
         demo.NEPHIM_OT_build_demo,
         find.NEPHIM_OT_find,
         find.NEPHIM_OT_show_parts,
+        import_take.NEPHIM_OT_import_take,
         rig.NEPHIM_OT_neutral_here,
         rig.NEPHIM_OT_setup,
         rig.NEPHIM_OT_fit_size,
@@ -61,12 +63,18 @@ def _classes() -> tuple[type, ...]:
 def register() -> None:
     import bpy
 
+    from . import import_take
+
     for cls in _classes():
         bpy.utils.register_class(cls)
+    bpy.types.TOPBAR_MT_file_import.append(import_take.menu)
 
 
 def unregister() -> None:
     import bpy
 
+    from . import import_take
+
+    bpy.types.TOPBAR_MT_file_import.remove(import_take.menu)
     for cls in reversed(_classes()):
         bpy.utils.unregister_class(cls)

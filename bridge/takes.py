@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Captured surfaces as objects that play a point cache, and surfaces over time in files that Blender itself reads."""
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import TrackError
+from ..files import atomic_write
+from ..tracks.checks import Take
+from ..tracks.track import HEAD, LEFT, RIGHT, Faces, Track, role_of
+from .cache.point_cache import HEADER, MAGIC
+from .meshes import mesh_positions, to_world, world_matrix
+from .rig import unit_scale
+from .surfaces import view_layer_of
+
+MODIFIER = "Take"
+_NAMES = {HEAD: "Head", LEFT: "Left Hand", RIGHT: "Right Hand", "": "Body"}
+
+
+def point_cache_path(blend: Path, track: Track) -> Path:
+    """OUT.head.pc2 beside OUT.blend."""
+    return blend.with_name(f"{blend.stem}.{_NAMES[track.role].lower().replace(' ', '-')}.pc2")
+
+
+def write_point_cache(path: Path, vertices: NDArray[np.float32], first: int = 1) -> None:
+    """Writes (f, n, 3) as PC2, whole or not at all. Raises CacheError."""
+    with atomic_write(path, f"{path} could not be written", "Free disk space or make the folder writable.") as stream:
+        stream.write(HEADER.pack(MAGIC, 1, vertices.shape[1], first, 1.0, len(vertices)))
+        stream.write(np.ascontiguousarray(vertices, "<f4").data)
+
+
+def add_take(scene: Any, take: Take, blend: Path) -> list[Any]:
+    """Adds an object for each track, which plays its point cache beside `blend` from frame 1 on; returns the objects.
+
+    An empty scene gets the take's frame rate; in others the take plays at the scene's rate in its own time. Raises
+    CacheError if a point cache cannot be written; then nothing is added.
+    """
+    scale = 1 / unit_scale(scene)
+    for track in take.tracks:
+        write_point_cache(point_cache_path(blend, track), track.vertices * np.float32(scale))
+    if not scene.objects:
+        scene.render.fps = max(1, round(take.frame_rate))
+        scene.render.fps_base = scene.render.fps / take.frame_rate
+        scene.frame_start = 1
+    rate = scene.render.fps / scene.render.fps_base
+    last = 1 + round((take.n_frames - 1) * rate / take.frame_rate)
+    scene.frame_end = last if not scene.objects else max(last, scene.frame_end)
+    added = [_add_object(scene, track, take, blend, take.frame_rate / rate) for track in take.tracks]
+    view_layer_of(scene).update()  # knows the new objects only then
+    return added
+
+
+def _add_object(scene: Any, track: Track, take: Take, blend: Path, frame_scale: float) -> Any:
+    assert track.faces is not None
+    mesh = _mesh(_NAMES[track.role], track.vertices[take.neutral] / np.float32(unit_scale(scene)), track.faces)
+    obj = bpy.data.objects.new(_NAMES[track.role], mesh)
+    scene.collection.objects.link(obj)
+    for role, inside in track.parts.items():
+        obj.vertex_groups.new(name=role).add(np.flatnonzero(inside).tolist(), 1.0, "REPLACE")
+    modifier = obj.modifiers.new(MODIFIER, "MESH_CACHE")
+    modifier.cache_format = "PC2"
+    path = point_cache_path(blend, track)
+    beside = bpy.data.filepath and Path(bpy.data.filepath).parent == path.parent
+    modifier.filepath = f"//{path.name}" if beside else str(path)
+    modifier.deform_mode, modifier.interpolation = "OVERWRITE", "LINEAR"
+    modifier.forward_axis, modifier.up_axis = "POS_Y", "POS_Z"  # Blender's own axes: no rotation
+    modifier.play_mode, modifier.time_mode = "SCENE", "FRAME"
+    # Frame f of the scene plays sample f × scale - start of the file: the first in frame 1.
+    modifier.frame_start, modifier.frame_scale = frame_scale, frame_scale
+    return obj
+
+
+def _mesh(name: str, vertices: NDArray, faces: Faces) -> Any:
+    mesh = bpy.data.meshes.new(name)
+    mesh.vertices.add(len(vertices))
+    mesh.loops.add(len(faces.corners))
+    mesh.polygons.add(len(faces.sizes))
+    mesh.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(vertices, np.float32).ravel())
+    mesh.loops.foreach_set("vertex_index", faces.corners)
+    mesh.polygons.foreach_set("loop_start", (np.cumsum(faces.sizes) - faces.sizes).astype(np.int32))
+    mesh.polygons.foreach_set("use_smooth", np.ones(len(faces.sizes), bool))
+    mesh.update(calc_edges=True)
+    mesh.validate()  # faces that name a vertex twice
+    return mesh
+
+
+def read_scene_file(scene: Any, path: Path, frame_rate: float | None) -> list[Track]:
+    """Surfaces over time in an Alembic or USD file, read by Blender's importers and sampled at every frame.
+
+    The scene is left as it was. frame_rate: at which to sample; default: the scene's. Raises TrackError.
+    """
+    render = scene.render
+    before = (scene.frame_start, scene.frame_end, render.fps, render.fps_base, scene.frame_current)
+    known = {name: set(getattr(bpy.data, name)) for name in _KINDS}
+    if frame_rate:
+        render.fps = max(1, round(frame_rate))
+        render.fps_base = render.fps / frame_rate
+    try:
+        if path.suffix.lower() == ".abc":
+            bpy.ops.wm.alembic_import(filepath=str(path), as_background_job=False, set_frame_range=True)
+        else:
+            bpy.ops.wm.usd_import(filepath=str(path), set_frame_range=True)
+        meshes = [obj for obj in bpy.data.objects if obj not in known["objects"] and obj.type == "MESH"]
+        if len(meshes) > 1:  # eyes, teeth and props beside those that say what they are
+            meshes = [obj for obj in meshes if role_of(obj.name)] or meshes
+        if not meshes:
+            raise TrackError(f"{path}: it holds no meshes.", advice="Export the meshes, not only cameras and bones.")
+        frames = range(scene.frame_start, scene.frame_end + 1)
+        return [_sampled(scene, obj, frames) for obj in meshes]
+    except RuntimeError as error:
+        reason = " ".join(str(error).split()).removeprefix("Error: ").rstrip(".")
+        raise TrackError(f"{path}: Blender cannot read it ({reason}).", advice="Check that it is whole.") from error
+    finally:
+        bpy.data.batch_remove([one for name in _KINDS for one in set(getattr(bpy.data, name)) - known[name]])
+        scene.frame_start, scene.frame_end, render.fps, render.fps_base = before[:4]
+        scene.frame_set(before[4])
+
+
+_KINDS = ("objects", "meshes", "cache_files", "materials", "cameras", "lights", "armatures", "collections")
+
+
+def _sampled(scene: Any, obj: Any, frames: range) -> Track:
+    moving: list[NDArray[np.float32]] = []
+    for frame in frames:
+        scene.frame_set(frame)
+        evaluated = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
+        positions = to_world(mesh_positions(evaluated.data), world_matrix(evaluated, 1.0), np.float32)
+        if moving and positions.shape != moving[0].shape:
+            raise TrackError(
+                f"it has {len(positions)} vertices, and {len(moving[0])} in frame {frames[0]}.",
+                object=obj.name,
+                frame=frame,
+                advice="A take needs one topology: track with a template, or wrap the scans first.",
+            )
+        moving.append(positions)
+    mesh = evaluated.data
+    corners, sizes = np.empty(len(mesh.loops), np.int32), np.empty(len(mesh.polygons), np.int32)
+    mesh.loops.foreach_get("vertex_index", corners)
+    mesh.polygons.foreach_get("loop_total", sizes)
+    rate = scene.render.fps / scene.render.fps_base
+    # Blender's importers turn to its own axes.
+    return Track(obj.name, np.stack(moving), Faces(corners, sizes), role_of(obj.name), rate, None, "+z")

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Import: captured surfaces over time become head and hand objects, checked and set up."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, StringProperty
+
+from ..bridge.takes import add_take, read_scene_file
+from ..choices import AUTO, TRACK_ROLES, UNITS, UP_AXES
+from ..errors import TrackError
+from ..progress import Job, Progress, aside
+from ..tracks.checks import Take, check_take
+from ..tracks.read import KINDS, SCENES, read_take, with_models, with_roles
+from ..tracks.smoothing import contact_changes, jitter, low_pass
+from ..tracks.track import HEAD, LEFT, RIGHT, Track
+from . import setup
+from .jobs import JobOperator, is_free
+
+
+def import_job(
+    scene: Any,
+    paths: Sequence[Path],
+    blend: Path,
+    *,
+    frame_rate: float | None = None,
+    units: str | None = None,
+    up: str | None = None,
+    roles: Sequence[str] = (),
+    models: Sequence[Path] = (),
+    smooth: float | None = None,
+) -> Job[list[str]]:
+    """Reads and checks takes, then adds them to the scene with their point caches beside `blend`; returns what was
+    found and changed, to show.
+
+    frame_rate [1/s], units ('mm', 'cm', 'm') and up ('y', 'z') override what is found. roles: one for each surface.
+    models: meshes or body models that the takes belong to. smooth: cut-off [1/s] of a low-pass filter. Raises
+    NephimError before anything is written.
+    """
+    tracks: list[Track] = []
+    for number, path in enumerate(paths):
+        yield Progress("Reading", number / len(paths), path.name)
+        if path.suffix.lower() in SCENES and path.is_file():
+            tracks += read_scene_file(scene, path, frame_rate)
+        else:
+            tracks += yield from aside(_read_job(path))
+    take = yield from aside(_check_job(tracks, frame_rate, units, up, roles, models, smooth))
+    yield Progress("Building the scene", 0.0)
+    added = add_take(scene, take, blend)
+    yield Progress("Building the scene", 1.0)
+    return [*take.said, _set_up(scene, take, added)]
+
+
+def _read_job(path: Path) -> Job[list[Track]]:
+    yield Progress("Reading", 0.0, path.name)
+    return read_take(path)
+
+
+def _check_job(
+    tracks: Sequence[Track],
+    frame_rate: float | None,
+    units: str | None,
+    up: str | None,
+    roles: Sequence[str],
+    models: Sequence[Path],
+    smooth: float | None,
+) -> Job[Take]:
+    yield Progress("Checking", 0.0)
+    tracks = with_models(with_roles(tracks, roles), models)
+    take = check_take(tracks, frame_rate=frame_rate, units=units, up=up)
+    yield Progress("Checking", 0.5)
+    return smoothed(take, smooth) if smooth else take
+
+
+def smoothed(take: Take, cut_off: float) -> Take:
+    """The take through a low-pass filter, between the moments in which contact begins and ends. Raises TrackError."""
+    if not 0 < cut_off < 0.5 * take.frame_rate:
+        raise TrackError(
+            f"A cut-off of {cut_off:g} Hz cannot be had at {take.frame_rate:g} frames per second.",
+            advice="Give one below half the frame rate; 6 Hz suits hands.",
+        )
+    surfaces = {track.role: track.vertices for track in take.tracks}
+    changes = contact_changes(surfaces[HEAD], [surfaces[r] for r in (LEFT, RIGHT) if r in surfaces]) if (
+        HEAD in surfaces
+    ) else []  # fmt: skip
+    said, tracks = list(take.said), []
+    for track in take.tracks:
+        after = low_pass(track.vertices, cut_off, take.frame_rate, changes)
+        before_mm, after_mm = 1000 * jitter(track.vertices), 1000 * jitter(after)
+        said.append(
+            f"{track.name}: smoothed at {cut_off:g} Hz, jitter {before_mm:.2f} mm before, {after_mm:.2f} mm after"
+        )
+        tracks.append(replace(track, vertices=after))
+    return replace(take, tracks=tuple(tracks), said=tuple(said))
+
+
+def _set_up(scene: Any, take: Take, added: Sequence[Any]) -> str:
+    """Chooses head and hands; one sentence."""
+    names = {
+        role: f"{obj.name}:{role}" if track.parts else obj.name
+        for track, obj in zip(take.tracks, added, strict=True)
+        for role in (track.parts or [track.role])
+    }
+    rate = scene.render.fps / scene.render.fps_base
+    neutral = 1 + round(take.neutral * rate / take.frame_rate)
+    text = f"Imported {take.n_frames} frames at {take.frame_rate:g} per second"
+    if HEAD in names and (LEFT in names or RIGHT in names):
+        left, right = names.get(LEFT), names.get(RIGHT)
+        found = setup.setup(scene, head=names[HEAD], left=left, right=right, neutral_frame=neutral)
+        return f"{text}. {setup.summary(found)}"
+    for role, obj in zip((track.role for track in take.tracks), added, strict=True):
+        if role:
+            setattr(scene.nephim, role, obj)
+    missing = "a hand" if HEAD in names else "the head"
+    return f"{text}: {', '.join(names.values())}. Import {missing} as well to simulate."
+
+
+def summary(said: Sequence[str]) -> str:
+    """Everything that was found and changed, a line each, the sentence on the result last."""
+    return "\n".join(said)
+
+
+class NEPHIM_OT_import_take(JobOperator, bpy.types.Operator):
+    """Import captured surfaces over time as head and hands that play a point cache; unit, axes, winding and gaps are checked first"""  # noqa: E501
+
+    bl_idname = "nephim.import_take"
+    bl_label = "Import Captured Face and Hands"
+    bl_options = {"REGISTER", "UNDO"}
+
+    filepath: StringProperty(subtype="FILE_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+    files: CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+    filter_glob: StringProperty(default=";".join(f"*{kind}" for kind in KINDS), options={"HIDDEN"})  # type: ignore[valid-type]
+    chosen: BoolProperty(options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+    role: EnumProperty(name="Surface", description="What the file shows", items=TRACK_ROLES)  # type: ignore[valid-type]
+    units: EnumProperty(name="Unit", description="Unit of the positions in the file", items=UNITS)  # type: ignore[valid-type]
+    up: EnumProperty(name="Up", description="Axis of the file that points up", items=UP_AXES)  # type: ignore[valid-type]
+    frame_rate: FloatProperty(name="Frame Rate", description="Of the take; 0: as the file says", min=0)  # type: ignore[valid-type]
+    smooth: FloatProperty(name="Smooth", description="Cut-off in Hz of a filter without delay; 0: none", min=0)  # type: ignore[valid-type]
+    model: StringProperty(name="Model", description="Body model, or mesh with the faces", subtype="FILE_PATH")  # type: ignore[valid-type]
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not is_free(cls):
+            return False
+        if not bpy.data.filepath:
+            cls.poll_message_set("Save the file first: the take's point caches are kept beside it")
+            return False
+        return True
+
+    def invoke(self, context: bpy.types.Context, event: Any) -> set[str]:
+        if self.chosen or bpy.app.background:
+            return JobOperator.invoke(self, context, event)
+        self.chosen = True
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if self.chosen and not bpy.app.background:  # from the file browser: once more, with progress and Esc
+            given = self.as_keywords(ignore=("files", "filter_glob", "check_existing"))
+            files = [{"name": file.name} for file in self.files]
+            return bpy.ops.nephim.import_take("INVOKE_DEFAULT", **given, files=files)
+        return JobOperator.execute(self, context)
+
+    def job(self, context: bpy.types.Context) -> Job[list[str]]:
+        folder = Path(bpy.path.abspath(self.directory)) if self.directory else None
+        names = [file.name for file in self.files if file.name]
+        paths = [folder / name for name in names] if folder and names else [Path(bpy.path.abspath(self.filepath))]
+        return import_job(
+            context.scene,
+            paths,
+            Path(bpy.data.filepath),
+            frame_rate=self.frame_rate or None,
+            units=None if self.units == AUTO else self.units,
+            up=None if self.up == AUTO else self.up,
+            roles=[] if self.role == AUTO else [self.role],
+            models=[Path(bpy.path.abspath(self.model))] if self.model else [],
+            smooth=self.smooth or None,
+        )
+
+    def summary(self, result: list[str]) -> str:
+        return summary(result)
+
+
+def menu(self: Any, context: bpy.types.Context) -> None:
+    """The entry in File > Import."""
+    self.layout.operator(NEPHIM_OT_import_take.bl_idname, text="Captured Face and Hands (NePHIM)")
