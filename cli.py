@@ -111,6 +111,13 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
         metavar="REGION=GROUP",
         help=f"vertex group or float attribute as stiff as REGION, one of: {', '.join(REGIONS)}; may be repeated",
     )
+    setup.add_argument(
+        "--leave-behind",
+        action="append",
+        default=[],
+        metavar="OBJECT[:MATERIAL]",
+        help="lashes, brows or other pieces on the skin that must not follow it; may be repeated",
+    )
     setup.add_argument("--neutral-frame", type=int, metavar="N", help="frame with the face at rest and untouched")
     setup.add_argument(
         "--unit-scale",
@@ -262,6 +269,7 @@ def _setup(parsed: argparse.Namespace) -> str:
         unit_scale=parsed.unit_scale,
         skull_model=parsed.skull_model and str(parsed.skull_model.absolute()),
         skull=parsed.skull,
+        left_behind=parsed.leave_behind,
     )
     return f"{setup.summary(found)} Saved {save_blend(parsed.output)}."
 
@@ -271,7 +279,8 @@ def _volume(parsed: argparse.Namespace) -> str:
 
     from .operators import volume
 
-    return volume.summary(drive(volume.volume_job(bpy.context.scene)))
+    text = volume.summary(drive(volume.volume_job(bpy.context.scene)))
+    return f"{text} {volume.carried(bpy.context.scene)}".rstrip()
 
 
 def _simulate(parsed: argparse.Namespace) -> str:

@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import RigError
+from ..errors import RigError, SurfaceError
 from ..sim.frame import TrackedFrame
 from ..sim.geometry.surface import Surface
 from .meshes import mesh_triangles, to_world
@@ -39,10 +39,6 @@ class Kind:
     material: str
     pieces: int
     vertices: int
-
-    @property
-    def label(self) -> str:
-        return f"{self.object_name}:{self.material}" if self.material else self.object_name
 
 
 @dataclass(frozen=True)
@@ -92,6 +88,9 @@ class Attachments:
         return carried
 
 
+NOTHING = Attachments((), None, ())
+
+
 def find_attachments(
     scene: Any, rig: Rig, reader: SurfaceReader, surfaces: NeutralSurfaces, template: "Template"
 ) -> Attachments:
@@ -118,7 +117,10 @@ def find_attachments(
     with tracked_state(scene, reader.view_layer, others):
         for obj in others:
             count = len(obj.data.vertices)
-            state = evaluated_object(obj, reader.view_layer.depsgraph, rig.scale, count, rig.neutral_frame)
+            try:
+                state = evaluated_object(obj, reader.view_layer.depsgraph, rig.scale, count, rig.neutral_frame)
+            except SurfaceError:
+                continue  # geometry nodes make it something else: it cannot be followed
             surface = Surface(to_world(state.positions, state.matrix), mesh_triangles(obj.data), obj.name)
             rows, binding = _look(obj, surface, np.arange(count), skin, left, found)
             if binding is not None:
@@ -229,7 +231,12 @@ def _follows(obj: Any, head: str) -> bool:
 def _remember(scene: Any, found: list[Kind]) -> None:
     """Lists what was found in the settings; what the user has chosen stays chosen."""
     items = scene.nephim.attachments
-    kinds = {(kind.object_name, kind.material): kind for kind in found}
+    left = left_behind(scene)
+    kinds: dict[tuple[str, str], Kind] = {}
+    for kind in found:
+        key = (kind.object_name, "" if (kind.object_name, "") in left else kind.material)
+        one = kinds.get(key, Kind(*key, 0, 0))
+        kinds[key] = Kind(*key, one.pieces + kind.pieces, one.vertices + kind.vertices)
     for number in reversed(range(len(items))):
         item = items[number]
         kind = kinds.pop((item.owner.name, item.material), None) if item.owner is not None else None

@@ -5,6 +5,7 @@ The head itself is only hidden from the viewport: its rig still moves it, and th
 and its materials. All changes are recorded in the scene, so that they can be reverted after undo or loading.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import bpy
@@ -12,41 +13,65 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sim.frame import SimulatedFrame
+from .attachments import AttachedObject
 from .colours import displacement_colours
 from .copied_modifiers import copy_modifier
 from .modifiers import BAKED, after_rig, is_baked_name
 
 NAME = "NePHIM Preview"
 COLOURS = "NePHIM"
+_NUMBER = "nephim_number"  # on copies of attached objects
 _PLAIN = (0.56, 0.31, 0.22)  # linear, of untouched skin
 _CONTACT = (0.9, 0.05, 0.02)
 
 
-def show(scene: Any, view_layer: Any, objects: list[Any]) -> Any:
-    """Hides the head (the first of `objects`, the others being the hands) and shows a copy of it; returns the copy."""
+def show(scene: Any, view_layer: Any, objects: list[Any], attached: Sequence[AttachedObject] = ()) -> Any:
+    """Hides the head (the first of `objects`, the others being the hands) and shows a copy of it; returns the copy.
+
+    attached: objects that hang on the skin; those that are visible are hidden and shown as copies as well.
+    """
     settings, head = scene.nephim, objects[0]
     hide(scene)
-    refining = [m for m in after_rig(head) if m.show_viewport]
-    preview = bpy.data.objects.new(NAME, _plain_copy(head))
-    for slot, own in zip(preview.material_slots, head.material_slots, strict=False):
-        slot.link, slot.material = "OBJECT", own.material
-    _collection_for(scene, head).objects.link(preview)
-    preview.parent = head
-    preview.hide_render = True
-    preview.hide_select = True
-    for obj in objects:  # transfers nothing: Blender evaluates a hidden mesh only if something depends on it
-        modifier = preview.modifiers.new(f"Follows {obj.name}", "DATA_TRANSFER")
-        modifier.object = obj
-    for modifier in refining:
-        copy_modifier(modifier, preview)
+    preview = _stand_in(scene, NAME, head, objects)
     settings.preview_object = preview
     hold(scene, view_layer, objects)
+    for number, one in enumerate(attached):
+        obj = scene.objects.get(one.object_name)
+        if obj is not None and obj.visible_get(view_layer=view_layer):
+            copy = _stand_in(scene, f"{NAME} {obj.name}", obj, [obj])
+            copy[_NUMBER] = number
+            hold(scene, view_layer, [obj])
+            _note(settings, copy, "STAND-IN", "")
     colour_by(scene, settings.preview_colour)
     return preview
 
 
+def stand_ins(scene: Any) -> list[tuple[Any, int]]:
+    """The copies of attached objects, whose parents are the objects, and their numbers among those that `show` got."""
+    notes = (note for note in scene.nephim.preview_changes if note.kind == "STAND-IN")
+    return [(n.owner, n.owner[_NUMBER]) for n in notes if n.owner is not None and n.owner.parent is not None]
+
+
+def _stand_in(scene: Any, name: str, original: Any, followed: list[Any]) -> Any:
+    """A copy of an object, which looks like it but is moved by us alone."""
+    refining = [m for m in after_rig(original) if m.show_viewport]
+    copy = bpy.data.objects.new(name, _plain_copy(original))
+    for slot, own in zip(copy.material_slots, original.material_slots, strict=False):
+        slot.link, slot.material = "OBJECT", own.material
+    _collection_for(scene, original).objects.link(copy)
+    copy.parent = original
+    copy.hide_render = True
+    copy.hide_select = True
+    for obj in followed:  # transfers nothing: Blender evaluates a hidden mesh only if something depends on it
+        modifier = copy.modifiers.new(f"Follows {obj.name}", "DATA_TRANSFER")
+        modifier.object = obj
+    for modifier in refining:
+        copy_modifier(modifier, copy)
+    return copy
+
+
 def hold(scene: Any, view_layer: Any, objects: list[Any]) -> None:
-    """The objects as tracked: nothing changes the vertices, no result of ours, the head hidden. Records its changes."""
+    """The objects as tracked: nothing changes the vertices, no result of ours, the first hidden. Records its changes."""
     settings = scene.nephim
     for obj in objects:
         ours = obj.modifiers.get(BAKED)
@@ -77,6 +102,8 @@ def release(scene: Any) -> None:
             layer = scene.view_layers.get(note.name)
             if layer is not None and layer.objects.get(obj.name) is not None:
                 obj.hide_set(False, view_layer=layer)
+        elif note.kind == "STAND-IN":
+            _delete(obj)
     scene.nephim.preview_changes.clear()
 
 
@@ -93,10 +120,15 @@ def hide(scene: Any) -> None:
     preview = scene.nephim.preview_object
     release(scene)
     if preview is not None:
-        mesh = preview.data
-        bpy.data.objects.remove(preview)
-        if mesh is not None and not mesh.users:
-            bpy.data.meshes.remove(mesh)
+        _delete(preview)
+
+
+def _delete(obj: Any) -> None:
+    """Removes an object of ours with its mesh."""
+    mesh = obj.data
+    bpy.data.objects.remove(obj)
+    if mesh is not None and not mesh.users:
+        bpy.data.meshes.remove(mesh)
 
 
 def write(preview: Any, positions: NDArray[np.float32], colours: NDArray[np.float32] | None) -> None:

@@ -11,9 +11,10 @@ from ..errors import RigError
 from ..sim.frame import SimulatedFrame, TrackedFrame
 from ..threads import one_blas_thread
 from . import display
+from .attachments import NOTHING, Attachments
 from .cache.point_cache import head_to_object
 from .rig import Rig
-from .surfaces import SurfaceReader
+from .surfaces import SurfaceReader, evaluated_object
 
 _ROLES = ("head", "left", "right", "head_armature", "jaw_armature")
 _LARGEST_GAP = 0.25  # [s] frames that playback drops are made up for; a longer gap is a jump
@@ -23,11 +24,20 @@ _SHOWN = 24  # frames over which the timings are averaged
 class Preview:
     """One scene's preview. It keeps only names from frame to frame, no Blender data, and updates them.
 
-    simulation: has `step(TrackedFrame)` and `reset()`; template: of the volume; reader: has read the neutral pose.
+    simulation: has `step(TrackedFrame)` and `reset()`; template: of the volume; reader: has read the neutral pose;
+    attachments: what hangs on the skin.
     """
 
-    def __init__(self, scene: Any, rig: Rig, simulation: Any, template: Any, reader: SurfaceReader):
-        self.rig, self.simulation, self.reader = rig, simulation, reader
+    def __init__(
+        self,
+        scene: Any,
+        rig: Rig,
+        simulation: Any,
+        template: Any,
+        reader: SurfaceReader,
+        attachments: Attachments = NOTHING,
+    ):
+        self.rig, self.simulation, self.reader, self.attachments = rig, simulation, reader, attachments
         self.painter = display.Painter(template.refinement, rig.head.indices, rig.head.n_vertices)
         from ..sim.coarse import CoarseFit  # scipy and numba load on first use
 
@@ -57,10 +67,16 @@ class Preview:
         result = self._step(scene, tracked)
         stepped = time.perf_counter()
         settings = scene.nephim
-        positions = head_to_object(self.rig, self.reader, tracked.frame, self.fit.head(result.skin, result.tracked))
+        skin = self.fit.head(result.skin, result.tracked)
+        carried = self.attachments.carry(tracked, skin)
+        positions = head_to_object(self.rig, self.reader, tracked.frame, carried)
         painted = self.painter.paint(settings.preview_colour, result, 1e-3 * settings.preview_scale_mm)
         converted = time.perf_counter()
         display.write(preview, positions, painted)
+        for stand_in, number in display.stand_ins(scene):
+            attached = self.attachments.objects[number]
+            state = evaluated_object(stand_in.parent, depsgraph, self.rig.scale, attached.n_vertices, tracked.frame)
+            display.write(stand_in, attached.positions(state, tracked.head, skin), None)
         ended = time.perf_counter()
         for name, seconds in (
             ("read", read - started + converted - stepped),

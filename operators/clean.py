@@ -42,8 +42,9 @@ class NEPHIM_OT_clear(bpy.types.Operator):
 def _delete() -> None:
     path = folder().cache
     try:
-        manifest_path(path).unlink(missing_ok=True)  # first: the positions are useless without it
-        path.unlink(missing_ok=True)
+        for cache in (path, *folder().attached.glob("*.pc2")):
+            manifest_path(cache).unlink(missing_ok=True)  # first: the positions are useless without it
+            cache.unlink(missing_ok=True)
     except OSError as error:
         advice = "Make the folder writable."
         raise CacheError(f"{path} could not be deleted: {error.strerror}.", advice=advice) from error
@@ -73,10 +74,13 @@ class NEPHIM_OT_unbake(bpy.types.Operator):
         return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        from ..bridge.bake.attached import baked_with, remove_attached
         from ..bridge.bake.mesh_cache import remove_mesh_cache
         from ..bridge.bake.shape_keys import remove_shape_keys
 
         head = context.scene.nephim.head
+        for obj in baked_with(context.scene, head):
+            remove_attached(obj)
         remove_mesh_cache(head)
         count = remove_shape_keys(head)
         context.scene.nephim.bake_keys = 0

@@ -9,6 +9,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty
 
 from ..bridge import display
+from ..bridge.attachments import find_attachments
 from ..bridge.cache.open_file import folder
 from ..bridge.modifiers import is_tracked
 from ..bridge.plan import read_plan
@@ -66,7 +67,7 @@ def preview_job(scene: Any, mode: str) -> Job[str]:
     settings = scene.nephim
     settings.preview = mode
     _previews[scene.session_uid] = preview
-    display.show(scene, view_layer_of(scene), _objects(scene))
+    display.show(scene, view_layer_of(scene), _objects(scene), preview.attachments.objects)
     refresh(scene)
     return f"The preview shows {LABELS[mode].lower()}: play the animation."
 
@@ -78,10 +79,11 @@ def _prepare_job(scene: Any, mode: str) -> Job[Preview]:
     with SurfaceReader(scene, rig) as reader:
         surfaces = reader.neutral()
         template = load_volume(surfaces, plan)
+        attachments = find_attachments(scene, rig, reader, surfaces, template)
         reader.read(rig.neutral_frame)  # the bones' neutral pose as well
 
     simulation = yield from start_job(replace(plan.method, mode=mode), template, surfaces)
-    return Preview(scene, rig, simulation, template, reader)
+    return Preview(scene, rig, simulation, template, reader, attachments)
 
 
 def switch_off(scene: Any) -> None:
@@ -203,8 +205,9 @@ def put_away() -> None:
 def take_out() -> None:
     """After the file was written: restores the previews."""
     for scene in bpy.data.scenes:
-        if scene.session_uid in _previews:
-            display.show(scene, view_layer_of(scene), _objects(scene))
+        preview = _previews.get(scene.session_uid)
+        if preview is not None:
+            display.show(scene, view_layer_of(scene), _objects(scene), preview.attachments.objects)
             refresh(scene)
 
 

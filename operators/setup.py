@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Setup: the head and the hands, given by name and stored in the scene."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bpy
@@ -39,6 +39,7 @@ def setup(
     skull_model: str | None = None,
     skull: str = THICKNESS,
     unit_scale: float | None = None,
+    left_behind: Sequence[str] = (),
 ) -> Rig:
     """Writes the roles into `scene.nephim` and checks them; a RigError leaves the settings unchanged.
 
@@ -46,6 +47,7 @@ def setup(
     neutral_frame: default the first frame of the scene. stiffness: region → vertex group or float attribute.
     skull_model: path of a `sim.skull_model.SkullModel`; skull: see `choices.SKULLS`; unit_scale: metres per unit;
     None: as in the scene.
+    left_behind: OBJECT[:MATERIAL] of what hangs on the skin but is not carried along; all else is.
     """
     settings = scene.nephim
     before = {name: getattr(settings, name) for name in _DECIDED}
@@ -71,6 +73,7 @@ def setup(
             setattr(settings, f"{region}_group", (stiffness or {}).get(region, ""))
         rig = checked_rig(scene)
         stiffness_groups(scene, rig.head)
+        _leave_behind(scene, left_behind)
         return rig
     except NephimError:
         for name, value in before.items():
@@ -92,6 +95,25 @@ def fit_size(scene: Any) -> float:
     if scale != rig.scale:
         scene.nephim.unit_scale = scale
     return scale
+
+
+def _leave_behind(scene: Any, texts: Sequence[str]) -> None:
+    """Everything that hangs on the skin is carried, but for these: OBJECT[:MATERIAL]. Raises RigError."""
+    chosen = [_object_and_rest(scene, text, "mesh to leave behind") for text in texts]
+    for obj, material in chosen:
+        names = [slot.material.name for slot in obj.material_slots if slot.material is not None]
+        if material and material not in names:
+            raise RigError(
+                f"There is no material '{material}' to leave behind.",
+                object=obj.name,
+                advice=f"Its materials are: {', '.join(names) or 'none'}.",
+            )
+    items = scene.nephim.attachments
+    items.clear()  # *Build Volume* lists again what it finds
+    for obj, material in chosen:
+        item = items.add()
+        item.owner, item.material = obj, material if len(obj.material_slots) > 1 else ""
+        item.carried = False
 
 
 def _object_and_rest(scene: Any, text: str | None, role: str) -> tuple[Any, str]:

@@ -81,6 +81,13 @@ def summary(template: "Template") -> str:
     return " ".join([f"Volume: {size}{kind}.", *template.notes])
 
 
+def carried(scene: Any) -> str:
+    """What follows the skin that it lies on, in a sentence; empty if nothing does."""
+    found = (item for item in scene.nephim.attachments if item.carried and item.owner is not None)
+    names = [f"'{item.owner.name}{f':{item.material}' if item.material else ''}'" for item in found]
+    return f"Carried along with the skin: {', '.join(names)}." if names else ""
+
+
 class NEPHIM_OT_volume(JobOperator, bpy.types.Operator):
     """Build the volume of the head at the neutral frame: skin, soft tissue, jaw and cranium"""
 
@@ -96,7 +103,7 @@ class NEPHIM_OT_volume(JobOperator, bpy.types.Operator):
         return volume_job(context.scene)
 
     def summary(self, result: Any) -> str:
-        return summary(result)
+        return f"{summary(result)} {carried(bpy.context.scene)}".rstrip()
 
 
 def needs_setup(cls: Any, context: bpy.types.Context) -> bool:

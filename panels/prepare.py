@@ -117,4 +117,38 @@ class NEPHIM_PT_volume_facts(Step, bpy.types.Panel):
                 layout.operator("nephim.subdivide_region", icon="MOD_SUBSURF")
 
 
-CLASSES = (NEPHIM_PT_character, NEPHIM_PT_bones, NEPHIM_PT_stiffness, NEPHIM_PT_volume, NEPHIM_PT_volume_facts)
+class NEPHIM_PT_attachments(Step, bpy.types.Panel):
+    """Lashes, brows, piercings and the like: what was found on the skin when the volume was built"""
+
+    bl_label = "On the Skin"
+    bl_idname = "NEPHIM_PT_attachments"
+    bl_parent_id = "NEPHIM_PT_volume"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return len(context.scene.nephim.attachments) > 0
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        layout.use_property_split = False
+        layout.label(text="Carried along with the skin:")
+        column = layout.column(align=True)
+        for item in settings.attachments:
+            if item.owner is not None:
+                column.prop(item, "carried", text=attachment_text(item))
+
+
+def attachment_text(item: Any) -> str:
+    """What is carried or left behind, in a line: 'Lashes (2 pieces)'."""
+    name = f"{item.owner.name}: {item.material}" if item.material else item.owner.name
+    count = f"{item.pieces} pieces" if item.pieces > 1 else f"{item.vertices} vertices"
+    return f"{name} ({count})" if item.pieces else name
+
+
+CLASSES = (
+    NEPHIM_PT_character,
+    NEPHIM_PT_bones,
+    NEPHIM_PT_stiffness,
+    NEPHIM_PT_volume,
+    NEPHIM_PT_volume_facts,
+    NEPHIM_PT_attachments,
+)

@@ -3,7 +3,6 @@
 
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,52 +17,53 @@ from ..modifiers import tracked_state
 from ..rig import Rig, scene_object
 from ..surfaces import SurfaceReader, evaluated_object
 from .mesh_cache import add_mesh_cache, remove_mesh_cache
-from .shape_keys import remove_shape_keys
+from .shape_keys import bake_shape_keys, remove_shape_keys
 
+_FIGURES = ("bake_keys", "bake_error_max_mm", "bake_error_rms_mm")  # of the head's bake, in the settings
 _BAKED = "nephim_attached"  # marks objects that have such a bake: holds the head's object
-
-BakeKeys = Callable[[Rig, PointCache], Job[Any]]  # shape keys of the head of this rig
-
 
 def bake_attached_job(
     scene: Any,
     rig: Rig,
-    reader: SurfaceReader,
     attached: tuple[AttachedObject, ...],
-    cache: PointCache,
-    folder: Path,
-    bake_keys: BakeKeys | None,
+    caches: list[PointCache],
+    fade: int,
+    key_options: dict[str, Any] | None,
 ) -> Job[list[str]]:
     """Bakes all of `attached`, and removes earlier bakes of what is no longer carried. Returns notes.
 
-    cache: of the head; folder: for the objects' own caches; bake_keys: None plays the caches through modifiers.
-    An object that takes no shape keys plays its cache; one that takes nothing at all is named in the notes.
+    caches: see `attached_caches_job`; key_options: of `bake_shape_keys`, or None to play the caches. An object that
+    takes no shape keys plays its cache as well; one that takes neither is named in the notes.
     """
-    head = scene_object(rig.head.object_name)
+    head, settings = scene_object(rig.head.object_name), scene.nephim
     kept = {one.object_name for one in attached}
     for obj in baked_with(scene, head):
         if obj.name not in kept:
             remove_attached(obj)
+    figures = {name: getattr(settings, name) for name in _FIGURES}
     notes = []
-    caches = yield from _caches_job(scene, rig, reader, attached, cache, folder)
-    for one, own in zip(attached, caches, strict=True):
+    for one, cache in zip(attached, caches, strict=True):
         obj, as_head = scene_object(one.object_name), replace(rig, head=one.part())
         try:
-            try:
-                if bake_keys is not None:
-                    yield from bake_keys(as_head, own)
-                    remove_mesh_cache(obj)
-            except (BakeError, RigError) as error:
-                notes.append(f"'{obj.name}' plays a point cache, because it takes no shape keys: {error.what}")
-                add_mesh_cache(scene, as_head, own)
+            if key_options is None or not _takes_keys(obj):
+                add_mesh_cache(scene, as_head, cache, fade)
             else:
-                if bake_keys is None:
-                    add_mesh_cache(scene, as_head, own)
-        except (BakeError, RigError) as error:
-            notes.append(f"'{obj.name}' stays behind: {error}")
-        else:
+                result = yield from bake_shape_keys(scene, as_head, cache, **key_options)
+                notes += result.notes
+                remove_mesh_cache(obj)  # it would override the shape keys
             obj[_BAKED] = head
+        except (BakeError, RigError) as error:
+            notes.append(f"It hangs on the skin but stays behind: {error}")
+    for name, value in figures.items():
+        setattr(settings, name, value)
     return notes
+
+
+def _takes_keys(obj: Any) -> bool:
+    """Whether Blender adds shape keys to this object's mesh alone."""
+    mesh = obj.data
+    linked = any(data.library is not None or data.override_library is not None for data in (obj, mesh))
+    return not linked and mesh.users - (1 if mesh.use_fake_user else 0) == 1
 
 
 def baked_with(scene: Any, head: Any) -> list[Any]:
@@ -79,7 +79,7 @@ def remove_attached(obj: Any) -> None:
     del obj[_BAKED]
 
 
-def _caches_job(
+def attached_caches_job(
     scene: Any,
     rig: Rig,
     reader: SurfaceReader,
@@ -87,7 +87,7 @@ def _caches_job(
     cache: PointCache,
     folder: Path,
 ) -> Job[list[PointCache]]:
-    """Writes the objects' positions at all frames of the head's cache."""
+    """Writes the objects' positions at all frames of the head's cache into caches in `folder`. reader: open."""
     if not attached:
         return []
     objects = [scene_object(one.object_name) for one in attached]
