@@ -239,8 +239,9 @@ def _remember(scene: Any, found: list[Kind]) -> None:
         kinds[key] = Kind(*key, one.pieces + kind.pieces, one.vertices + kind.vertices)
     for number in reversed(range(len(items))):
         item = items[number]
-        kind = kinds.pop((item.owner.name, item.material), None) if item.owner is not None else None
-        if kind is not None:
+        key = (item.owner.name, item.material) if item.owner is not None else ("", "")
+        if key in kinds:
+            kind = kinds.pop(key)
             item.pieces, item.vertices = kind.pieces, kind.vertices
         elif item.owner is None or item.carried:
             items.remove(number)

@@ -71,7 +71,7 @@ def _stand_in(scene: Any, name: str, original: Any, followed: list[Any]) -> Any:
 
 
 def hold(scene: Any, view_layer: Any, objects: list[Any]) -> None:
-    """The objects as tracked: nothing changes the vertices, no result of ours, the first hidden. Records its changes."""
+    """The objects as tracked: vertices unchanged, no result of ours, the first hidden. Records its changes."""
     settings = scene.nephim
     for obj in objects:
         ours = obj.modifiers.get(BAKED)

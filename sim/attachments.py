@@ -160,9 +160,7 @@ def _is_eyeball(points: NDArray) -> bool:
     return bool(_EYE[0] < radius < _EYE[1] and radii.std() < _ROUND * radius and extent.min() >= radius)
 
 
-def _spread(
-    points: NDArray, distance: NDArray, triangles: NDArray, stands_for: NDArray, roots: NDArray
-) -> csr_matrix:
+def _spread(points: NDArray, distance: NDArray, triangles: NDArray, stands_for: NDArray, roots: NDArray) -> csr_matrix:
     """Weights (n, r) with which vertices follow the roots: mostly the nearest along the piece, and its neighbours'.
 
     distance: (n,) from the skin [m].

@@ -60,7 +60,9 @@ def counter(scene, monkeypatch):
     stand_in = Counter()
     rig = read_rig(scene)
     n_head = len(rig.head.indices)
-    template = SimpleNamespace(refinement=identity(n_head, format="csr"), n_head=n_head, linear=None)
+    template = SimpleNamespace(
+        refinement=identity(n_head, format="csr"), n_head=n_head, linear=None, outer=np.ones(n_head, bool)
+    )
     monkeypatch.setattr(preview, "load_volume", lambda *_: template)
 
     def start(*_):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bakes what hangs on the skin and is an object of its own: each gets a point cache, which is played or becomes keys."""
+"""Bakes objects that hang on the skin: each gets a point cache, which is played or becomes shape keys."""
 
 import hashlib
 import re
@@ -21,6 +21,7 @@ from .shape_keys import bake_shape_keys, remove_shape_keys
 
 _FIGURES = ("bake_keys", "bake_error_max_mm", "bake_error_rms_mm")  # of the head's bake, in the settings
 _BAKED = "nephim_attached"  # marks objects that have such a bake: holds the head's object
+
 
 def bake_attached_job(
     scene: Any,
