@@ -52,8 +52,9 @@ _NO_HAND = {
     "tongue", "teeth", "nose", "cheek", "facial", "face", "head", "jaw", "neck", "skirt", "cape", "horn", "antler",
     "足", "足首", "つま先", "髪", "頭", "目", "舌", "口", "スカート", "しっぽ",
 }  # fmt: skip
-# Objects that are no skin, and those that cover it; words, because 'hat' is also a part of 'that'.
+# Objects that are no skin, as parts of names and as words, and those that cover it; 'hat' is also a part of 'that'.
 _NO_SKIN = re.compile(r"eye|lash|brow|teeth|tooth|tongue|hair|beard|glasses|cornea|proxy|helper|coarse", re.I)
+_NO_SKIN_WORDS = {"tear", "tears", "tearline", "saliva", "cartilage", "gum", "gums"}
 _WORN = {
     "cloth", "clothes", "clothing", "outfit", "shirt", "top", "bottom", "pants", "trousers", "dress", "jacket", "coat",
     "shoe", "shoes", "footwear", "headwear", "facewear", "hat", "cap", "helmet", "mask", "glove", "gloves", "suit",
@@ -105,7 +106,7 @@ def is_no_hand(name: str) -> bool:
 
 def is_no_skin(name: str) -> bool:
     """Whether an object of this name is something in, or on, a face that is not its skin: eyes, teeth, hair."""
-    return bool(_NO_SKIN.search(name))
+    return bool(_NO_SKIN.search(name)) or not _NO_SKIN_WORDS.isdisjoint(_words(name)[0])
 
 
 def is_worn(name: str) -> bool:
