@@ -23,6 +23,7 @@ from .settings import PhysicsSettings
 from .solver.anderson import Anderson
 from .solver.histogram import percentiles
 from .solver.local_step import LocalStep
+from .solver.pressure import PressureCells
 from .solver.sparse import put, take
 from .solver.system import ElasticSystem
 from .solver.undisturbed import UndisturbedVolume
@@ -72,6 +73,9 @@ class Physics:
 
         n = len(template.vertices)
         self._local = LocalStep(self.system, settings)
+        self._cells: PressureCells | None = None
+        if settings.cell_volume > 0:
+            self._cells = PressureCells(self.system, settings.cell_volume, settings.w_str, settings.w_vol)
         self._u = np.zeros((n, 3))
         self._skin_u = np.zeros((template.n_skin, 3))
         # Of the free vertices: right-hand side, solution, iterate, and the displacement a substep began with.
@@ -89,6 +93,8 @@ class Physics:
         self._u[:] = 0
         self._skin_u[:] = 0
         self._local.restart()
+        if self._cells is not None:
+            self._cells.reset()
         self.contact.reset()
         self.pinch.reset()
         self._clearance.forget()
@@ -126,6 +132,8 @@ class Physics:
             self._u[:] = 0
             self._skin_u[:] = 0
             self._local.restart()
+            if self._cells is not None:
+                self._cells.reset()
             if not substeps:
                 self._rest(pose)
 
@@ -263,6 +271,10 @@ class Physics:
         system, settings, tuning = self.system, self.settings, self.tuning.step
         gap = settings.gap
         self._local.pose(volume)
+        cells = self._cells
+        if cells is not None:
+            cells.pose(volume)
+            cells.wake(self._u)
         tracked = self._pose(skin)
         hands, self._lifted = lift_off_bone(
             self._clearance, self._skin_tree, hands, self._bone_direction, self.template.tissue_depth, settings,
@@ -288,10 +300,14 @@ class Physics:
             self._b *= 1 - theta
             if problem is not None:
                 problem.load(self._b)
+            if cells is not None:
+                cells.load(self._u, self._b)
             system.factor.solve(self._b, self._x, tuning.still * gap)
             add_scaled(theta, before, self._x)
             if problem is not None:
-                problem.correct(self._x)
+                problem.correct(self._x, theta)
+            elif cells is not None:
+                cells.add(cells.solve(cells.missing(self._x, theta), theta), self._x)
             change = largest_difference(self._x, iterate)
             if change < enough or iteration == count:
                 break
@@ -367,6 +383,7 @@ class Physics:
             np.concatenate([np.full(len(contacts), give.hand_give), np.full(len(deep), give.bone_give)]),
             np.concatenate([contacts.held, np.zeros(len(deep), bool)]),
             np.concatenate([contacts.force, np.zeros((len(deep), 3))]),
+            self._cells,
         )
 
     def _statistics(self, substeps: int, iterations: int, limited: float) -> dict[str, float]:

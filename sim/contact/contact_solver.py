@@ -5,10 +5,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..solver.pressure import PressureCells
 from ..solver.system import ElasticSystem
 from .tracker import interpolate
 
 _SWEEPS = 20
+_ROUNDS = 4  # of contacts and cells in turn
 _SETTLED = 1e-6  # [m] largest displacement by a force's change at which the sweeps end
 
 
@@ -103,6 +105,7 @@ class ContactProblem:
         give: NDArray,
         held: NDArray,
         force: NDArray,
+        cells: PressureCells | None = None,
     ):
         self.normals, self.friction, self.give, self.held = normals, friction, give, held
         self.force = np.ascontiguousarray(force)
@@ -115,6 +118,12 @@ class ContactProblem:
         half = np.ascontiguousarray(_mean(system.compliance(used), place, weights).T)
         self._compliance = _mean(half, place, weights)
         self._offset = interpolate(tracked, skin, weights) - targets
+        self._cells = cells
+        if cells is not None:
+            moves = cells.moves(self._slots)
+            count = moves.shape[2]
+            moves = _mean(moves.reshape(len(moves), 3 * count), place, weights)
+            self._moves = moves.reshape(3 * len(skin), count)
 
     def load(self, out: NDArray[np.float64]) -> None:
         """Adds the present forces to the free vertices, out (n_free, 3) [N]."""
@@ -127,14 +136,33 @@ class ContactProblem:
         skin = np.unique(self._place[pushing][self._weights[pushing] > 0])
         return np.unique(self._system.free_embedding[self._used[skin]].indices)
 
-    def correct(self, x: NDArray[np.float64]) -> None:
+    def correct(self, x: NDArray[np.float64], theta: float = 0.0) -> None:
         """Renews the forces for the free displacement x (n_free, 3) found with the present ones, and adds to x what it
         changes by, where that is not little."""
         self._system.skin_rows.map_rows(self._used, x, self._skin)
         gap = self._offset + _mean(self._skin, self._place, self._weights)
         before = self.force.copy()
+        if self._cells is None:
+            self._solve(gap)
+        else:
+            self._solve_with_cells(self._cells, gap, x, theta)
+        _share(self.force - before, self._place, self._weights, self._skin)
+        self._system.add_responses(self._slots, self._skin, x)
+
+    def _solve(self, gap: NDArray[np.float64]) -> None:
         solve_contacts(
             self._compliance, gap, self.normals, self.friction, self.give, self.held, self.force, _SWEEPS, _SETTLED
         )
-        _share(self.force - before, self._place, self._weights, self._skin)
-        self._system.add_responses(self._slots, self._skin, x)
+
+    def _solve_with_cells(self, cells: PressureCells, gap: NDArray[np.float64], x: NDArray, theta: float) -> None:
+        """Contacts and cells in turn, each given the other's last change."""
+        lack = cells.missing(x, theta)
+        total = np.zeros(len(lack))
+        for _ in range(_ROUNDS):
+            change = cells.solve(lack, theta)
+            total += change
+            gap += (self._moves @ change).reshape(-1, 3)
+            before = self.force.copy()
+            self._solve(gap)
+            lack = -(self.force - before).ravel() @ self._moves
+        cells.add(total, x)

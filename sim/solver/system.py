@@ -118,6 +118,11 @@ class ElasticSystem:
             self._keep_near(self._responses[known : self._known])
         return self._slot[skin]
 
+    @property
+    def known_responses(self) -> NDArray[np.float32]:
+        """The responses computed so far by slot, (k, n_free) [m/N]."""
+        return self._responses[: self._known]
+
     def _keep_near(self, responses: NDArray[np.float32]) -> None:
         row, column = np.nonzero(np.abs(responses) > _LITTLE * np.abs(responses).max(axis=1, keepdims=True))
         ends = self._near_start[-1] + np.cumsum(np.bincount(row, minlength=len(responses)))
