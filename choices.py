@@ -22,6 +22,8 @@ SKULLS = [
 
 REGIONS = ("cheek", "lips", "scalp", "cartilage")  # kinds of tissue, each with a setting `REGION_group`
 
+AXES = ("X", "-X", "Y", "-Y", "Z", "-Z")  # of the scene, to which a head's top and face may point
+
 SHAPE_KEYS, POINT_CACHE = "shape-keys", "point-cache"  # targets of a bake
 REPLACE, ADD = "replace", "add"  # what to do with shape keys of earlier bakes
 EXISTING = [

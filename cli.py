@@ -9,6 +9,7 @@ from pathlib import Path
 from . import cli_import
 from .choices import (
     ADD,
+    AXES,
     MODES,
     POINT_CACHE,
     REGIONS,
@@ -125,6 +126,9 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
         metavar="METRES",
         help="metres per unit for NePHIM alone",
     )
+    for name, what in (("--up", "top of the head"), ("--front", "face")):
+        text = f"the scene's axis to which the {what} points, roughly: {', '.join(AXES)} (--up=-X); default: found"
+        setup.add_argument(name, choices=AXES, metavar="AXIS", help=text)
     setup.add_argument("-o", "--output", type=Path, metavar="OUT.blend", help="save here instead of FILE.blend")
 
     cli_import.add_arguments(verbs, _positive)
@@ -267,6 +271,8 @@ def _setup(parsed: argparse.Namespace) -> str:
         neutral_frame=parsed.neutral_frame,
         stiffness=dict(parsed.stiffness),
         unit_scale=parsed.unit_scale,
+        up=parsed.up,
+        front=parsed.front,
         skull_model=parsed.skull_model and str(parsed.skull_model.absolute()),
         skull=parsed.skull,
         left_behind=parsed.leave_behind,

@@ -16,7 +16,7 @@ from bpy.props import (
 )
 from bpy.types import PropertyGroup
 
-from .choices import EXISTING, REPLACE, SKULLS, THICKNESS, TOLERANCE_MM
+from .choices import AXES, EXISTING, REPLACE, SKULLS, THICKNESS, TOLERANCE_MM
 from .compat import is_module
 
 _PRESETS = Path(__file__).parent / "presets"
@@ -50,6 +50,18 @@ def _paint(tissue: str, usually: str):
 
 def _bone(of: str):
     return StringProperty(name="Bone", description=f"Bone that carries the {of}; empty: fitted to the surface")
+
+
+def _axis(name: str, what: str):
+    return EnumProperty(
+        name=name,
+        description=f"The scene's axis to which the {what} points at the neutral frame, roughly",
+        items=(
+            ("AUTO", "Automatic", "From bones, hands and eyes, checked by the face"),
+            *((axis, axis, f"The {what} points to {axis}") for axis in AXES),
+        ),
+        default="AUTO",
+    )
 
 
 def _presets(folder: str):
@@ -131,6 +143,8 @@ class SceneSettings(PropertyGroup):
     lips_group: _paint("lips", "around the mouth (stiffness 1.5)")  # type: ignore[valid-type]
     scalp_group: _paint("scalp", "above brows and ears (stiffness 3)")  # type: ignore[valid-type]
     cartilage_group: _paint("cartilage", "tip of the nose and ears (stiffness 20)")  # type: ignore[valid-type]
+    up_axis: _axis("Up", "top of the head")  # type: ignore[valid-type]
+    front_axis: _axis("Front", "face")  # type: ignore[valid-type]
     unit_scale: FloatProperty(  # type: ignore[valid-type]
         name="Unit Scale",
         description="Metres per unit for NePHIM alone, so that the head is as large as a person's; 0: as in the "

@@ -23,8 +23,9 @@ from nephim.sim.geometry.topology import fan_caps
 from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.geometry.warp import Warp, carried_volume, folded
 from nephim.sim.template import Template
+from nephim.sim.volume.axes import find_axes
 from nephim.sim.volume.build import VolumeSettings, build_template
-from nephim.sim.volume.landmarks import estimate_axes, find_landmarks
+from nephim.sim.volume.landmarks import find_landmarks
 from nephim.sim.volume.regions import openness, visible
 from nephim.sim.volume.skull import MIN_TISSUE, Skull, place_skull
 from nephim.sim.volume.skull_model import SkullModel
@@ -49,8 +50,8 @@ class Person:
         seen = visible(openness(self.head, self.triangles), self.triangles)
         self.outer = np.zeros(len(self.closed), bool)
         self.outer[: len(self.triangles)] = seen[self.triangles].all(axis=1)
-        up, front = estimate_axes(self.head, self.triangles)
-        self.landmarks = find_landmarks(self.head, self.triangles, up, front)
+        axes = find_axes(self.head, self.triangles)
+        self.landmarks = find_landmarks(self.head, self.triangles, axes.up, axes.front)
         local = self.landmarks.frame.into(self.head)
         face = seen & (local[:, 1] > self.landmarks.points["menton"][1])
         # In front of the teeth, which are no bone of the volume, depth comes from the table whatever the skull.

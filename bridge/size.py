@@ -42,7 +42,7 @@ def fitting_scale(surfaces: Any, rig: Rig) -> float:
 def _height(surfaces: Any) -> float:
     from ..sim.volume.size import head_height
 
-    return head_height(surfaces.head, surfaces.upright)
+    return head_height(surfaces.head, surfaces.hints)
 
 
 def _length(metres: float) -> str:

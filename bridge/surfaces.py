@@ -15,7 +15,9 @@ from ..sim.frame import TrackedFrame
 from ..sim.geometry import rigid
 from ..sim.geometry.surface import Surface
 from ..sim.hand_jumps import shrunk
-from .meshes import matrix_array, mesh_positions, same_order, to_world, world_matrix
+from ..sim.volume.hints import Hints
+from .hints import posed_bone, read_hints
+from .meshes import mesh_positions, same_order, to_world, world_matrix
 from .modifiers import may_vary, tracked_state
 from .painted_stiffness import stiffness_groups
 from .rig import Part, Rig, scene_object
@@ -25,8 +27,7 @@ from .scene_time import seconds
 class NeutralSurfaces(NamedTuple):
     """The surfaces at the neutral frame: world space, metres, float64. None where there is no such part.
 
-    upright: (3, 3) rotation to the world from the space the character was modelled in, whose axes are those of the
-    scene: the head bone's, from rest to the neutral frame; None without one. groups: see `weights.stiffness_groups`.
+    hints: how the head stands, as far as the scene tells. groups: see `weights.stiffness_groups`.
     """
 
     head: Surface
@@ -34,7 +35,7 @@ class NeutralSurfaces(NamedTuple):
     right: Surface | None
     jaw: Surface | None
     cranium: Surface | None
-    upright: NDArray[np.float64] | None = None
+    hints: Hints = Hints()
     groups: dict[str, NDArray[np.float32]] | None = None
 
 
@@ -149,13 +150,14 @@ class SurfaceReader:
         rig = self.rig
         head = surface(rig.head)
         assert head is not None
+        left, right = surface(rig.left), surface(rig.right)
         return NeutralSurfaces(
             head,
-            surface(rig.left),
-            surface(rig.right),
+            left,
+            right,
             surface(rig.jaw),
             surface(rig.cranium),
-            self._upright(),
+            read_hints(self.scene, rig, self.view_layer.depsgraph, head, left, right),
             stiffness_groups(self.scene, rig.head),
         )
 
@@ -315,20 +317,8 @@ class SurfaceReader:
         for bone in bones:
             self._neutral_bones[bone] = self._bone_matrix(bone, self.view_layer.depsgraph)
 
-    def _upright(self) -> NDArray[np.float64] | None:
-        """Rotation of the head bone from rest to the scene's current frame, (3, 3)."""
-        bone = self.rig.head_bone
-        if bone is None:
-            return None
-        rest = np.array(scene_object(bone[0]).data.bones[bone[1]].matrix_local, np.float64)
-        posed = self._bone_matrix(bone, self.view_layer.depsgraph)
-        return rigid_motion(rest, posed, bone, self.scene.frame_current)[:3, :3]
-
     def _bone_matrix(self, bone: tuple[str, str], depsgraph: Any) -> NDArray[np.float64]:
-        armature = scene_object(bone[0]).evaluated_get(depsgraph)
-        matrix = matrix_array(armature.matrix_world @ armature.pose.bones[bone[1]].matrix)
-        matrix[:3] *= self.rig.scale
-        return matrix
+        return posed_bone(bone, depsgraph, self.rig.scale)
 
     def _bone_motion(self, bone: tuple[str, str] | None, depsgraph: Any, frame: int) -> NDArray[np.float64] | None:
         if bone is None:

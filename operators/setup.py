@@ -20,7 +20,7 @@ from .jobs import is_free
 _DECIDED = (
     "head", "head_group", "left", "left_group", "right", "right_group", "jaw", "cranium",
     "head_armature", "head_bone", "jaw_armature", "jaw_bone", "neutral_frame",
-    "skull_model", "skull", "unit_scale", *(f"{region}_group" for region in REGIONS),
+    "skull_model", "skull", "unit_scale", "up_axis", "front_axis", *(f"{region}_group" for region in REGIONS),
 )  # fmt: skip
 
 
@@ -40,13 +40,16 @@ def setup(
     skull: str = THICKNESS,
     unit_scale: float | None = None,
     left_behind: Sequence[str] = (),
+    up: str | None = None,
+    front: str | None = None,
 ) -> Rig:
     """Writes the roles into `scene.nephim` and checks them; a RigError leaves the settings unchanged.
 
     head, left, right: OBJECT[:VERTEX_GROUP]; jaw, cranium: OBJECT; bones: ARMATURE:BONE; None clears a role.
     neutral_frame: default the first frame of the scene. stiffness: region → vertex group or float attribute.
     skull_model: path of a `sim.skull_model.SkullModel`; skull: see `choices.SKULLS`; unit_scale: metres per unit;
-    None: as in the scene.
+    None: as in the scene. up, front: axes of the scene to which the head's top and its face point, of `choices.AXES`;
+    None: found.
     left_behind: OBJECT[:MATERIAL] of what hangs on the skin but is not carried along; all else is.
     """
     settings = scene.nephim
@@ -69,6 +72,7 @@ def setup(
         settings.skull_model = skull_model or ""
         settings.skull = skull
         settings.unit_scale = unit_scale or 0.0
+        settings.up_axis, settings.front_axis = up or "AUTO", front or "AUTO"
         for region in REGIONS:
             setattr(settings, f"{region}_group", (stiffness or {}).get(region, ""))
         rig = checked_rig(scene)

@@ -32,7 +32,7 @@ def volume_job(scene: Any) -> Job["Template"]:
         cranium,
         settings=plan.volume_settings(),
         groups=surfaces.groups,
-        upright=surfaces.upright,
+        hints=surfaces.hints,
     )
     template = yield from aside(job)
     template.save(plan.folder.volume)
@@ -62,7 +62,7 @@ def load_volume(surfaces: Any, plan: Plan) -> "Template":
 
     template = Template.load(plan.folder.volume)
     jaw, cranium = bones(surfaces, plan)
-    now = fingerprint([surfaces.head, jaw, cranium], plan.volume_settings(), surfaces.groups, surfaces.upright)
+    now = fingerprint([surfaces.head, jaw, cranium], plan.volume_settings(), surfaces.groups, surfaces.hints)
     if template.fingerprint != now:
         raise CacheError(
             "The volume was built from another mesh, skull, neutral pose, stiffness or edge length.",

@@ -41,6 +41,9 @@ class NEPHIM_PT_character(Step, bpy.types.Panel):
         row = layout.row(align=True)
         row.prop(settings, "unit_scale")
         row.operator("nephim.fit_size", text="", icon="FULLSCREEN_EXIT")
+        column = layout.column(align=True)
+        column.prop(settings, "up_axis")
+        column.prop(settings, "front_axis")
         layout.operator("nephim.setup", icon="CHECKMARK")
 
 

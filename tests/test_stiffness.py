@@ -91,9 +91,9 @@ def test_a_tilted_head_stands_as_its_bone_says(tmp_path):
     pose.rotation_euler = (0.9, 0.4, 0.2)
     pose.keyframe_insert("rotation_euler", frame=1)
     scene.frame_set(1)
-    turned = SurfaceReader(scene, read_rig(scene)).neutral().upright
+    turned = SurfaceReader(scene, read_rig(scene)).neutral().hints.upright
     rest, posed = (np.array(m.to_3x3()) for m in (arm.data.bones["head"].matrix_local, pose.matrix))
     np.testing.assert_allclose(turned, posed @ rest.T, atol=1e-5)
     assert np.degrees(np.arccos(turned[2, 2])) > 20
     scene.nephim.head_armature, scene.nephim.head_bone = None, ""
-    assert SurfaceReader(scene, read_rig(scene)).neutral().upright is None
+    assert SurfaceReader(scene, read_rig(scene)).neutral().hints.upright is None

@@ -17,6 +17,7 @@ from nephim.sim.volume import tetrahedra
 from nephim.sim.volume.build import VolumeSettings, build_template
 from nephim.sim.volume.cutaway import SKIN, cut_volume
 from nephim.sim.volume.envelope import embed
+from nephim.sim.volume.hints import Hints
 from synthetic_head import synthetic_head
 
 SETTINGS = VolumeSettings(target_edge=0.009)  # coarse, for speed
@@ -192,7 +193,7 @@ def test_a_tilted_head_gets_the_same_volume(head, template):
     axis /= np.linalg.norm(axis)
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
     turn = np.eye(3) + np.sin(0.8) * cross + (1 - np.cos(0.8)) * cross @ cross
-    tilted = build(Surface(head.vertices @ turn.T, head.triangles, head.name), upright=turn)
+    tilted = build(Surface(head.vertices @ turn.T, head.triangles, head.name), hints=Hints(upright=turn))
     # Skin is refined anew and bone lies on another grid: equal to a fraction of a millimetre, not vertex by vertex.
     n = template.n_head
     along = np.einsum("ij,ij->i", tilted.bone_direction[:n] @ turn, template.bone_direction[:n])

@@ -5,7 +5,7 @@ import hashlib
 from dataclasses import astuple, dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ...choices import REGISTERED, THICKNESS
 from ...errors import SurfaceError, VolumeError
@@ -19,10 +19,12 @@ from ..geometry.topology import fan_caps
 from ..geometry.triangle_bvh import TriangleTree
 from ..template import Template
 from .assembly import Skin, assemble
+from .axes import axes_notes, find_axes
 from .bones import check_bone
 from .closing import cap_holes, separate
 from .envelope import envelope, flesh_only
-from .landmarks import Landmarks, estimate_axes, find_landmarks
+from .hints import Hints
+from .landmarks import Landmarks, find_landmarks
 from .regions import openness, visible
 from .registered_skull import RegisteredSkull, register_skull
 from .skull import CRANIUM_SPACING, Skull, place_skull
@@ -54,13 +56,12 @@ def build_template(
     *,
     settings: VolumeSettings | None = None,
     groups: dict[str, NDArray] | None = None,
-    upright: ArrayLike | None = None,
+    hints: Hints | None = None,
 ) -> Job[Template]:
     """Builds the template from a head at its neutral frame, in world space [m].
 
     jaw, cranium: the artist's own surfaces inside the head, or None: placed as `settings.skull` says. groups: weights
-    (n_head,) that repaint stiffness (see `regions.skin_stiffness`). upright: (3, 3) rotation to the world from a space
-    whose axes are the head's, in unknown order; None if these are the world's.
+    (n_head,) that repaint stiffness (see `regions.skin_stiffness`). hints: how the head stands, as far as known.
     Raises SurfaceError for vertices that are not finite, VolumeError if no volume can be built.
     """
     settings = settings or VolumeSettings()
@@ -76,9 +77,9 @@ def build_template(
             f"{int((~main).sum())} faces of separate parts, such as eyes or teeth, are not part of the volume."
         )
     body = Surface(head.vertices, welded[main], head.name)
-    turned = np.eye(3) if upright is None else np.asarray(upright, float)
-    up, front = (turned @ axis for axis in estimate_axes(body.vertices @ turned, body.triangles))
-    landmarks = find_landmarks(body.vertices, body.triangles, up, front, head.name)
+    axes = find_axes(body.vertices, body.triangles, hints)
+    notes += axes_notes(axes, hints)
+    landmarks = find_landmarks(body.vertices, body.triangles, axes.up, axes.front, head.name, axes.middle)
 
     yield Progress("volume", 0.1, "refining the skin")
     skin = _skin(head, welded, main, welded_to, landmarks, settings.target_edge)
@@ -128,7 +129,7 @@ def build_template(
     if len(coarse):
         notes.append(coarse_note(len(coarse), longest))
     template.notes = notes
-    template.fingerprint = fingerprint([head, jaw, cranium], settings, groups, upright)
+    template.fingerprint = fingerprint([head, jaw, cranium], settings, groups, hints)
     return template
 
 
@@ -171,9 +172,9 @@ def fingerprint(
     surfaces: list[Surface | None],
     settings: VolumeSettings,
     groups: dict[str, NDArray] | None = None,
-    upright: ArrayLike | None = None,
+    hints: Hints | None = None,
 ) -> str:
-    """Changes whenever any input of the template changes."""
+    """Changes whenever any input of the template changes; of the hints, the head bone's and what was set by hand."""
     digest = hashlib.sha256(repr(_told(settings)).encode())
     for surface in surfaces:
         if surface is None:
@@ -183,8 +184,9 @@ def fingerprint(
         digest.update(np.ascontiguousarray(surface.triangles, np.int32).tobytes())
     for name, weights in sorted((groups or {}).items()):
         digest.update(name.encode() + np.ascontiguousarray(weights, np.float32).tobytes())
-    if upright is not None:
-        digest.update(np.asarray(upright, np.float32).tobytes())
+    for known in (hints.upright, hints.up, hints.front) if hints is not None else ():
+        if known is not None:
+            digest.update(np.asarray(known, np.float32).tobytes())
     return digest.hexdigest()
 
 

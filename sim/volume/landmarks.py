@@ -8,12 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
 
 from ...errors import VolumeError
-from ..geometry.surface import triangle_normals
-from ..geometry.topology import boundary_loops
 from ..geometry.triangle_bvh import TriangleTree
 
 _REFERENCE = 0.150  # nose tip to top of an adult head [m]; all lengths below are for a head of this size
 _ASIDE, _SLIPPED = 1e-4, 0.05  # of the head's breadth: off the edges but still the middle; much deeper than beside it
+_OFF_CENTRE = 0.01  # of the breadth, by which the middle of the widest points may be off the face's
 _LONGEST_NOSE = 0.15  # tip in front of the cheek beside it, as a fraction of the head's breadth including the ears
 
 
@@ -54,46 +53,19 @@ class Landmarks:
         return [p] if p[0] == 0 else [p, p * [-1, 1, 1]]
 
 
-def estimate_axes(vertices: NDArray, triangles: NDArray) -> tuple[NDArray, NDArray]:
-    """Guesses (up, front), unit vectors (3,), of a head from its geometry.
-
-    Up points away from the cut of the neck; the lateral axis is the one with the best mirror symmetry; the face is on
-    the side where vertices are densest.
-    """
-    areas = np.linalg.norm(triangle_normals(vertices, triangles), axis=1)
-    centres = vertices[triangles].mean(1)
-    middle = np.average(centres, axis=0, weights=areas)
-    loops = boundary_loops(triangles)
-    if loops:
-        neck = max(loops, key=lambda loop: np.linalg.norm(np.ptp(vertices[loop], axis=0)))
-        up = middle - vertices[neck].mean(0)
-    else:
-        up = np.array([0.0, 0.0, 1.0])
-    # Artists model along the axes of their scene: an axis close to the guess is the intended one.
-    nearest = np.argmax(np.abs(up))
-    up = np.sign(up[nearest]) * np.eye(3)[nearest]
-    tree = TriangleTree(vertices, triangles)
-    used = np.unique(triangles)
-    sample = vertices[used[:: max(1, len(used) // 500)]]
-    candidates = [axis for k, axis in enumerate(np.eye(3)) if k != nearest]
-    mismatch = []
-    for axis in candidates:
-        centre = 0.5 * (vertices[used].min(0) + vertices[used].max(0))
-        image = sample - 2 * np.outer((sample - centre) @ axis, axis)
-        mismatch.append(tree.closest(image)[0].mean())
-    lateral = candidates[int(np.argmin(mismatch))]
-    front = np.cross(lateral, up)
-    if (vertices[used].mean(0) - middle) @ front < 0:
-        front = -front
-    return up, front
-
-
 def find_landmarks(
-    vertices: NDArray, triangles: NDArray, up: ArrayLike, front: ArrayLike, name: str = "head"
+    vertices: NDArray,
+    triangles: NDArray,
+    up: ArrayLike,
+    front: ArrayLike,
+    name: str = "head",
+    plane: float | None = None,
 ) -> Landmarks:
     """Landmarks of a head from its midline profile and its widest points.
 
-    vertices: (n, 3) [m]; triangles: (m, 3); up, front: (3,). Raises VolumeError when no profile can be seen.
+    vertices: (n, 3) [m]; triangles: (m, 3); up, front: (3,); plane: where the face's plane of symmetry lies along the
+    lateral axis [m], if not between the widest points, as in a head with hair on one side. Raises VolumeError when no
+    profile can be seen.
     """
     upwards, forwards = np.asarray(up, float), np.asarray(front, float)
     upwards = upwards / np.linalg.norm(upwards)
@@ -102,7 +74,10 @@ def find_landmarks(
     used = vertices[np.unique(triangles)]
     rotation = np.array([np.cross(upwards, forwards), upwards, forwards])
     own = used @ rotation.T  # the centre of a tilted head is that of its own box, not of the world-aligned one
-    frame = HeadFrame(0.5 * (own.min(0) + own.max(0)) @ rotation, rotation)
+    centre = 0.5 * (own.min(0) + own.max(0))
+    if plane is not None and abs(plane - centre[0]) > _OFF_CENTRE * np.ptp(own[:, 0]):
+        centre[0] = plane
+    frame = HeadFrame(centre @ rotation, rotation)
     local = frame.into(vertices)
     tree = TriangleTree(local, triangles)
     low, high = local[np.unique(triangles)].min(0), local[np.unique(triangles)].max(0)

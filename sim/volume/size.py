@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How large a head is, and the unit in which it would be as large as a person's."""
 
+from dataclasses import replace
+
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ...errors import VolumeError
 from ..geometry.mending import main_part, weld_seams
 from ..geometry.surface import Surface
-from .landmarks import estimate_axes, find_landmarks
+from .axes import find_axes
+from .hints import Hints
+from .landmarks import find_landmarks
 
 ADULT = 0.23  # chin to top of an adult head [m]
 SMALLEST, LARGEST = 0.12, 0.45  # heads between these [m] are simulated as they are: a newborn's has 0.12
@@ -16,10 +19,10 @@ _UNITS = (*(10.0**k for k in range(-4, 4)), 0.0254)  # metres: powers of ten, in
 _EXTENT = 0.3  # landmarks are sampled in millimetres: the head is brought to this size before [m]
 
 
-def head_height(head: Surface, upright: ArrayLike | None = None) -> float:
+def head_height(head: Surface, hints: Hints | None = None) -> float:
     """Height of a head from chin to top, in the unit of its vertices; 0 for one without size.
 
-    upright: as for `build.build_template`. Where no face can be seen, the largest extent stands for the height.
+    hints: see `build.build_template`. Where no face can be seen, the largest extent stands for the height.
     """
     triangles = weld_seams(head.vertices, head.triangles)[0]
     triangles = triangles[main_part(head.vertices, triangles)]
@@ -27,10 +30,11 @@ def head_height(head: Surface, upright: ArrayLike | None = None) -> float:
     if not extent > 0:
         return 0.0
     scaled = head.vertices * (_EXTENT / extent)
-    turned = np.eye(3) if upright is None else np.asarray(upright, float)
+    if hints is not None and hints.eyes is not None:
+        hints = replace(hints, eyes=hints.eyes * (_EXTENT / extent))
     try:
-        up, front = (turned @ axis for axis in estimate_axes(scaled @ turned, triangles))
-        marks = find_landmarks(scaled, triangles, up, front, head.name)
+        axes = find_axes(scaled, triangles, hints)
+        marks = find_landmarks(scaled, triangles, axes.up, axes.front, head.name, axes.middle)
     except VolumeError:
         return extent
     return float(marks.points["vertex"][1] - marks.points["menton"][1]) * extent / _EXTENT
