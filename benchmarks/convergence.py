@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.physics import Physics
+from nephim.sim.template import TISSUE
 from numpy.typing import NDArray
 
 from .reference import Converged, Energy, converged
@@ -62,13 +63,15 @@ def compare(physics: Recorder) -> tuple[dict[str, float], Converged]:
     substep, template = physics.recorded, physics.template
     if substep is None:
         raise ValueError("the last step had no substep: nothing was near")
+    kept = _cells(physics)
     result = converged(
         template, physics.settings, substep.volume, substep.held, substep.after[substep.held], substep.before,
-        substep.theta, skin=substep.skin,
+        substep.theta, skin=substep.skin, **kept,
     )  # fmt: skip
     energy = Energy(
-        template, physics.settings, substep.volume, skin=substep.skin, u_before=substep.before, theta=substep.theta
-    )
+        template, physics.settings, substep.volume, skin=substep.skin, u_before=substep.before, theta=substep.theta,
+        **kept,
+    )  # fmt: skip
     found, wanted = template.embedding @ substep.after, template.embedding @ result.u
     moved = np.maximum(np.linalg.norm(found, axis=1), np.linalg.norm(wanted, axis=1)) > MOVED
     loose = np.ones(len(substep.after))
@@ -85,3 +88,12 @@ def compare(physics: Recorder) -> tuple[dict[str, float], Converged]:
         "energy_converged": result.energy,
         "newton_steps": float(result.steps),
     }, result
+
+
+def _cells(physics: Physics) -> dict[str, Any]:
+    """The pressure cells as the reference takes them."""
+    if physics.cells is None:
+        return {}
+    label = np.full(len(physics.template.tets), -1)
+    label[physics.system.tissue] = physics.cells.label
+    return {"cells": label[physics.template.tet_region == TISSUE], "bulk": physics.cells.bulk}

@@ -7,6 +7,7 @@ its tracked shape:
 
     E_str  = 1/2 Σ V m w_str |F - R F_tra|²      R the rotation of F F_traᵀ
     E_vol  = 1/2 Σ V w_vol |F - D|²              D the nearest matrix with det D within ± tolerance of det F_tra
+    E_cell = 1/2 Σ K (V_c - V_tra)² / V_tra      over cells of tissue, K their bulk modulus
     E_skin = 1/2 Σ A w_skin |h - P|²             P nearest to h with principal stretches within limits
     E_tra  = 1/2 Σ w_tra a_i |u_i|²              over the skin, a_i a third of the adjacent areas
     E_dyn  = 1/2 c |u - u_before|²_A             c = θ / (1 - θ), A the constant matrix of the projective dynamics
@@ -49,7 +50,8 @@ class Energy:
     """The energy of one template, settings and undisturbed volume; value, gradient and Hessian product of u (n, 3).
 
     volume: (n, 3) displacement [m] of S_tra from rest; skin: (n_skin, 3) that of H_tra, by default what the volume
-    gives; u_before: (n, 3) [m]; theta: θ above, 0 for a purely static problem.
+    gives; u_before: (n, 3) [m]; theta: θ above, 0 for a purely static problem; cells: (t,) which cell each tissue
+    tetrahedron belongs to, in the template's order, None without cells; bulk: [Pa].
     """
 
     def __init__(
@@ -61,6 +63,8 @@ class Energy:
         skin: NDArray | None = None,
         u_before: NDArray | None = None,
         theta: float = 0.0,
+        cells: NDArray[np.int64] | None = None,
+        bulk: float = 0.0,
     ):
         n = len(template.vertices)
         tissue = template.tet_region == TISSUE
@@ -71,6 +75,9 @@ class Energy:
         self.f_tra = np.eye(3) + self._gradients(volume)
         det = np.linalg.det(self.f_tra)
         self.flat = det <= FLATTENED
+        self.volumes, self.cells, self.bulk = volumes, cells, bulk
+        if cells is not None:
+            self.kept = np.bincount(cells, volumes * det)
         self.low, self.high = (1 - settings.volume_tolerance) * det, (1 + settings.volume_tolerance) * det
 
         embedding = template.embedding.tocsr()
@@ -109,6 +116,8 @@ class Energy:
         f = self.f_tra + self._gradients(u)
         strain, stress, bend = _strain(f, self.f_tra, self.v_str, curvature)
         volume, pressure, squeeze = _volume(f, self.f_tra, self.low, self.high, self.flat, self.v_vol, curvature)
+        whole, load = self._cells(f, curvature)
+        volume, pressure = volume + whole, pressure + load
         skin, tension, stretch = _skin(self.h_tra + self._skin_gradients(u), self.w_skin, curvature)
         if curvature:
             self._curvature = (bend + squeeze, stretch)
@@ -123,8 +132,24 @@ class Energy:
         assert self._curvature is not None
         inside, skin = self._curvature
         stress = np.einsum("tab,tb->ta", inside, self._gradients(p).reshape(-1, 9)).reshape(-1, 3, 3)
+        if self.cells is not None:
+            swept = np.bincount(self.cells, np.einsum("tij,tij->t", self._swelling, self._gradients(p)))
+            stress = stress + (self.bulk / self.kept * swept)[self.cells, None, None] * self._swelling
         tension = np.einsum("tab,tb->ta", skin, self._skin_gradients(p).reshape(-1, 6)).reshape(-1, 3, 2)
         return self._apply(stress, tension) + self.attachment @ p + self.dynamic * (self.matrix @ p)
+
+    def _cells(self, f: NDArray, curvature: bool) -> tuple[float, NDArray | float]:
+        """E_cell [J] and its stress times volume (t, 3, 3). Its curvature is that of a Gauss-Newton step: without the
+        turning of the gradients, which may be negative."""
+        if self.cells is None:
+            return 0.0, 0.0
+        columns = [np.cross(f[:, :, i], f[:, :, j]) for i, j in ((1, 2), (2, 0), (0, 1))]
+        swelling = self.volumes[:, None, None] * np.stack(columns, axis=2)  # V cof F
+        if curvature:
+            self._swelling = swelling
+        excess = np.bincount(self.cells, self.volumes * np.linalg.det(f)) - self.kept
+        stress = (self.bulk * excess / self.kept)[self.cells, None, None] * swelling
+        return 0.5 * self.bulk * float((excess**2 / self.kept).sum()), stress
 
     def _apply(self, stress: NDArray, tension: NDArray) -> NDArray[np.float64]:
         inside = self.grad.T @ stress.transpose(0, 2, 1).reshape(-1, 3)
@@ -143,6 +168,8 @@ def converged(
     skin: NDArray | None = None,
     tolerance: float = 1e-6,
     max_steps: int = 100,
+    cells: NDArray[np.int64] | None = None,
+    bulk: float = 0.0,
 ) -> Converged:
     """The minimiser with given displacements (k, 3) [m] from S_tra of the vertices `fixed` (k,).
 
@@ -150,7 +177,7 @@ def converged(
     Ends when the gradient of the free vertices is below `tolerance` of what it was with u_before and the fixed
     displacements. Raises RuntimeError when it is not after `max_steps`.
     """
-    energy = Energy(template, settings, volume, skin=skin, u_before=u_before, theta=theta)
+    energy = Energy(template, settings, volume, skin=skin, u_before=u_before, theta=theta, cells=cells, bulk=bulk)
     free = energy.free.copy()
     free[fixed] = False
     u = np.where(energy.free[:, None], u_before, 0.0)

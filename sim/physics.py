@@ -73,9 +73,9 @@ class Physics:
 
         n = len(template.vertices)
         self._local = LocalStep(self.system, settings)
-        self._cells: PressureCells | None = None
+        self.cells: PressureCells | None = None
         if settings.cell_volume > 0:
-            self._cells = PressureCells(self.system, settings.cell_volume, settings.w_str, settings.w_vol)
+            self.cells = PressureCells(self.system, settings.cell_volume, settings.w_str, settings.w_vol)
         self._u = np.zeros((n, 3))
         self._skin_u = np.zeros((template.n_skin, 3))
         # Of the free vertices: right-hand side, solution, iterate, and the displacement a substep began with.
@@ -93,8 +93,8 @@ class Physics:
         self._u[:] = 0
         self._skin_u[:] = 0
         self._local.restart()
-        if self._cells is not None:
-            self._cells.reset()
+        if self.cells is not None:
+            self.cells.reset()
         self.contact.reset()
         self.pinch.reset()
         self._clearance.forget()
@@ -132,8 +132,8 @@ class Physics:
             self._u[:] = 0
             self._skin_u[:] = 0
             self._local.restart()
-            if self._cells is not None:
-                self._cells.reset()
+            if self.cells is not None:
+                self.cells.reset()
             if not substeps:
                 self._rest(pose)
 
@@ -271,7 +271,7 @@ class Physics:
         system, settings, tuning = self.system, self.settings, self.tuning.step
         gap = settings.gap
         self._local.pose(volume)
-        cells = self._cells
+        cells = self.cells
         if cells is not None:
             cells.pose(volume)
             cells.wake(self._u)
@@ -383,7 +383,7 @@ class Physics:
             np.concatenate([np.full(len(contacts), give.hand_give), np.full(len(deep), give.bone_give)]),
             np.concatenate([contacts.held, np.zeros(len(deep), bool)]),
             np.concatenate([contacts.force, np.zeros((len(deep), 3))]),
-            self._cells,
+            self.cells,
         )
 
     def _statistics(self, substeps: int, iterations: int, limited: float) -> dict[str, float]:

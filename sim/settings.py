@@ -23,7 +23,7 @@ class PhysicsSettings:
     w_str: float = 3400.0  # [Pa] strain weight of soft tissue, E about 5 kPa
     w_vol: float = 10200.0  # [Pa] volume weight
     volume_tolerance: float = 0.05  # [-] det F may leave det F_tra by this fraction
-    cell_volume: float = 0.0  # [m³] of the cells whose volume is kept as a whole; 0 for none
+    cell_volume: float = 0.0  # [m³] of cells of tissue that keep their volume as a whole; 0: none
     w_skin: float = 90.0  # [N/m] membrane stiffness of the skin
     w_tra: float = 2.0e4  # [Pa/m] attachment of the skin to the tracked surface
     friction: float = 0.5  # [-] Coulomb coefficient between hand and skin

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The converged reference: its derivatives and closed cases, and the distance of the physics from it."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,6 +11,7 @@ from nephim.benchmarks.reference import Energy, converged, nearest_volume
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.settings import PhysicsSettings
 from nephim.sim.solver.system import ElasticSystem
+from nephim.sim.template import TISSUE
 from volumes import RADIUS, finger, round_head
 
 TEMPLATE, FINGER, SETTINGS = round_head(3), finger(), PhysicsSettings()
@@ -20,10 +22,13 @@ def random(scale: float, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(scale=scale, size=(N, 3))
 
 
+FLESH = replace(SETTINGS, cell_volume=2e-6, w_vol=10 * SETTINGS.w_vol, volume_tolerance=0.0)
+
+
 @cache
-def pressed() -> Recorder:
+def pressed(settings: PhysicsSettings = SETTINGS) -> Recorder:
     """The physics after a finger has been pressed 7 mm in, in steps."""
-    simulation = Recorder(TEMPLATE, SETTINGS, right=FINGER)
+    simulation = Recorder(TEMPLATE, settings, right=FINGER)
     for depth in (-0.002, 0.001, 0.004, 0.007):
         hand = FINGER.vertices + [RADIUS - depth, 0, 0]
         simulation.step(
@@ -89,6 +94,19 @@ def test_derivatives_agree_with_differences():
         assert np.linalg.norm(bend - product) < 0.05 * np.linalg.norm(bend)
 
 
+def test_cells_have_the_gradient_of_their_energy():
+    cells = np.arange(int((TEMPLATE.tet_region == TISSUE).sum())) // 40
+    both = [Energy(TEMPLATE, SETTINGS, random(1e-4, 1), cells=c, bulk=3.4e5) for c in (cells, None)]
+    u, p, h = random(1e-4, 3), random(1.0, 10), 1e-7
+    up, down, here = ([e.value(u + x)[0] for e in both] for x in (h * p, -h * p, 0.0))
+    gradients = [e.value(u, curvature=True)[1] for e in both]
+    assert here[0] > 1.1 * here[1]
+    slope = ((up[0] - down[0]) - (up[1] - down[1])) / (2 * h)
+    assert slope == pytest.approx(float(((gradients[0] - gradients[1]) * p).sum()), rel=1e-6)
+    products = [e.product(p) for e in both]
+    assert float(((products[0] - products[1]) * p).sum()) > 0
+
+
 def test_newton_ends_at_a_minimum():
     fixed = np.argmax(TEMPLATE.skin_vertices[:, [0]], axis=0)
     push, rest = np.array([[-0.004, 0.001, 0.0]]), np.zeros((N, 3))
@@ -117,8 +135,10 @@ def test_a_strong_persistence_stays_at_the_deformation_before():
     assert moves[1] < 1e-8
 
 
-def test_the_physics_has_converged():
-    simulation = pressed()
+# With stiff volume terms, hundredths of a millimetre cost more energy.
+@pytest.mark.parametrize(("settings", "more"), [(SETTINGS, 1.01), (FLESH, 1.03)], ids=["default", "flesh"])
+def test_the_physics_has_converged(settings: PhysicsSettings, more: float):
+    simulation = pressed(settings)
     numbers, result = compare(simulation)
     assert numbers["held"] > 0
     assert numbers["moved"] > 10
@@ -126,7 +146,7 @@ def test_the_physics_has_converged():
     assert numbers["p95_mm"] <= 0.2
     assert numbers["inside_max_mm"] <= 0.5
     assert numbers["energy_converged"] <= numbers["energy"] * (1 + 1e-9)
-    assert numbers["energy"] <= numbers["energy_converged"] * 1.01
+    assert numbers["energy"] <= numbers["energy_converged"] * more
 
 
 def test_a_frame_without_a_substep_is_refused():

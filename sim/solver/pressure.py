@@ -22,21 +22,23 @@ _MOST = 0.2  # of the stiffness in A: the largest pressure, at which the iterati
 _LARGEST_STEP = 0.02  # of a cell's volume is the most that one iteration corrects: the limit of the linearisation
 _LITTLE = 0.02  # of its largest value: below this, what a pressure moves is negligible, see `ElasticSystem`
 _WAKE = 5e-5  # [m] a cell whose vertices move less, and without pressure, is left alone
+_FEWEST = 20  # tetrahedra in a cell: smaller cells would lock as single tetrahedra do
 _FAINT = 1.0  # [Pa] pressure that counts as none
 
 
 class PressureCells:
     """Cells of about `size` [m³] over the tissue of a system; the state is the pressure in each, (c,) [Pa].
 
-    w_str, w_vol: [Pa] as in the settings.
+    w_str, w_vol: [Pa] as in the settings. label: (t,) the cell of each tetrahedron of the system; bulk: [Pa].
     """
 
     def __init__(self, system: ElasticSystem, size: float, w_str: float, w_vol: float):
         self._system = system
         self._tets = np.ascontiguousarray(system.tets, np.int64)
         volumes = np.cumsum(system.volumes)  # neighbours in space are neighbours in memory, so a cell is a run
-        count = max(1, round(volumes[-1] / size))
-        label = np.minimum(((volumes - system.volumes / 2) / volumes[-1] * count).astype(np.int64), count - 1)
+        count = max(1, min(round(volumes[-1] / size), len(volumes) // _FEWEST))
+        place = (volumes - system.volumes / 2) / volumes[-1]  # of a tetrahedron's middle, from 0 to 1
+        self.label = label = np.minimum((place * count).astype(np.int64), count - 1)
         self._start = np.searchsorted(label, np.arange(count + 1))
         self._rest = system.template.vertices
         n, n_free = len(self._rest), len(system.free)
@@ -44,7 +46,8 @@ class PressureCells:
         self._place[system.free] = np.arange(n_free)
         self._gradients = self._rest_gradients(n_free)
 
-        self._give_of_bulk = system.volumes.sum() / count / (_BULK * w_str)
+        self.bulk = _BULK * w_str
+        self._give_of_bulk = system.volumes.sum() / count / self.bulk
         self._most = _MOST * (w_str + w_vol)
         self.pressure = np.zeros(count)
         self._base, self._shape = np.full((n, 3), np.nan), np.zeros((n, 3))

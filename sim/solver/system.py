@@ -51,6 +51,7 @@ class ElasticSystem:
         tissue = np.flatnonzero(template.tet_region == TISSUE)
         # Neighbours in space become neighbours in memory, so the few displaced ones share few blocks.
         tissue = tissue[curve_order(template.vertices[template.tets[tissue]].mean(axis=1))]
+        self.tissue = tissue
         self.tets = np.ascontiguousarray(template.tets[tissue])
         self.gradients, volumes = shape_gradients(template.vertices, self.tets)
         if not (volumes > 0).all():
