@@ -23,7 +23,7 @@ from .settings import PhysicsSettings
 from .solver.anderson import Anderson
 from .solver.histogram import percentiles
 from .solver.local_step import LocalStep
-from .solver.pressure import PressureCells
+from .solver.pressure import pressure_cells
 from .solver.sparse import put, take
 from .solver.system import ElasticSystem
 from .solver.undisturbed import UndisturbedVolume
@@ -73,9 +73,7 @@ class Physics:
 
         n = len(template.vertices)
         self._local = LocalStep(self.system, settings)
-        self.cells: PressureCells | None = None
-        if settings.cell_volume > 0:
-            self.cells = PressureCells(self.system, settings.cell_volume, settings.w_str, settings.w_vol)
+        self.cells = pressure_cells(self.system, settings)
         self._u = np.zeros((n, 3))
         self._skin_u = np.zeros((template.n_skin, 3))
         # Of the free vertices: right-hand side, solution, iterate, and the displacement a substep began with.
@@ -90,11 +88,7 @@ class Physics:
 
     def reset(self) -> None:
         """Forgets the history: the next step is a first frame."""
-        self._u[:] = 0
-        self._skin_u[:] = 0
-        self._local.restart()
-        if self.cells is not None:
-            self.cells.reset()
+        self._settle()
         self.contact.reset()
         self.pinch.reset()
         self._clearance.forget()
@@ -105,6 +99,14 @@ class Physics:
         self._lifted = 0.0
         self._longest = 0.0
         self._started_inside = 0.0
+
+    def _settle(self) -> None:
+        """Nothing is displaced any more."""
+        self._u[:] = 0
+        self._skin_u[:] = 0
+        self._local.restart()
+        if self.cells is not None:
+            self.cells.reset()
 
     def step(self, frame: TrackedFrame, between: Sequence[TrackedFrame] = ()) -> SimulatedFrame:
         """Resolves the interaction of one frame; frames are given in order.
@@ -129,11 +131,7 @@ class Physics:
         pose, started_inside = self.tracking.pose(frame), self._started_inside
         limited = 1000 * self._lifted if substeps else 0.0
         if len(self.contact.contacts) == 0 and np.abs(self._u).max() < tuning.at_rest * gap:
-            self._u[:] = 0
-            self._skin_u[:] = 0
-            self._local.restart()
-            if self.cells is not None:
-                self.cells.reset()
+            self._settle()
             if not substeps:
                 self._rest(pose)
 
@@ -268,13 +266,11 @@ class Physics:
     def _substep(self, skin: NDArray, volume: NDArray, hands: NDArray, theta: float, *, last: bool) -> int:
         """Minimises the energy for one position of skin (n_skin, 3) displacement, volume and hands; returns the
         iterations."""
-        system, settings, tuning = self.system, self.settings, self.tuning.step
-        gap = settings.gap
+        system, settings, tuning, cells = self.system, self.settings, self.tuning.step, self.cells
+        gap, limit = settings.gap, settings.drag_limit
         self._local.pose(volume)
-        cells = self.cells
         if cells is not None:
-            cells.pose(volume)
-            cells.wake(self._u)
+            cells.begin(volume, self._u)
         tracked = self._pose(skin)
         hands, self._lifted = lift_off_bone(
             self._clearance, self._skin_tree, hands, self._bone_direction, self.template.tissue_depth, settings,
@@ -289,7 +285,6 @@ class Physics:
         iterate[:] = before
         self._anderson.restart()
         carried = self._carried(contacts)
-        limit = settings.drag_limit
         directions = self.contact.directions(carried, tuning.pushed_along * limit, tuning.pushed_under * limit)
         problem = self._contact_problem(tracked, deformed, hands, directions, carried) if len(contacts) else None
 

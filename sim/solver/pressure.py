@@ -15,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 
+from ..settings import PhysicsSettings
 from .system import ElasticSystem
 
 _BULK = 100.0  # times w_str: flesh yields by 1 % at the pressure of a firm press, 3.4 kPa
@@ -24,6 +25,13 @@ _LITTLE = 0.02  # of its largest value: below this, what a pressure moves is neg
 _WAKE = 5e-5  # [m] a cell whose vertices move less, and without pressure, is left alone
 _FEWEST = 20  # tetrahedra in a cell: smaller cells would lock as single tetrahedra do
 _FAINT = 1.0  # [Pa] pressure that counts as none
+
+
+def pressure_cells(system: ElasticSystem, settings: PhysicsSettings) -> "PressureCells | None":
+    """The cells of a system, None where the settings want none."""
+    if settings.cell_volume <= 0:
+        return None
+    return PressureCells(system, settings.cell_volume, settings.w_str, settings.w_vol)
 
 
 class PressureCells:
@@ -65,15 +73,13 @@ class PressureCells:
         self.pressure[:] = 0.0
         self._active = self._active[:0]
 
-    def pose(self, volume: NDArray) -> None:
-        """Takes the undisturbed volume (n, 3), as displacement from rest [m]; it has the volumes that are kept."""
+    def begin(self, volume: NDArray, u: NDArray) -> None:
+        """Before a substep: takes the undisturbed volume (n, 3), as displacement from rest [m], whose volumes are kept,
+        and finds the cells to work on: those that the displacement u (n, 3) [m] reaches, and those under pressure."""
         base = self._rest + volume
         if not np.array_equal(base, self._base):
             self._base = base
             _add_volumes(base, self._tets, self._start, np.arange(len(self._target)), self._target)
-
-    def wake(self, u: NDArray) -> None:
-        """Finds the cells to work on: those that the displacement u (n, 3) [m] reaches, and those under pressure."""
         active = _reached(u, self._tets, self._start, _WAKE) | (np.abs(self.pressure) > _FAINT)
         self.pressure[~active] = 0.0
         self._active = np.flatnonzero(active)
