@@ -74,12 +74,11 @@ class Physics:
         n = len(template.vertices)
         self._local = LocalStep(self.system, settings)
         self.cells = pressure_cells(self.system, settings)
-        self._u = np.zeros((n, 3))
-        self._skin_u = np.zeros((template.n_skin, 3))
+        self._u, self._skin_u = np.zeros((n, 3)), np.zeros((template.n_skin, 3))
         # Of the free vertices: right-hand side, solution, iterate, and the displacement a substep began with.
         self._b, self._x, self._iterate, self._u_before = np.zeros((4, len(self.system.free), 3))
-        outer = template.outer[template.skin_triangles].all(axis=1)
-        self._skin_tree = TriangleTree(template.skin_vertices, template.skin_triangles[outer])
+        outer = template.skin_triangles[template.outer[template.skin_triangles].all(axis=1)]
+        self._skin_tree = TriangleTree(template.skin_vertices, outer)
         self._clearance = Clearance(len(self.hands.vertices), tuning.contact.deepest * gap)
         self._posed: NDArray | None = None
         self._anderson = Anderson(self._x.size)
