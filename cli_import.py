@@ -32,7 +32,7 @@ def add_arguments(verbs: Any, positive: Callable[[str], float]) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="mesh with the faces of a take whose file has none; may be repeated",
+        help="mesh with the faces of a take whose file has none, or your own body model; may be repeated",
     )
     take.add_argument("--smooth", type=positive, metavar="HZ", help="filter jitter above HZ, without delay")
 

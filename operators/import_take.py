@@ -14,7 +14,7 @@ from ..choices import AUTO, TRACK_ROLES, UNITS, UP_AXES
 from ..errors import TrackError
 from ..progress import Job, Progress, aside
 from ..tracks.checks import Take, check_take
-from ..tracks.read import KINDS, SCENES, read_take, with_models, with_roles
+from ..tracks.read import KINDS, SCENES, Models, read_models, read_take, with_roles
 from ..tracks.smoothing import contact_changes, jitter, low_pass
 from ..tracks.track import HEAD, LEFT, RIGHT, Track
 from . import setup
@@ -41,22 +41,28 @@ def import_job(
     NephimError before anything is written.
     """
     tracks: list[Track] = []
+    known = yield from aside(_models_job(models))
     for number, path in enumerate(paths):
         yield Progress("Reading", number / len(paths), path.name)
         if path.suffix.lower() in SCENES and path.is_file():
             tracks += read_scene_file(scene, path, frame_rate)
         else:
-            tracks += yield from aside(_read_job(path))
-    take = yield from aside(_check_job(tracks, frame_rate, units, up, roles, models, smooth))
+            tracks += yield from aside(_read_job(path, known))
+    take = yield from aside(_check_job(tracks, frame_rate, units, up, roles, smooth))
     yield Progress("Building the scene", 0.0)
     added = add_take(scene, take, blend)
     yield Progress("Building the scene", 1.0)
-    return [*take.said, _set_up(scene, take, added)]
+    return [*known.said, *take.said, _set_up(scene, take, added)]
 
 
-def _read_job(path: Path) -> Job[list[Track]]:
+def _models_job(paths: Sequence[Path]) -> Job[Models]:
+    yield Progress("Reading models", 0.0)
+    return read_models(paths)
+
+
+def _read_job(path: Path, models: Models) -> Job[list[Track]]:
     yield Progress("Reading", 0.0, path.name)
-    return read_take(path)
+    return read_take(path, models)
 
 
 def _check_job(
@@ -65,12 +71,10 @@ def _check_job(
     units: str | None,
     up: str | None,
     roles: Sequence[str],
-    models: Sequence[Path],
     smooth: float | None,
 ) -> Job[Take]:
     yield Progress("Checking", 0.0)
-    tracks = with_models(with_roles(tracks, roles), models)
-    take = check_take(tracks, frame_rate=frame_rate, units=units, up=up)
+    take = check_take(with_roles(tracks, roles), frame_rate=frame_rate, units=units, up=up)
     yield Progress("Checking", 0.5)
     return smoothed(take, smooth) if smooth else take
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from nephim.errors import TrackError
 from nephim.tracks.checks import check_take
-from nephim.tracks.read import read_take, with_models, with_roles
+from nephim.tracks.read import read_models, read_take, with_roles
 from nephim.tracks.track import Faces, Track, role_of
 from synthetic_head import synthetic_head
 
@@ -107,7 +107,7 @@ def test_point_caches_take_their_faces_from_a_mesh(tmp_path, head):
         assert np.array_equal(tracks[0].vertices, take) and tracks[0].frame_rate == rate
         with pytest.raises(TrackError, match="no faces"):
             check_take(tracks)
-        assert with_models(tracks, [tmp_path / "head.obj"])[0].faces.same(Faces.of(faces))
+        assert read_take(tmp_path / name, read_models([tmp_path / "head.obj"]))[0].faces.same(Faces.of(faces))
 
 
 def member(header: bytes) -> bytes:

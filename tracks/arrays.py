@@ -109,21 +109,19 @@ def checked_faces(path: Path, array: NDArray, n_vertices: int) -> Faces:
 
 
 def read_surfaces(path: Path) -> list[Track]:
-    """Surfaces of an .npz, or the one of an .npy: every array (f, n, 3) of numbers, with the faces that go with it.
+    """The surface of an .npy. Raises TrackError."""
+    array = read_npy(path)
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype.kind not in "fiu" or not array.size:
+        raise refuse(path, f"its array has shape {array.shape}, where vertices (f, n, 3) are expected")
+    return [Track(path.stem, array.astype(np.float32), None, role_of(path.stem))]
+
+
+def surfaces_among(path: Path, arrays: Mapping[str, NDArray]) -> list[Track]:
+    """Surfaces of an .npz: every array (f, n, 3) of numbers, with the faces that go with it.
 
     `left_vertices` goes with `left_faces`, else with `faces` if those fit. Vertices (f, 778, 3) beside `is_right` are
     those of HaMeR or WiLoR. Raises TrackError.
     """
-    if path.suffix.lower() == ".npy":
-        array = read_npy(path)
-        if array.ndim != 3 or array.shape[2] != 3 or array.dtype.kind not in "fiu" or not array.size:
-            raise refuse(path, f"its array has shape {array.shape}, where vertices (f, n, 3) are expected")
-        return [Track(path.stem, array.astype(np.float32), None, role_of(path.stem))]
-    return surfaces_among(path, read_npz(path))
-
-
-def surfaces_among(path: Path, arrays: Mapping[str, NDArray]) -> list[Track]:
-    """`read_surfaces` of arrays that have been read."""
     moving = {
         name: array
         for name, array in arrays.items()

@@ -1,27 +1,68 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which reader a path belongs to."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import TrackError
-from . import arrays, meshes, point_caches
+from . import arrays, meshes, parameters, point_caches
+from .body_models import BodyModel, mended, read_model
 from .track import ROLES, Faces, Track, refuse
 
 SCENES = (".abc", ".usd", ".usda", ".usdc", ".usdz")  # read by Blender's own importers
-KINDS = (".npz", ".npy", ".pc2", ".mdd", *SCENES)
+KINDS = (".npz", ".npy", ".pkl", ".pc2", ".mdd", *SCENES)
 
 
-def read_take(path: Path) -> list[Track]:
-    """The surfaces in a file or folder. Raises TrackError if it is missing, damaged or of no known kind."""
+@dataclass(frozen=True)
+class Models:
+    """What takes may refer to. bodies: models of parameters; faces: by number of vertices; said: what was mended."""
+
+    bodies: tuple[BodyModel, ...] = ()
+    faces: Mapping[int, Faces] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
+
+
+def read_models(paths: Sequence[Path]) -> Models:
+    """Meshes (OBJ, PLY) and body models (pkl, npz). Raises TrackError."""
+    bodies, faces = [], {}
+    for path in paths:
+        if path.suffix.lower() in meshes.MESHES:
+            vertices, of_mesh = meshes.read_mesh(path)
+            faces[len(vertices)] = of_mesh
+        else:
+            bodies.append(read_model(path))
+    good, said = mended(bodies)
+    return Models(tuple(good), {**{len(body.template): body.faces for body in good}, **faces}, tuple(said))
+
+
+def read_take(path: Path, models: Models | None = None) -> list[Track]:
+    """The surfaces in a file or folder, those without faces given the model's with as many vertices.
+
+    Raises TrackError if it is missing, damaged or of no known kind.
+    """
+    models = models or Models()
+    return [
+        replace(track, faces=models.faces.get(track.vertices.shape[1])) if track.faces is None else track
+        for track in _read(path, models)
+    ]
+
+
+def _read(path: Path, models: Models) -> list[Track]:
     if path.is_dir():
         return meshes.read_folder(path)
     if not path.is_file():
         raise TrackError(f"There is no file or folder {path}.", advice="Check the path.")
     kind = path.suffix.lower()
-    if kind in (".npz", ".npy"):
+    if kind == ".npz":
+        found = arrays.read_npz(path)
+        if parameters.has_parameters(found) and not {"vertices", "pred_vertices"} & set(found):
+            return parameters.pose_tracks(path, found, models.bodies)
+        return arrays.surfaces_among(path, found)
+    if kind == ".npy":
         return arrays.read_surfaces(path)
+    if kind == ".pkl":
+        return parameters.read_decaf(path, models.bodies)
     if kind == ".pc2":
         return [point_caches.read_pc2(path)]
     if kind == ".mdd":
@@ -29,20 +70,6 @@ def read_take(path: Path) -> list[Track]:
     if kind in meshes.MESHES:
         raise refuse(path, "it is one frame", "Name the folder that holds all of them.")
     raise refuse(path, "it is of no kind that can be imported", f"Known are folders, and {', '.join(KINDS)}.")
-
-
-def with_models(tracks: Sequence[Track], models: Sequence[Path]) -> list[Track]:
-    """The tracks, each without faces given those of the model with as many vertices."""
-    faces: dict[int, list[tuple[Path, Faces]]] = {}
-    for path in models:
-        vertices, of_model = meshes.read_mesh(path)
-        faces.setdefault(len(vertices), []).append((path, of_model))
-    return [
-        replace(track, faces=faces[track.vertices.shape[1]][0][1])
-        if track.faces is None and track.vertices.shape[1] in faces
-        else track
-        for track in tracks
-    ]
 
 
 def with_roles(tracks: Sequence[Track], roles: Sequence[str]) -> list[Track]:
