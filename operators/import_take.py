@@ -86,7 +86,11 @@ def smoothed(take: Take, cut_off: float) -> Take:
             f"A cut-off of {cut_off:g} Hz cannot be had at {take.frame_rate:g} frames per second.",
             advice="Give one below half the frame rate; 6 Hz suits hands.",
         )
-    surfaces = {track.role: track.vertices for track in take.tracks}
+    surfaces = {
+        role: track.vertices[:, track.parts[role]] if track.parts else track.vertices
+        for track in take.tracks
+        for role in (track.parts or [track.role])
+    }
     changes = contact_changes(surfaces[HEAD], [surfaces[r] for r in (LEFT, RIGHT) if r in surfaces]) if (
         HEAD in surfaces
     ) else []  # fmt: skip
