@@ -12,7 +12,9 @@ from nephim.progress import drive
 from nephim.sim.geometry.refine import refine
 from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.geometry.warp import folded
+from nephim.sim.template import JAW, TISSUE
 from nephim.sim.volume.build import VolumeSettings, build_template, fingerprint
+from nephim.sim.volume.cutaway import cut_volume
 from nephim.sim.volume.landmarks import find_landmarks
 from nephim.sim.volume.registered_skull import register_skull, settled, surplus
 from nephim.sim.volume.registration import similarity, transformed
@@ -123,6 +125,8 @@ def test_a_volume_with_a_registered_skull():
     skin = TriangleTree(template.skin_vertices, template.skin_triangles[template.outer[template.skin_triangles].all(1)])
     for bone in (template.jaw_vertices, template.cranium_vertices):
         assert len(bone) and skin.closest(bone)[0].min() > 0.0015
+    cut = cut_volume(template, template.jaw_vertices.mean(0), (0, 0, 1))
+    assert np.isfinite(cut.vertices).all() and {JAW, TISSUE} <= set(cut.colour.tolist())
     # Cheekbones: the cranium is broader beside the orbits' lower rims than at the upper teeth.
     assert np.ptp(template.cranium_vertices[:, 0]) > 0.1
 

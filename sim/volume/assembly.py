@@ -45,6 +45,7 @@ def assemble(
     points: NDArray,
     tets: NDArray,
     skull: Skull,
+    whole: Skull,
     landmarks: Landmarks,
     groups: dict[str, NDArray] | None,
     *,
@@ -53,14 +54,14 @@ def assemble(
     """The template from tetrahedra.
 
     points: (n, 3) [m]; if `conforming`, its first rows are the skin's vertices. tets: (t, 4). groups: see
-    `regions.skin_stiffness`, weights (n_head,).
+    `regions.skin_stiffness`, weights (n_head,). skull: the bones of the volume; whole: with what lies outside of it,
+    as teeth in the mouth do.
     """
     count = len(skin.vertices)
-    bones = [(skull.jaw_vertices, skull.jaw_triangles), (skull.cranium_vertices, skull.cranium_triangles)]
     tet_region = np.full(len(tets), TISSUE, np.uint8)
     vertex_region = np.full(len(points), TISSUE, np.uint8)
     centres = points[tets].mean(1)
-    for region, (v, t) in zip((JAW, CRANIUM), bones, strict=True):
+    for region, (v, t) in zip((JAW, CRANIUM), skull.bones, strict=True):
         if len(t):
             bony = inside_by_solid_angle(TriangleTree(v, t), centres)
             tet_region[bony] = region
@@ -71,7 +72,7 @@ def assemble(
     held = rim(skin.vertices, skin.triangles[skin.main], landmarks.frame.rotation[1])
     represented = ~used & used[skin.welded_to]  # the other side of a welded seam
     held[represented] = held[skin.welded_to[represented]]
-    depth, direction = _to_bone(skin, bones, landmarks)
+    depth, direction = _to_bone(skin, whole.bones, landmarks, with_teeth=whole is not skull)
     painted = {name: skin.linear @ np.asarray(weight, float) for name, weight in (groups or {}).items()}
     stiffness = skin_stiffness(landmarks.frame.into(skin.vertices), depth, landmarks, painted)
     nearest = np.flatnonzero(used)[cKDTree(skin.vertices[used]).query(centres)[1]]
@@ -90,10 +91,10 @@ def assemble(
         tissue_depth=depth,
         bone_direction=direction,
         tet_stiffness=stiffness[nearest],
-        jaw_vertices=skull.jaw_vertices,
-        jaw_triangles=skull.jaw_triangles,
-        cranium_vertices=skull.cranium_vertices,
-        cranium_triangles=skull.cranium_triangles,
+        jaw_vertices=whole.jaw_vertices,
+        jaw_triangles=whole.jaw_triangles,
+        cranium_vertices=whole.cranium_vertices,
+        cranium_triangles=whole.cranium_triangles,
         conforming=conforming and not represented.any(),
         linear=skin.linear,
     )
@@ -119,12 +120,12 @@ def _embedding(
 
 
 def _to_bone(
-    skin: Skin, bones: list[tuple[NDArray, NDArray]], landmarks: Landmarks
+    skin: Skin, bones: list[tuple[NDArray, NDArray]], landmarks: Landmarks, *, with_teeth: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Distance (n_skin,) [m] and unit direction (n_skin, 3) from the skin to the nearest bone.
 
-    In front of the mouth the teeth count, which are not part of the volume: their distance is the tissue thickness
-    from the table, or the lip's own thickness if that is larger.
+    In front of the mouth the teeth count, which are not part of the volume: unless the bones come `with_teeth`, their
+    distance is the tissue thickness from the table, or the lip's own thickness if that is larger.
     """
     depth, direction = np.full(len(skin.vertices), _NO_BONE), -vertex_normals(skin.vertices, skin.triangles)
     for v, t in bones:
@@ -137,6 +138,8 @@ def _to_bone(
         towards = tree.points_at(triangle, barycentric) - skin.vertices
         direction[closer] = (towards / np.maximum(distance, 1e-9)[:, None])[closer]
 
+    if with_teeth:
+        return depth, direction
     main = skin.triangles[skin.main]
     visible = skin.outer[main].all(1)
     local = landmarks.frame.into(skin.vertices)

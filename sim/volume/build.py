@@ -2,7 +2,7 @@
 """The volumetric template of a character, built from the surfaces of head, jaw and cranium."""
 
 import hashlib
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from .hints import Hints
 from .landmarks import Landmarks, find_landmarks
 from .regions import openness, visible
 from .registered_skull import RegisteredSkull, register_skull
-from .skull import CRANIUM_SPACING, Skull, place_skull
+from .skull import CRANIUM_SPACING, MIN_TISSUE, Skull, place_skull, pushed_inside
 from .tetrahedra import tetrahedralize
 
 _LEAST, _MOST = 500, 300_000  # vertices of a head
@@ -35,7 +35,7 @@ _REPAIR = 2e-4  # how far repairs may move skin [m]
 _COARSE = 2.0  # edge length behind, below and inside the face, in target lengths
 _ENVELOPE = 1.25  # edge length of an envelope, in target lengths
 _UNFOLD_ROUNDS = 4  # of undoing fairing where it makes the skin intersect itself
-_FINE = 0.004  # grid of a registered cranium [m]: its cheekbones and orbits are lost between coarser samples
+_FINE = 0.005  # grid of a registered cranium [m]: cheekbones get lost in a coarser one; 4 mm: a third more tetrahedra
 _CLEAR_ROUNDS, _CLEAR_STEP = 6, 5e-4  # of pulling bone back from what it touches, and step of each [m]
 
 
@@ -100,7 +100,7 @@ def build_template(
     surface = np.concatenate([surface, caps])
 
     yield Progress("volume", 0.4, "placing the skull")
-    skull = _bones(closed, surface, skin, landmarks, jaw, cranium, settings.skull, notes)
+    skull, whole = _bones(closed, surface, skin, landmarks, jaw, cranium, settings.skull, notes)
     solid = not reason
     if solid:
         yield Progress("volume", 0.6, "tetrahedra")
@@ -108,6 +108,8 @@ def build_template(
             points, tets = yield from _fill(closed, surface, skull, settings, len(skin.vertices))
         except VolumeError as error:
             solid, reason = False, error.what
+            if whole is not None:
+                return (yield from _by_thickness(reason, head, jaw, cranium, settings, groups, hints))
     if not solid:
         notes.append(f"The skin is embedded in a closed envelope, because {reason}.")
         yield Progress("volume", 0.6, "envelope")
@@ -117,6 +119,8 @@ def build_template(
             points, tets = yield from _fill(outside, around, skull, settings, 0)
             points, tets = flesh_only(points, tets, outside, around)
         except VolumeError as error:
+            if whole is not None:
+                return (yield from _by_thickness(error.what, head, jaw, cranium, settings, groups, hints))
             raise VolumeError(
                 f"no volume could be built: {reason}; and around its envelope: {error.what}",
                 object=head.name,
@@ -124,11 +128,28 @@ def build_template(
                 advice="Repair the mesh where it intersects itself, or raise the time limit.",
             ) from error
     yield Progress("volume", 0.95, "regions")
-    template = assemble(head, skin, points, tets, skull, landmarks, groups, conforming=solid)
+    template = assemble(head, skin, points, tets, skull, whole or skull, landmarks, groups, conforming=solid)
     coarse, longest = coarse_vertices(template)
     if len(coarse):
         notes.append(coarse_note(len(coarse), longest))
     template.notes = notes
+    template.fingerprint = fingerprint([head, jaw, cranium], settings, groups, hints)
+    return template
+
+
+def _by_thickness(
+    reason: str,
+    head: Surface,
+    jaw: Surface | None,
+    cranium: Surface | None,
+    settings: VolumeSettings,
+    groups: dict[str, NDArray] | None,
+    hints: Hints | None,
+) -> Job[Template]:
+    """The template of a head that a registered skull leaves no volume in, with a note that says why."""
+    other = replace(settings, skull=THICKNESS)
+    template = yield from build_template(head, jaw, cranium, settings=other, groups=groups, hints=hints)
+    template.notes.append(f"No real skull was used, because {reason}.")
     template.fingerprint = fingerprint([head, jaw, cranium], settings, groups, hints)
     return template
 
@@ -227,8 +248,9 @@ def _bones(
     cranium: Surface | None,
     chosen: str,
     notes: list[str],
-) -> Skull:
-    """Jaw and cranium clear of the skin and of each other; adds to the notes."""
+) -> tuple[Skull, Skull | None]:
+    """Jaw and cranium clear of the skin and of each other, and, if they are registered, the whole ones, of which mouth
+    bag and sockets cut a part off; adds to the notes."""
     outer = np.zeros(len(closed), bool)
     outer[: len(skin.outer)] = skin.outer
     shown = surface[outer[surface].all(1)]
@@ -237,11 +259,13 @@ def _bones(
     for own in (jaw, cranium):
         said = check_bone(own, tree) if own is not None else ""
         notes += [said] if said else []
-    spacing = CRANIUM_SPACING
+    spacing, whole = CRANIUM_SPACING, None
     if chosen == REGISTERED and (jaw is None or cranium is None):
         found = _registered(closed, shown, tree, landmarks, notes)
         if found is not None:
             jaw, cranium, spacing = jaw or found.jaw, cranium or found.cranium, _FINE
+            inside = [pushed_inside(b.vertices, b.triangles, tree, MIN_TISSUE) for b in (jaw, cranium)]
+            whole = Skull(inside[0], jaw.triangles, inside[1], cranium.triangles)
     placed = [name for name, own in (("jaw", jaw), ("cranium", cranium)) if own is None]
     if placed:
         notes.append(f"Placed by tissue thickness: {' and '.join(placed)}.")
@@ -249,7 +273,7 @@ def _bones(
     for name, triangles in (("jaw", skull.jaw_triangles), ("cranium", skull.cranium_triangles)):
         if not len(triangles):
             notes.append(f"There is no room for a {name} inside this head.")
-    return _cleared(closed, surface, skull)
+    return _cleared(closed, surface, skull), whole
 
 
 def _registered(

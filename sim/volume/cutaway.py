@@ -5,9 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import Delaunay, cKDTree
 
-from ..template import Template
+from ..geometry.solid_angle import winding_number
+from ..geometry.topology import unique_edges
+from ..geometry.triangle_bvh import TriangleTree
+from ..template import CRANIUM, JAW, Template
 
+_SAME = 1e-6  # [m] vertices of volume and bone that are one
+_BELOW = 5e-5  # [m] deep enough to be hidden by another cut face, too little to be seen
 SKIN = 3  # colour beside TISSUE, JAW and CRANIUM of `template`
 
 
@@ -24,17 +30,54 @@ def cut_volume(template: Template, plane_point: ArrayLike, plane_normal: ArrayLi
     """Cuts a template and keeps the side that the normal points away from.
 
     plane_point: (3,) [m]; plane_normal: (3,). The cut face consists of the polygons in which the plane cuts the
-    tetrahedra, facing along the normal; the skin is trimmed exactly at the plane.
+    tetrahedra, facing along the normal; the skin is trimmed exactly at the plane. Bones that reach out of the volume,
+    as teeth do in the mouth, are trimmed and filled.
     """
     normal = np.asarray(plane_normal, float) / np.linalg.norm(plane_normal)
     point = np.asarray(plane_point, float)
     skin, skin_triangles = _trimmed(template.skin_vertices, template.skin_triangles, point, normal)
     face, face_triangles, owner = _section(template.vertices, template.tets, point, normal)
+    parts = [
+        (skin, skin_triangles, np.full(len(skin_triangles), SKIN)),
+        (face, face_triangles, template.tet_region[owner]),
+    ]
+    for region, vertices, triangles in (
+        (JAW, template.jaw_vertices, template.jaw_triangles),
+        (CRANIUM, template.cranium_vertices, template.cranium_triangles),
+    ):
+        if _beyond(template, vertices, triangles):
+            for part in (_trimmed(vertices, triangles, point, normal), _filled(vertices, triangles, point, normal)):
+                parts.append((*part, np.full(len(part[1]), region)))
+    starts = np.cumsum([0] + [len(vertices) for vertices, _, _ in parts])
     return Cutaway(
-        np.concatenate([skin, face]),
-        np.concatenate([skin_triangles, face_triangles + len(skin)]).astype(np.int32),
-        np.concatenate([np.full(len(skin_triangles), SKIN), template.tet_region[owner]]).astype(np.uint8),
+        np.concatenate([vertices for vertices, _, _ in parts]),
+        np.concatenate([t + k for (_, t, _), k in zip(parts, starts, strict=False)]).astype(np.int32),
+        np.concatenate([colour for _, _, colour in parts]).astype(np.uint8),
     )
+
+
+def _beyond(template: Template, vertices: NDArray, triangles: NDArray) -> bool:
+    """Whether a bone reaches out of the volume, as teeth do in the mouth: then it is no boundary of tetrahedra."""
+    if not len(triangles):
+        return False
+    return bool(cKDTree(template.vertices).query(vertices)[0].max() > _SAME)
+
+
+def _filled(vertices: NDArray, triangles: NDArray, point: NDArray, normal: NDArray) -> tuple[NDArray, NDArray]:
+    """The cut face of a closed surface, just below that of the tetrahedra: it shows where there are none."""
+    height = _side(vertices, point, normal)
+    edges, _ = unique_edges(triangles)
+    cut = edges[(height[edges] < 0).sum(axis=1) == 1]
+    if len(cut) < 3:
+        return np.zeros((0, 3)), np.zeros((0, 3), np.int64)
+    outline = _crossing(vertices, height, cut[:, 0], cut[:, 1])
+    across = np.linalg.svd(normal[None])[2][1:]
+    flat = Delaunay(outline @ across.T).simplices
+    inside = winding_number(TriangleTree(vertices, triangles), outline[flat].mean(axis=1)) > 0.5
+    flat = flat[inside]
+    turned = np.cross(*np.moveaxis(outline[flat[:, 1:]] - outline[flat[:, :1]], 1, 0)) @ normal < 0
+    flat[turned] = flat[turned][:, ::-1]
+    return outline - _BELOW * normal, flat
 
 
 def _side(vertices: NDArray, point: NDArray, normal: NDArray) -> NDArray[np.float64]:

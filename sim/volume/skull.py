@@ -90,6 +90,11 @@ class Skull:
     cranium_vertices: NDArray[np.float64]
     cranium_triangles: NDArray[np.int32]
 
+    @property
+    def bones(self) -> list[tuple[NDArray[np.float64], NDArray[np.int32]]]:
+        """Vertices and triangles of jaw and cranium."""
+        return [(self.jaw_vertices, self.jaw_triangles), (self.cranium_vertices, self.cranium_triangles)]
+
 
 def place_skull(
     vertices: NDArray,
@@ -133,7 +138,7 @@ def place_skull(
         field = np.where(large_parts(field < 0), field, np.maximum(field, _OUT))
         v, t = isosurface(field, grid)
         if len(v):
-            even = _pushed_inside(smooth_surface(v, t, _SMOOTH_STEPS), t, whole, MIN_TISSUE)
+            even = pushed_inside(smooth_surface(v, t, _SMOOTH_STEPS), t, whole, MIN_TISSUE)
             # If the skin intersects itself, pushing can fold the bone; the isosurface itself is never folded.
             v = even if not len(intersecting_pairs(even, t)) else v
         return v, t
@@ -284,7 +289,7 @@ def _below(front: NDArray, up: NDArray, profile: NDArray) -> NDArray[np.float64]
     return np.sign(height) * np.minimum(distance, np.abs(height))
 
 
-def _pushed_inside(vertices: NDArray, triangles: NDArray, skin: TriangleTree, margin: float) -> NDArray[np.float64]:
+def pushed_inside(vertices: NDArray, triangles: NDArray, skin: TriangleTree, margin: float) -> NDArray[np.float64]:
     """Moves vertices (n, 3) that come closer to the skin than `margin` [m] away from it."""
     for _ in range(10):
         distance, triangle, barycentric, _ = skin.closest(vertices)
