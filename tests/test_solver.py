@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The parts of the solver against closed forms and invariants."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -246,3 +248,14 @@ def test_rigid_fit_finds_the_transform_and_its_inverse(axis, shift):
     moved = rigid.apply(transform, points)
     assert rigid.fit_rigid(points, moved) == pytest.approx(transform, abs=1e-9)
     assert rigid.apply(rigid.inverse(transform), moved) == pytest.approx(points, abs=1e-12)
+
+
+def test_faces_without_area_do_not_count_in_the_membrane():
+    a, b = TEMPLATE.skin_triangles[0, :2]
+    more = np.concatenate([TEMPLATE.skin_triangles, [[a, a, a], [a, b, b]]]).astype(np.int32)
+    whole, broken = (
+        ElasticSystem(template, PhysicsSettings.load("default"))
+        for template in (TEMPLATE, dataclasses.replace(TEMPLATE, skin_triangles=more))
+    )
+    assert (whole.triangles == broken.triangles).all() and (whole.w_skin == broken.w_skin).all()
+    assert abs(whole.matrix - broken.matrix).max() == 0.0

@@ -7,9 +7,11 @@ from nephim.sim.geometry.intersections import degenerate, intersecting_pairs
 from nephim.sim.geometry.isosurface import Grid, isosurface, well_composed
 from nephim.sim.geometry.mending import main_part, weld_seams
 from nephim.sim.geometry.topology import boundary_loops, unique_edges
+from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.volume.axes import find_axes
 from nephim.sim.volume.closing import cap_holes, separate
 from nephim.sim.volume.landmarks import find_landmarks
+from nephim.sim.volume.skull import tissue_thickness, usual_depths
 from synthetic_head import synthetic_head
 
 
@@ -126,3 +128,19 @@ def test_landmarks_of_a_head_made_of_formulas_in_any_axes():
     turned = head.vertices[:, [0, 2, 1]] * [1, 1, -1]  # y up, face towards +z
     axes = find_axes(turned, head.triangles)
     assert (axes.up == [0, 1, 0]).all() and (axes.front == [0, 0, 1]).all()
+
+
+def test_tissue_thickness_has_a_value_where_landmarks_fall_onto_the_same_rim():
+    head = synthetic_head(0.012)
+    landmarks = find_landmarks(head.vertices, head.triangles, [0, 0, 1], [0, -1, 0])
+    local = landmarks.frame.into(head.vertices)
+    whole = TriangleTree(local, head.triangles)
+    _, places, depths = usual_depths(landmarks, whole)
+    expected = depths * landmarks.scale**0.5  # a whole head keeps each value of the table
+    assert tissue_thickness(landmarks, whole)(places) == pytest.approx(expected, abs=1e-9)
+    side = TriangleTree(local, head.triangles[local[head.triangles, 0].min(1) > 0.05])
+    _, places, _ = usual_depths(landmarks, side)
+    assert len(np.unique(places.round(6), axis=0)) < len(places)
+    thickness = tissue_thickness(landmarks, side)(places)
+    assert np.isfinite(thickness).all() and (thickness > 0.5 * expected.min()).all()
+    assert (thickness < 1.5 * expected.max()).all()

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 
 from ...errors import VolumeError
+from ..geometry.intersections import degenerate
 from ..geometry.surface import triangle_normals
 from ..geometry.topology import corner_lists
 from ..geometry.triangle_bvh import curve_order
@@ -62,7 +63,9 @@ class ElasticSystem:
         self.volumes = volumes
         self.v_str = volumes * template.tet_stiffness[tissue] * settings.w_str
         self.v_vol = volumes * settings.w_vol
-        self.triangles = np.ascontiguousarray(template.skin_triangles)
+        # Triangles without area, as faces whose corners coincide, have no in-plane deformation.
+        flat = degenerate(template.skin_vertices, template.skin_triangles)
+        self.triangles = np.ascontiguousarray(np.delete(template.skin_triangles, flat, axis=0))
         self.skin_gradients, areas = triangle_frames(template.skin_vertices, self.triangles)
         self.w_skin = settings.w_skin * areas
         attachment = settings.w_tra * vertex_areas(template.skin_vertices, self.triangles)

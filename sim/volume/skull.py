@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 from scipy.ndimage import gaussian_filter
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from ..geometry.intersections import intersecting_pairs
@@ -35,6 +37,7 @@ _OUT = 1e-4  # field value of excluded samples [m]
 _GAP = 0.003  # between jaw and cranium [m]
 _SMOOTH_STEPS = 3  # of the surfaces, after the isosurface
 _SMOOTHING = 0.6  # of the field, in grid cells
+_ONE_PLACE = 0.001  # landmarks closer together than this count as one, for an adult head [m]: on a whole head, none are
 CRANIUM_SPACING = 0.006  # of the cranium's grid, for an adult head [m]: triangles of about 6 mm
 _JAW_SPACING = 0.004  # the same for the jaw, which is thin
 
@@ -182,7 +185,8 @@ def tissue_thickness(landmarks: Landmarks, skin: TriangleTree) -> RBFInterpolato
     """
     _, on_skin, depths = usual_depths(landmarks, skin)
     # Depth grows far less with body size than length does: children's tissue is nearly as thick as adults'.
-    return RBFInterpolator(on_skin, depths * landmarks.scale**0.5, kernel="linear", degree=0)
+    places, depths = _apart(on_skin, depths * landmarks.scale**0.5, _ONE_PLACE * landmarks.scale)
+    return RBFInterpolator(places, depths, kernel="linear", degree=0)
 
 
 def usual_depths(landmarks: Landmarks, skin: TriangleTree) -> tuple[list[str], NDArray[np.float64], NDArray]:
@@ -196,6 +200,18 @@ def usual_depths(landmarks: Landmarks, skin: TriangleTree) -> tuple[list[str], N
             depths.append(depth)
     _, triangle, barycentric, _ = skin.closest(np.array(places))
     return names, skin.points_at(triangle, barycentric), 1e-3 * np.array(depths)
+
+
+def _apart(points: NDArray, values: NDArray, distance: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points (n, 3) closer together than `distance` [m] as one, with the mean of their values (n,).
+
+    On a shell several landmarks have the same closest point, at its rim: two values there have no interpolation.
+    """
+    near = cKDTree(points).query_pairs(distance, output_type="ndarray")
+    graph = csr_matrix((np.ones(len(near)), (near[:, 0], near[:, 1])), shape=(len(points),) * 2)
+    count, group = connected_components(graph, directed=False)
+    first = np.array([np.flatnonzero(group == k)[0] for k in range(count)])
+    return points[first], np.bincount(group, values) / np.bincount(group)
 
 
 def joint(landmarks: Landmarks) -> NDArray[np.float64]:
