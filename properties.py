@@ -252,7 +252,9 @@ class SceneSettings(PropertyGroup):
         min=0.1,
         soft_max=30.0,
     )
-    attachments: CollectionProperty(type=Attachment)  # type: ignore[valid-type] # what hangs on the skin
+    attachments: CollectionProperty(  # type: ignore[valid-type]
+        type=Attachment, name="On the Skin", description="Lashes, brows and other pieces that lie on the skin"
+    )
     preview_object: PointerProperty(type=bpy.types.Object)  # type: ignore[valid-type]
     preview_changes: CollectionProperty(type=PreviewChange)  # type: ignore[valid-type]
 

@@ -27,10 +27,11 @@ from .hints import Hints
 from .landmarks import Landmarks, find_landmarks
 from .regions import openness, visible
 from .registered_skull import RegisteredSkull, register_skull
+from .size import LEAST_VERTICES
 from .skull import CRANIUM_SPACING, MIN_TISSUE, Skull, place_skull, pushed_inside
 from .tetrahedra import tetrahedralize
 
-_LEAST, _MOST = 500, 300_000  # vertices of a head
+_MOST = 300_000  # vertices of a head
 _REPAIR = 2e-4  # how far repairs may move skin [m]
 _COARSE = 2.0  # edge length behind, below and inside the face, in target lengths
 _ENVELOPE = 1.25  # edge length of an envelope, in target lengths
@@ -164,11 +165,11 @@ def check_head(head: Surface) -> None:
             vertices=bad.tolist(),
             advice="Look for broken drivers, modifiers or shape keys on these vertices.",
         )
-    if len(head.vertices) < _LEAST or len(head.triangles) < _LEAST:
+    if len(head.vertices) < LEAST_VERTICES or len(head.triangles) < LEAST_VERTICES:
         raise VolumeError(
             f"the head has only {len(head.vertices)} vertices: too coarse for a volume.",
             object=head.name,
-            advice=f"Use a head mesh of at least {_LEAST} vertices, or subdivide this one.",
+            advice=f"Use a head mesh of at least {LEAST_VERTICES} vertices, or subdivide this one.",
         )
     if len(head.vertices) > _MOST:
         raise VolumeError(

@@ -14,16 +14,19 @@ from .landmarks import find_landmarks
 
 ADULT = 0.23  # chin to top of an adult head [m]
 SMALLEST, LARGEST = 0.12, 0.45  # heads between these [m] are simulated as they are: a newborn's has 0.12
+LEAST_VERTICES = 500  # of a head: with fewer, neither its face nor its size is known
 _HUMAN = (0.18, 0.30)  # a known unit is taken for the intended one if it puts the head between these [m]
 _UNITS = (*(10.0**k for k in range(-4, 4)), 0.0254)  # metres: powers of ten, inches
 _EXTENT = 0.3  # landmarks are sampled in millimetres: the head is brought to this size before [m]
 
 
 def head_height(head: Surface, hints: Hints | None = None) -> float:
-    """Height of a head from chin to top, in the unit of its vertices; 0 for one without size.
+    """Height of a head from chin to top, in the unit of its vertices; 0 for one without size or too coarse to tell.
 
     hints: see `build.build_template`. Where no face can be seen, the largest extent stands for the height.
     """
+    if len(head.vertices) < LEAST_VERTICES:
+        return 0.0
     triangles = weld_seams(head.vertices, head.triangles)[0]
     triangles = triangles[main_part(head.vertices, triangles)]
     extent = float(np.ptp(head.vertices[np.unique(triangles)], axis=0).max()) if len(triangles) else 0.0
