@@ -53,3 +53,7 @@ def eevee_engine() -> str:
 def is_module() -> bool:
     """Whether this is the bpy module and not the program; Blender 4.2 has no `bpy.app.module`."""
     return bool(getattr(bpy.app, "module", not bpy.app.binary_path))
+
+
+# From Blender 5.2, inputs of geometry nodes are no custom properties of their modifier.
+NODE_INPUTS_ARE_PROPERTIES = bpy.app.version < (5, 2, 0)

@@ -3,6 +3,8 @@
 
 from typing import Any
 
+from ..compat import NODE_INPUTS_ARE_PROPERTIES
+
 # Simulations: a copy would start one of its own, without the past of the original.
 _SIMULATIONS = {
     "CLOTH", "COLLISION", "DYNAMIC_PAINT", "EXPLODE", "FLUID", "PARTICLE_INSTANCE", "PARTICLE_SYSTEM", "SOFT_BODY",
@@ -21,7 +23,7 @@ def copy_modifier(modifier: Any, obj: Any) -> Any:
     copy = obj.modifiers.new(modifier.name, modifier.type)
     if modifier.type == "NODES":
         copy.node_group = modifier.node_group
-        for name in modifier.keys():  # noqa: SIM118 - custom properties hold the values of the group's inputs
+        for name in modifier.keys() if NODE_INPUTS_ARE_PROPERTIES else ():
             copy[name] = modifier[name]
     for prop in modifier.bl_rna.properties:
         if prop.is_readonly or prop.identifier in _OWN:

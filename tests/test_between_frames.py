@@ -90,6 +90,8 @@ def test_keys_at_sixty_frames_a_second_are_moments():
 
 def test_a_tap_in_the_samples_of_an_alembic_file(tmp_path):
     """There are no keys that could tell."""
+    if "alembic_export" not in dir(bpy.ops.wm):
+        pytest.skip("this Blender is built without Alembic and USD")
     scene = hand_at({1: 0.04, 4: 0.04, 4.5: -0.01, 5: 0.04})
     path = str(tmp_path / "shot.abc")
     bpy.ops.wm.alembic_export(filepath=path, start=1, end=10, xsamples=4, gsamples=4)

@@ -62,7 +62,7 @@ def test_the_contact_fades_within_the_frames_asked_for(bake, per_frame):
     for share, times in shares.items():
         for time in times:
             moved = np.linalg.norm(evaluated(obj, time) - tracked, axis=1).max()
-            assert moved == pytest.approx(share * whole, abs=2e-2 * whole), time
+            assert moved == pytest.approx(share * float(whole), abs=2e-2 * float(whole)), time
 
 
 @pytest.mark.parametrize("fade", [0, FADE])

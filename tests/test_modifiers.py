@@ -15,6 +15,7 @@ from nephim.bridge.bake.shape_keys import bake_shape_keys  # noqa: E402
 from nephim.bridge.bake.shown import obstacles  # noqa: E402
 from nephim.bridge.rig import read_rig  # noqa: E402
 from nephim.bridge.surfaces import SurfaceReader, view_layer_of  # noqa: E402
+from nephim.compat import NODE_INPUTS_ARE_PROPERTIES  # noqa: E402
 from nephim.errors import RigError, SurfaceError  # noqa: E402
 from nephim.progress import drive  # noqa: E402
 
@@ -64,7 +65,10 @@ def mask(obj):
 def nodes(obj):
     modifier = obj.modifiers.new("Changing", "NODES")
     modifier.node_group, size = outline_nodes()
-    modifier[size] = 1.02
+    if NODE_INPUTS_ARE_PROPERTIES:
+        modifier[size] = 1.02
+    else:
+        modifier.node_group.interface.items_tree["Size"].default_value = 1.02
 
 
 def multires(obj):
@@ -287,6 +291,8 @@ def test_another_order_after_the_rig_is_read_past():
 
 def test_another_order_from_a_file_is_refused_in_the_check(tmp_path):
     """An Alembic file of another mesh with as many vertices."""
+    if "alembic_export" not in dir(bpy.ops.wm):
+        pytest.skip("this Blender is built without Alembic and USD")
     scene = scenes.build(right=False)
     head = scene.nephim.head
     turned = head.data.copy()

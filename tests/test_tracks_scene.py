@@ -110,6 +110,8 @@ def test_wrong_arguments_are_usage_errors(arguments):
 
 @pytest.mark.parametrize("kind", ["abc", "usdc"])
 def test_alembic_and_usd_are_sampled(tmp_path, kind):
+    if "alembic_export" not in dir(bpy.ops.wm):
+        pytest.skip("this Blender is built without Alembic and USD")
     npz(tmp_path / "take.npz", fps=24)
     assert nephim("import", tmp_path / "take.npz", "-o", tmp_path / "face.blend") == cli.EXIT_OK
     path = tmp_path / f"take.{kind}"
@@ -126,6 +128,8 @@ def test_alembic_and_usd_are_sampled(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["abc", "usdc"])
 def test_a_damaged_scene_file_is_refused_and_leaves_nothing(tmp_path, kind):
+    if "alembic_export" not in dir(bpy.ops.wm):
+        pytest.skip("this Blender is built without Alembic and USD")
     (tmp_path / f"take.{kind}").write_bytes(b"Ogawa\xff" + bytes(200))
     before = len(bpy.data.objects)
     with pytest.raises(TrackError):

@@ -138,7 +138,7 @@ class Window:
         command: how its Python begins, as "bpy.ops.nephim.bake(to='shape-keys'". It is looked for where it, or another
         button of its operator, was seen last, then further and further away.
         """
-        for clicks in (0, _SCROLL, _SCROLL, -3 * _SCROLL):
+        for clicks in (0, _SCROLL, _SCROLL, _SCROLL, _SCROLL, -6 * _SCROLL):
             self.scroll(clicks)
             place = self._look_for(command)
             if place is not None:
