@@ -64,11 +64,12 @@ def mask(obj):
 
 def nodes(obj):
     modifier = obj.modifiers.new("Changing", "NODES")
-    modifier.node_group, size = outline_nodes()
+    tree, size = outline_nodes()
+    if not NODE_INPUTS_ARE_PROPERTIES:
+        tree.interface.items_tree["Size"].default_value = 1.02
+    modifier.node_group = tree
     if NODE_INPUTS_ARE_PROPERTIES:
         modifier[size] = 1.02
-    else:
-        modifier.node_group.interface.items_tree["Size"].default_value = 1.02
 
 
 def multires(obj):
