@@ -2,6 +2,7 @@
 """Typed errors: what is wrong, where, and what to do next. Operators and the command line turn them into messages."""
 
 from collections.abc import Sequence
+from typing import Any
 
 _SHOWN_VERTICES = 8
 
@@ -58,17 +59,8 @@ class RigError(NephimError):
 class SizeError(RigError):
     """The head is far larger or smaller than a person's. `unit_scale`: metres per unit that would make it human."""
 
-    def __init__(
-        self,
-        what: str,
-        *,
-        object: str | None = None,
-        frame: int | None = None,
-        vertices: Sequence[int] = (),
-        advice: str = "",
-        unit_scale: float = 0.0,
-    ):
-        super().__init__(what, object=object, frame=frame, vertices=vertices, advice=advice)
+    def __init__(self, what: str, *, unit_scale: float, **where: Any):
+        super().__init__(what, **where)
         self.unit_scale = unit_scale
 
 

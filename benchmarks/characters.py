@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -98,23 +99,18 @@ ROWS = (
     Row("lying", "lying on the side, without bones", lambda p: placed(p, euler(y=90)), bones=False),
     Row("y_up", "y up, without bones", lambda p: placed(p, euler(x=-90)), bones=False),
     Row("mirrored", "on a root of negative scale", scene=scene.root(Matrix.Diagonal((-1, 1, 1, 1)))),
-    Row(
-        "centimetres",
-        "100 times too large",
-        lambda p: placed(p, np.eye(3), 100.0),
-        refusal=Refusal("Head", _FIT, scene.size_fitted),
-    ),
-    Row(
-        "hundredth",
-        "100 times too small",
-        lambda p: placed(p, np.eye(3), 0.01),
-        refusal=Refusal("Head", _FIT, scene.size_fitted),
-    ),
-    Row(
-        "giant",
-        "four times too large",
-        lambda p: placed(p, np.eye(3), 4.0),
-        refusal=Refusal("Head", _FIT, scene.size_fitted),
+    *(
+        Row(
+            name,
+            text,
+            partial(placed, rotation=np.eye(3), scale=factor),
+            refusal=Refusal("Head", _FIT, scene.size_fitted),
+        )
+        for name, text, factor in (
+            ("centimetres", "100 times too large", 100.0),
+            ("hundredth", "100 times too small", 0.01),
+            ("giant", "four times too large", 4.0),
+        )
     ),
     Row(
         "fbx",

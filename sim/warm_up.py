@@ -20,7 +20,7 @@ from .template import Template
 
 STEP = "compiling"
 _DEEP, _AWAY = 0.002, 0.05  # [m] a fingertip touches the skin, and leaves it
-_ready: set[type] = set()  # classes whose loops have been compiled or loaded in this process
+_ready: set[tuple[type, bool]] = set()  # whose loops have been compiled or loaded in this process
 
 
 def warm_up_job(simulation: Any, template: Template, left: Surface | None, right: Surface | None) -> Job[None]:
@@ -28,14 +28,15 @@ def warm_up_job(simulation: Any, template: Template, left: Surface | None, right
 
     left, right: the hands at the neutral frame. The simulation has no history afterwards.
     """
-    if type(simulation) in _ready:
+    loops = type(simulation), getattr(simulation, "cells", None) is not None  # pressure cells have loops of their own
+    if loops in _ready:
         return
     compiled = _Compiled()
     preparing = Progress("simulation", 0.0, "loading compiled loops")
     with event.install_listener("numba:compile", compiled):
         for progress in aside(call(preparing, partial(warm_up, simulation, template, left, right))):
             yield compiled.progress() if compiled.count else progress
-    _ready.add(type(simulation))
+    _ready.add(loops)
 
 
 class _Compiled(event.Listener):

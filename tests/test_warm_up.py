@@ -60,3 +60,11 @@ def test_a_touch_in_advance_leaves_no_trace():
     list(warm_up.warm_up_job(warmed, TEMPLATE, FINGER, None))
     for k in range(5):
         assert np.array_equal(plain.step(pressed(k)).skin, warmed.step(pressed(k)).skin)
+
+
+def test_tissue_with_pressure_cells_is_warmed_up_for_itself():
+    """It has loops that other tissue never calls."""
+    for settings in (PhysicsSettings(), PhysicsSettings.load("flesh")):
+        simulation = Physics(TEMPLATE, settings, left=FINGER)
+        assert list(warm_up.warm_up_job(simulation, TEMPLATE, FINGER, None))
+        assert list(warm_up.warm_up_job(simulation, TEMPLATE, FINGER, None)) == []

@@ -58,10 +58,10 @@ class PressureCells:
         self._give_of_bulk = system.volumes.sum() / count / self.bulk
         self._most = _MOST * (w_str + w_vol)
         self.pressure = np.zeros(count)
-        self._base, self._shape = np.full((n, 3), np.nan), np.zeros((n, 3))
+        self._volume = np.full((n, 3), np.nan)
+        self._base, self._shape = np.zeros((2, n, 3))
         self._volumes, self._target = np.zeros(count), np.zeros(count)
         self._active = np.zeros(0, np.int64)
-        self._sum = np.zeros((n_free, 3))
         self._known = np.zeros(count, bool)
         self._coupling = np.zeros((count, count))  # S without give, of known cells
         self._inverse: tuple[NDArray, float, NDArray] | None = None
@@ -76,10 +76,10 @@ class PressureCells:
     def begin(self, volume: NDArray, u: NDArray) -> None:
         """Before a substep: takes the undisturbed volume (n, 3), as displacement from rest [m], whose volumes are kept,
         and finds the cells to work on: those that the displacement u (n, 3) [m] reaches, and those under pressure."""
-        base = self._rest + volume
-        if not np.array_equal(base, self._base):
-            self._base = base
-            _add_volumes(base, self._tets, self._start, np.arange(len(self._target)), self._target)
+        if not np.array_equal(volume, self._volume):
+            self._volume[:] = volume
+            np.add(self._rest, volume, out=self._base)
+            _add_volumes(self._base, self._tets, self._start, np.arange(len(self._target)), self._target)
         active = _reached(u, self._tets, self._start, _WAKE) | (np.abs(self.pressure) > _FAINT)
         self.pressure[~active] = 0.0
         self._active = np.flatnonzero(active)
@@ -150,7 +150,7 @@ class PressureCells:
 
     def _respond(self, cells: NDArray[np.int64]) -> None:
         """Computes what the pressure in these cells moves."""
-        x = np.empty_like(self._sum)
+        x = np.empty((len(self._system.free), 3))
         for cell in cells.tolist():
             b = np.column_stack([g[cell].toarray().ravel() for g in self._gradients])
             self._system.factor.solve(b, x)
