@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import VolumeError
 from ..geometry.surface import triangle_normals
 from ..geometry.topology import boundary_loops
 from ..geometry.triangle_bvh import TriangleTree
@@ -46,6 +47,7 @@ _FACE_PROFILES = -1e-3 * np.array(
         [43, 35, 30, 27, 25, 24, 24, 25, 26, 28, 28, 38, 23, 21, 20, 23, 25, 28, 31, 37],
     ]
 )
+_FLAT = 0.02  # thickness against the largest extent, below which nothing is seen of a face: half-mask shells have 0.2
 _CHOSEN = np.cos(np.radians(50))  # what was set by hand is meant to within this
 
 
@@ -68,9 +70,13 @@ class Axes:
         return np.cross(self.up, self.front)
 
 
-def find_axes(vertices: NDArray, triangles: NDArray, hints: Hints | None = None) -> Axes:
-    """Up and front of a head (n, 3) with triangles (m, 3), of any size: seams joined, one part."""
+def find_axes(vertices: NDArray, triangles: NDArray, hints: Hints | None = None, name: str = "head") -> Axes:
+    """Up and front of a head (n, 3) with triangles (m, 3), of any size: seams joined, one part.
+
+    Raises VolumeError for a head that is flat.
+    """
     hints = hints or Hints()
+    _check_solid(vertices[np.unique(triangles)], name)
     turned = np.eye(3) if hints.upright is None else np.asarray(hints.upright, float)
     shape = _Shape.of(vertices @ turned, triangles)
     known = _Known.of(hints, turned, shape)
@@ -99,6 +105,18 @@ def find_axes(vertices: NDArray, triangles: NDArray, hints: Hints | None = None)
     plane = turned @ (best.offset * best.normal)  # a point of it
     up, front = turned @ up, turned @ front
     return Axes(up, front, best.face, best.mismatch, tilt, float(plane @ np.cross(up, front)))
+
+
+def _check_solid(used: NDArray, name: str) -> None:
+    """Raises VolumeError if the vertices (n, 3) lie, nearly, in a plane or on a line."""
+    spread = np.linalg.svd(used - used.mean(0), compute_uv=False)
+    if not spread[2] > _FLAT * spread[0]:
+        raise VolumeError(
+            "the head is flat: all of it lies in a plane.",
+            object=name,
+            advice="Undo a scale of zero on the object, its bones or its shape keys, and check that the neutral frame "
+            "shows the whole head.",
+        )
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def build_template(
             f"{int((~main).sum())} faces of separate parts, such as eyes or teeth, are not part of the volume."
         )
     body = Surface(head.vertices, welded[main], head.name)
-    axes = find_axes(body.vertices, body.triangles, hints)
+    axes = find_axes(body.vertices, body.triangles, hints, head.name)
     notes += axes_notes(axes, hints)
     landmarks = find_landmarks(body.vertices, body.triangles, axes.up, axes.front, head.name, axes.middle)
 
@@ -114,16 +114,16 @@ def build_template(
     if not solid:
         notes.append(f"The skin is embedded in a closed envelope, because {reason}.")
         yield Progress("volume", 0.6, "envelope")
-        outside, around = envelope(closed, surface, _ENVELOPE * settings.target_edge)
-        skull = _cleared(outside, around, skull)
         try:
+            outside, around = envelope(closed, surface, _ENVELOPE * settings.target_edge)
+            skull = _cleared(outside, around, skull)
             points, tets = yield from _fill(outside, around, skull, settings, 0)
             points, tets = flesh_only(points, tets, outside, around)
         except VolumeError as error:
             if whole is not None:
                 return (yield from _by_thickness(error.what, head, jaw, cranium, settings, groups, hints))
             raise VolumeError(
-                f"no volume could be built: {reason}; and around its envelope: {error.what}",
+                f"no volume could be built: {reason}; and around its envelope: {error.what.rstrip('.')}.",
                 object=head.name,
                 vertices=np.unique(surface[meeting])[:100].tolist() if len(meeting) else (),
                 advice="Repair the mesh where it intersects itself, or raise the time limit.",

@@ -7,6 +7,7 @@ from scipy.ndimage import label
 from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 
+from ...errors import VolumeError
 from ..geometry.isosurface import Grid, isosurface, large_parts, smooth_surface
 from ..geometry.solid_angle import inside_by_solid_angle, inside_grid
 from ..geometry.triangle_bvh import TriangleTree
@@ -21,7 +22,7 @@ def envelope(vertices: NDArray, triangles: NDArray, edge: float) -> tuple[NDArra
     """A closed surface about 1 mm outside a skin with holes or self-intersections, with edges of about `edge` [m].
 
     vertices: (n, 3) [m]; triangles: (m, 3), capped as far as possible. Details smaller than `edge`, such as the slit
-    between the lips, are bridged.
+    between the lips, are bridged. Raises VolumeError if the skin encloses nothing as thick as `edge`.
     """
     tree = TriangleTree(vertices, triangles)
     used = vertices[np.unique(triangles)]
@@ -36,6 +37,8 @@ def envelope(vertices: NDArray, triangles: NDArray, edge: float) -> tuple[NDArra
     tiny = 1e-3 * edge
     field = np.where(body, np.minimum(field, -tiny), np.maximum(field, tiny))
     v, t = isosurface(field, grid)
+    if not len(t):
+        raise VolumeError(f"the skin encloses nothing that is {1000 * edge:.0f} mm thick")
     return smooth_surface(v, t, 1), t
 
 

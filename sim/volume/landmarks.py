@@ -13,6 +13,7 @@ from ..geometry.triangle_bvh import TriangleTree
 _REFERENCE = 0.150  # nose tip to top of an adult head [m]; all lengths below are for a head of this size
 _ASIDE, _SLIPPED = 1e-4, 0.05  # of the head's breadth: off the edges but still the middle; much deeper than beside it
 _OFF_CENTRE = 0.01  # of the breadth, by which the middle of the widest points may be off the face's
+_LEAST_HEIGHT = 0.05  # with neck [m]: the profile is sampled in millimetres, too few of them on a smaller head
 _LONGEST_NOSE = 0.15  # tip in front of the cheek beside it, as a fraction of the head's breadth including the ears
 
 
@@ -65,7 +66,7 @@ def find_landmarks(
 
     vertices: (n, 3) [m]; triangles: (m, 3); up, front: (3,); plane: where the face's plane of symmetry lies along the
     lateral axis [m], if not between the widest points, as in a head with hair on one side. Raises VolumeError when no
-    profile can be seen.
+    profile can be seen, or for a head of a few centimetres.
     """
     upwards, forwards = np.asarray(up, float), np.asarray(front, float)
     upwards = upwards / np.linalg.norm(upwards)
@@ -82,6 +83,12 @@ def find_landmarks(
     tree = TriangleTree(local, triangles)
     low, high = local[np.unique(triangles)].min(0), local[np.unique(triangles)].max(0)
 
+    if not high[1] - low[1] >= _LEAST_HEIGHT:
+        raise VolumeError(
+            f"the head is {1000 * (high[1] - low[1]):.3g} mm high: too small for a volume.",
+            object=name,
+            advice="Press Fit Size, or set the unit scale (setup --unit-scale) so that it measures 20 to 30 cm.",
+        )
     heights = np.arange(low[1], high[1], 0.001)
     breadth = high[0] - low[0]
 
