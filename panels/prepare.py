@@ -38,13 +38,23 @@ class NEPHIM_PT_character(Step, bpy.types.Panel):
         row = layout.row(align=True)
         row.prop(settings, "neutral_frame")
         row.operator("nephim.neutral_here", text="", icon="TIME")
+        layout.operator("nephim.setup", icon="CHECKMARK")
+
+
+class NEPHIM_PT_axes(Step, bpy.types.Panel):
+    """The unit of the head, and where its top and its face are, if detection is not good enough"""
+
+    bl_label = "Size and Direction"
+    bl_idname = "NEPHIM_PT_axes"
+    bl_parent_id = "NEPHIM_PT_character"
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
         row = layout.row(align=True)
         row.prop(settings, "unit_scale")
         row.operator("nephim.fit_size", text="", icon="FULLSCREEN_EXIT")
         column = layout.column(align=True)
         column.prop(settings, "up_axis")
         column.prop(settings, "front_axis")
-        layout.operator("nephim.setup", icon="CHECKMARK")
 
 
 class NEPHIM_PT_bones(Step, bpy.types.Panel):
@@ -149,6 +159,7 @@ def attachment_text(item: Any) -> str:
 
 CLASSES = (
     NEPHIM_PT_character,
+    NEPHIM_PT_axes,
     NEPHIM_PT_bones,
     NEPHIM_PT_stiffness,
     NEPHIM_PT_volume,
