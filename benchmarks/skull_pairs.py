@@ -74,7 +74,8 @@ def build_pairs(folder: Path) -> Pairs:
             return makehuman.parse_target(archive.read(path), count)
 
         parted = character.REST_JAW_OPEN * target(assets.FILES["expression/jawOpen"])
-        people, names = [], []
+        people: list[NDArray[np.float64]] = []
+        names: list[tuple[str, ...]] = []
         for gender, age in product(GENDERS, AGES):
             builds = {w: target(f"{_TARGETS}universal-{gender}-{age}-averagemuscle-{w}.target.gz") for w in WEIGHTS}
             for race in RACES:

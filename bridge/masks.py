@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .meshes import group_weights
+
 
 def masks(obj: Any) -> list[Any]:
     """The Mask modifiers that hide vertices by a vertex group. Those by an armature follow its selection: not these."""
@@ -24,17 +26,10 @@ def seen_vertices(obj: Any) -> NDArray[np.bool_] | None:
     found = masks(obj)
     if not found:
         return None
-    weights: dict[str, NDArray[np.float64]] = {}
-    by_index = {obj.vertex_groups[m.vertex_group].index: m.vertex_group for m in found}
-    for name in by_index.values():
-        weights[name] = np.zeros(len(obj.data.vertices))
-    for vertex in obj.data.vertices:
-        for entry in vertex.groups:
-            if entry.group in by_index:
-                weights[by_index[entry.group]][vertex.index] = entry.weight
     seen = np.ones(len(obj.data.vertices), bool)
     for modifier in found:
-        seen &= (weights[modifier.vertex_group] > modifier.threshold) != modifier.invert_vertex_group
+        shown = group_weights(obj, modifier.vertex_group) > modifier.threshold
+        seen &= shown != modifier.invert_vertex_group
     return seen
 
 

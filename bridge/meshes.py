@@ -24,6 +24,17 @@ def mesh_triangles(mesh: Any) -> NDArray[np.int32]:
     return triangles.reshape(-1, 3)
 
 
+def group_weights(obj: Any, name: str) -> NDArray[np.float32]:
+    """Weights (n,) of a vertex group of a mesh object, 0 for vertices outside of it."""
+    group = obj.vertex_groups[name].index
+    weights = np.zeros(len(obj.data.vertices), np.float32)
+    for vertex in obj.data.vertices:
+        for member in vertex.groups:
+            if member.group == group:
+                weights[vertex.index] = member.weight
+    return weights
+
+
 def same_order(mesh: Any, evaluated: Any) -> bool:
     """Whether an evaluated mesh still has every edge of its original, so that vertices of one index are the same."""
     own, now = _edges(mesh), _edges(evaluated)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..choices import REGIONS
 from ..errors import RigError
+from .meshes import group_weights
 from .rig import Part, scene_object
 
 
@@ -23,14 +24,11 @@ def stiffness_groups(scene: Any, head: Part) -> dict[str, NDArray[np.float32]]:
 def painted_weights(part: Part, name: str) -> NDArray[np.float32]:
     """Weights (k,) of a vertex group, or else a float attribute, at the part's vertices."""
     obj = scene_object(part.object_name)
-    group, attribute = obj.vertex_groups.get(name), obj.data.attributes.get(name)
-    weights = np.zeros(part.n_vertices, np.float32)
-    if group is not None:
-        for vertex in obj.data.vertices:
-            for member in vertex.groups:
-                if member.group == group.index:
-                    weights[vertex.index] = member.weight
+    attribute = obj.data.attributes.get(name)
+    if name in obj.vertex_groups:
+        weights = group_weights(obj, name)
     elif attribute is not None and (attribute.domain, attribute.data_type) == ("POINT", "FLOAT"):
+        weights = np.zeros(part.n_vertices, np.float32)
         attribute.data.foreach_get("value", weights)
     else:
         raise RigError(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..choices import frame_range
 from ..errors import RigError
 from .masks import masks, seen_triangles
-from .meshes import outward_triangles
+from .meshes import group_weights, outward_triangles
 from .modifiers import check_stack
 
 GROUP_THRESHOLD = 0.5  # a vertex belongs to a part if its weight in the part's group is above this
@@ -184,19 +184,13 @@ def _part(scene: Any, obj: Any, group: str, role: str) -> Part | None:
 
 
 def _in_group(obj: Any, group: str, role: str) -> NDArray[np.bool_]:
-    found = obj.vertex_groups.get(group)
-    if found is None:
+    if group not in obj.vertex_groups:
         raise RigError(
             f"There is no vertex group '{group}' for the {role}.",
             object=obj.name,
             advice=f"Its groups are: {', '.join(g.name for g in obj.vertex_groups) or 'none'}.",
         )
-    number = found.index
-    inside = np.fromiter(
-        (any(g.group == number and g.weight > GROUP_THRESHOLD for g in v.groups) for v in obj.data.vertices),
-        bool,
-        len(obj.data.vertices),
-    )
+    inside = group_weights(obj, group) > GROUP_THRESHOLD
     if not inside.any():
         raise RigError(
             f"The vertex group '{group}' of the {role} is empty.",
