@@ -210,7 +210,10 @@ def command(arguments: list[str]) -> int:
 def parse(arguments: Sequence[str], file_needed: bool) -> tuple[int, argparse.Namespace | None]:
     """The exit code, and the arguments if they fit the grammar."""
     try:
-        return EXIT_OK, build_parser(file_needed).parse_args(list(arguments))
+        parsed = build_parser(file_needed).parse_args(list(arguments))
+        if parsed.verb == "import" and parsed.output is None and parsed.onto is None:
+            raise _UsageError("import needs -o OUT.blend, or --onto FILE.blend")
+        return EXIT_OK, parsed
     except _UsageError as error:
         print(f"nephim: {error}", file=sys.stderr)
         return EXIT_USAGE, None
@@ -221,8 +224,9 @@ def parse(arguments: Sequence[str], file_needed: bool) -> tuple[int, argparse.Na
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command with the add-on registered. Returns the exit code."""
     try:
-        if parsed.verb not in ("demo", "import"):
-            _open(parsed.file)
+        file = parsed.onto if parsed.verb == "import" else getattr(parsed, "file", None)
+        if parsed.verb not in ("demo", "import") or file is not None:
+            _open(file)
         print(_VERBS[parsed.verb](parsed))
         return EXIT_OK
     except NephimError as error:

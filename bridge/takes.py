@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Captured surfaces as objects that play a point cache, and surfaces over time in files that Blender itself reads."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,16 @@ from ..tracks.track import HEAD, LEFT, RIGHT, Faces, Track, role_of
 from .cache.point_cache import HEADER, MAGIC
 from .meshes import mesh_positions, to_world, world_matrix
 from .rig import unit_scale
+from .scene_time import playback_rate
 from .surfaces import view_layer_of
 
 MODIFIER = "Take"
 _NAMES = {HEAD: "Head", LEFT: "Left Hand", RIGHT: "Right Hand", "": "Body"}
 
 
-def point_cache_path(blend: Path, track: Track) -> Path:
-    """OUT.head.pc2 beside OUT.blend."""
-    return blend.with_name(f"{blend.stem}.{_NAMES[track.role].lower().replace(' ', '-')}.pc2")
+def point_cache_path(blend: Path, name: str) -> Path:
+    """OUT.left-hand.pc2 beside OUT.blend, for the object 'Left Hand'."""
+    return blend.with_name(f"{blend.stem}.{bpy.path.clean_name(name).lower().replace('_', '-')}.pc2")
 
 
 def write_point_cache(path: Path, vertices: NDArray[np.float32], first: int = 1) -> None:
@@ -33,45 +36,69 @@ def write_point_cache(path: Path, vertices: NDArray[np.float32], first: int = 1)
         stream.write(np.ascontiguousarray(vertices, "<f4").data)
 
 
-def add_take(scene: Any, take: Take, blend: Path) -> list[Any]:
-    """Adds an object for each track, which plays its point cache beside `blend` from frame 1 on; returns the objects.
+@contextmanager
+def added_take(scene: Any, take: Take, blend: Path) -> Iterator[list[Any]]:
+    """Adds an object for each track, which plays its point cache beside `blend` from the scene's first frame on; if
+    what follows in the `with` fails, they are removed again.
 
-    An empty scene gets the take's frame rate; in others the take plays at the scene's rate in its own time. Raises
-    CacheError if a point cache cannot be written; then nothing is added.
+    An empty scene starts at frame 1 and gets the take's frame rate; in others the take plays in its own time at the
+    scene's rate. Raises CacheError if a point cache cannot be written.
     """
-    scale = 1 / unit_scale(scene)
-    for track in take.tracks:
-        write_point_cache(point_cache_path(blend, track), track.vertices * np.float32(scale))
+    before = (scene.frame_start, scene.frame_end, scene.render.fps, scene.render.fps_base)
     if not scene.objects:
         scene.render.fps = max(1, round(take.frame_rate))
         scene.render.fps_base = scene.render.fps / take.frame_rate
-        scene.frame_start = 1
-    rate = scene.render.fps / scene.render.fps_base
-    last = 1 + round((take.n_frames - 1) * rate / take.frame_rate)
-    scene.frame_end = last if not scene.objects else max(last, scene.frame_end)
-    added = [_add_object(scene, track, take, blend, take.frame_rate / rate) for track in take.tracks]
-    view_layer_of(scene).update()  # knows the new objects only then
-    return added
+        scene.frame_start = scene.frame_end = 1
+    rate = playback_rate(scene)
+    last = scene.frame_start + round((take.n_frames - 1) * rate / take.frame_rate)
+    scene.frame_end = max(last, scene.frame_end)
+    added: list[Any] = []
+    done = False
+    try:
+        for track in take.tracks:
+            _add_object(scene, track, take, blend, take.frame_rate / rate, added)
+        view_layer_of(scene).update()  # knows the new objects only then
+        yield added
+        done = True
+    finally:
+        if not done:
+            for obj in added:
+                for modifier in obj.modifiers:
+                    Path(bpy.path.abspath(modifier.filepath)).unlink(missing_ok=True)
+                bpy.data.meshes.remove(obj.data)  # and the object with it
+            scene.frame_start, scene.frame_end, scene.render.fps, scene.render.fps_base = before
 
 
-def _add_object(scene: Any, track: Track, take: Take, blend: Path, frame_scale: float) -> Any:
+def _add_object(scene: Any, track: Track, take: Take, blend: Path, frame_scale: float, added: list[Any]) -> None:
     assert track.faces is not None
-    mesh = _mesh(_NAMES[track.role], track.vertices[take.neutral] / np.float32(unit_scale(scene)), track.faces)
+    scale = np.float32(1 / unit_scale(scene))
+    mesh = _mesh(_NAMES[track.role], track.vertices[take.neutral] * scale, track.faces)
     obj = bpy.data.objects.new(_NAMES[track.role], mesh)
     scene.collection.objects.link(obj)
+    added.append(obj)
     for role, inside in track.parts.items():
         obj.vertex_groups.new(name=role).add(np.flatnonzero(inside).tolist(), 1.0, "REPLACE")
+    path = point_cache_path(blend, obj.name)
+    write_point_cache(path, track.vertices * scale)
     modifier = obj.modifiers.new(MODIFIER, "MESH_CACHE")
     modifier.cache_format = "PC2"
-    path = point_cache_path(blend, track)
-    beside = bpy.data.filepath and Path(bpy.data.filepath).parent == path.parent
-    modifier.filepath = f"//{path.name}" if beside else str(path)
+    modifier.filepath = str(path)
     modifier.deform_mode, modifier.interpolation = "OVERWRITE", "LINEAR"
     modifier.forward_axis, modifier.up_axis = "POS_Y", "POS_Z"  # Blender's own axes: no rotation
     modifier.play_mode, modifier.time_mode = "SCENE", "FRAME"
-    # Frame f of the scene plays sample f × scale - start of the file: the first in frame 1.
-    modifier.frame_start, modifier.frame_scale = frame_scale, frame_scale
-    return obj
+    # Frame f of the scene plays sample f × scale - start of the file.
+    modifier.frame_start, modifier.frame_scale = scene.frame_start * frame_scale, frame_scale
+    relative_paths(Path(bpy.data.filepath))
+
+
+def relative_paths(blend: Path) -> None:
+    """Point caches of takes beside the saved file `blend` are named relative to it, so that they move with it."""
+    for obj in bpy.data.objects:
+        for modifier in obj.modifiers:
+            if modifier.type == "MESH_CACHE" and modifier.name == MODIFIER:
+                path = Path(bpy.path.abspath(modifier.filepath))
+                if path.parent == blend.parent:
+                    modifier.filepath = f"//{path.name}"
 
 
 def _mesh(name: str, vertices: NDArray, faces: Faces) -> Any:

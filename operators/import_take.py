@@ -9,12 +9,15 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, StringProperty
 
-from ..bridge.takes import add_take, read_scene_file
-from ..choices import AUTO, TRACK_ROLES, UNITS, UP_AXES
-from ..errors import TrackError
+from ..bridge.face_capture import add_capture
+from ..bridge.scene_time import playback_rate
+from ..bridge.takes import added_take, read_scene_file
+from ..choices import AUTO, POINT_CACHE, SHAPE_KEYS, TRACK_ROLES, UNITS, UP_AXES
+from ..errors import NephimError, TrackError
 from ..progress import Job, Progress, aside
 from ..tracks.checks import Take, check_take
-from ..tracks.read import KINDS, SCENES, Models, read_models, read_take, with_roles
+from ..tracks.face_capture import FaceCapture, read_face_capture
+from ..tracks.read import FACE_CAPTURES, KINDS, SCENES, Models, read_models, read_take, with_roles
 from ..tracks.smoothing import contact_changes, jitter, low_pass
 from ..tracks.track import HEAD, LEFT, RIGHT, Track
 from . import setup
@@ -32,27 +35,48 @@ def import_job(
     roles: Sequence[str] = (),
     models: Sequence[Path] = (),
     smooth: float | None = None,
+    rotate_head: bool = False,
 ) -> Job[list[str]]:
     """Reads and checks takes, then adds them to the scene with their point caches beside `blend`; returns what was
     found and changed, to show.
 
     frame_rate [1/s], units ('mm', 'cm', 'm') and up ('y', 'z') override what is found. roles: one for each surface.
-    models: meshes or body models that the takes belong to. smooth: cut-off [1/s] of a low-pass filter. Raises
-    NephimError before anything is written.
+    models: meshes or body models that the takes belong to. smooth: cut-off [1/s] of a low-pass filter. rotate_head:
+    face captures turn the head as well. Raises NephimError before anything is added or written.
     """
     tracks: list[Track] = []
+    captures: list[FaceCapture] = []
     known = yield from aside(_models_job(models))
     for number, path in enumerate(paths):
         yield Progress("Reading", number / len(paths), path.name)
         if path.suffix.lower() in SCENES and path.is_file():
             tracks += read_scene_file(scene, path, frame_rate)
+        elif path.suffix.lower() == FACE_CAPTURES:
+            captures.append((yield from aside(_capture_job(path, frame_rate))))
         else:
             tracks += yield from aside(_read_job(path, known))
-    take = yield from aside(_check_job(tracks, frame_rate, units, up, roles, smooth))
+    take = (
+        (yield from aside(_check_job(tracks, frame_rate, units, up, roles, smooth))) if tracks or not captures else None
+    )
     yield Progress("Building the scene", 0.0)
-    added = add_take(scene, take, blend)
-    yield Progress("Building the scene", 1.0)
-    return [*known.said, *take.said, _set_up(scene, take, added)]
+    # From here to the end in one go: Esc must not leave a half of it.
+    said = list(known.said)
+    for capture in captures:
+        said += add_capture(scene, capture, scene.frame_start, rotate=rotate_head)
+    if take is not None:
+        said += [*take.said, _added(scene, take, blend)]
+    return said
+
+
+def _added(scene: Any, take: Take, blend: Path) -> str:
+    """Adds the take and chooses head and hands, or leaves nothing behind; one sentence."""
+    with added_take(scene, take, blend) as added:
+        return _set_up(scene, take, added)
+
+
+def _capture_job(path: Path, frame_rate: float | None) -> Job[FaceCapture]:
+    yield Progress("Reading", 0.0, path.name)
+    return read_face_capture(path, frame_rate)
 
 
 def _models_job(paths: Sequence[Path]) -> Job[Models]:
@@ -106,24 +130,40 @@ def smoothed(take: Take, cut_off: float) -> Take:
 
 
 def _set_up(scene: Any, take: Take, added: Sequence[Any]) -> str:
-    """Chooses head and hands; one sentence."""
+    """Chooses head and hands, those that were chosen before where the take has none; one sentence."""
+    settings = scene.nephim
     names = {
         role: f"{obj.name}:{role}" if track.parts else obj.name
         for track, obj in zip(take.tracks, added, strict=True)
         for role in (track.parts or [track.role])
     }
-    rate = scene.render.fps / scene.render.fps_base
-    neutral = 1 + round(take.neutral * rate / take.frame_rate)
     text = f"Imported {take.n_frames} frames at {take.frame_rate:g} per second"
     if HEAD in names and (LEFT in names or RIGHT in names):
+        neutral = scene.frame_start + round(take.neutral * playback_rate(scene) / take.frame_rate)
         left, right = names.get(LEFT), names.get(RIGHT)
         found = setup.setup(scene, head=names[HEAD], left=left, right=right, neutral_frame=neutral)
         return f"{text}. {setup.summary(found)}"
+    before = {role: getattr(settings, role) for role in (HEAD, LEFT, RIGHT)}
     for role, obj in zip((track.role for track in take.tracks), added, strict=True):
         if role:
-            setattr(scene.nephim, role, obj)
-    missing = "a hand" if HEAD in names else "the head"
+            setattr(settings, role, obj)
+            setattr(settings, f"{role}_group", "")
+    if settings.head is not None and (settings.left is not None or settings.right is not None):
+        try:
+            return f"{text}. {setup.summary(setup.checked_rig(scene))}"
+        except NephimError:
+            for role, obj in before.items():
+                setattr(settings, role, obj)
+            raise
+    missing = "a hand" if settings.head is not None else "the head"
     return f"{text}: {', '.join(names.values())}. Import {missing} as well to simulate."
+
+
+def bake_target(scene: Any) -> str:
+    """Where a bake has an effect: shape keys have none below a Mesh Cache."""
+    head = scene.nephim.head
+    played = head is not None and any(modifier.type == "MESH_CACHE" for modifier in head.modifiers)
+    return POINT_CACHE if played else SHAPE_KEYS
 
 
 def summary(said: Sequence[str]) -> str:
@@ -147,6 +187,7 @@ class NEPHIM_OT_import_take(JobOperator, bpy.types.Operator):
     units: EnumProperty(name="Unit", description="Unit of the positions in the file", items=UNITS)  # type: ignore[valid-type]
     up: EnumProperty(name="Up", description="Axis of the file that points up", items=UP_AXES)  # type: ignore[valid-type]
     frame_rate: FloatProperty(name="Frame Rate", description="Of the take; 0: as the file says", min=0)  # type: ignore[valid-type]
+    rotate_head: BoolProperty(name="Turn Head", description="A face capture turns the head bone, or the head, as well")  # type: ignore[valid-type]
     smooth: FloatProperty(name="Smooth", description="Cut-off in Hz of a filter without delay; 0: none", min=0)  # type: ignore[valid-type]
     model: StringProperty(name="Model", description="Body model, or mesh with the faces", subtype="FILE_PATH")  # type: ignore[valid-type]
 
@@ -187,6 +228,7 @@ class NEPHIM_OT_import_take(JobOperator, bpy.types.Operator):
             roles=[] if self.role == AUTO else [self.role],
             models=[Path(bpy.path.abspath(self.model))] if self.model else [],
             smooth=self.smooth or None,
+            rotate_head=self.rotate_head,
         )
 
     def summary(self, result: list[str]) -> str:

@@ -22,7 +22,9 @@ class NEPHIM_PT_character(Step, bpy.types.Panel):
     bl_options = set()
 
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
-        layout.operator("nephim.find", icon="VIEWZOOM")
+        row = layout.row(align=True)
+        row.operator("nephim.find", icon="VIEWZOOM")
+        row.operator("nephim.import_take", text="Import", icon="IMPORT")
         found = found_parts(context.scene)
         if found:
             box = layout.box()

@@ -11,7 +11,8 @@ from .body_models import BodyModel, mended, read_model
 from .track import ROLES, Faces, Track, refuse
 
 SCENES = (".abc", ".usd", ".usda", ".usdc", ".usdz")  # read by Blender's own importers
-KINDS = (".npz", ".npy", ".pkl", ".pc2", ".mdd", *SCENES)
+FACE_CAPTURES = ".csv"  # read by `face_capture`: they move a head that is there
+KINDS = (".npz", ".npy", ".pkl", ".pc2", ".mdd", FACE_CAPTURES, *SCENES)
 
 
 @dataclass(frozen=True)
