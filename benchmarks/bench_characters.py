@@ -54,15 +54,15 @@ def prepare(row: Row, assets: Path, blend: Path) -> Any:
     return scene
 
 
-def carry_out(row: Row, scene: Any, blend: Path) -> dict[str, Any]:
-    """Check, volume, simulation, report, and the bake if asked; returns the report. Raises NephimError."""
+def carry_out(row: Row, scene: Any, blend: Path, to: str) -> dict[str, Any]:
+    """Check, volume, simulation, the bake to `to`, if any, and the report, which is returned. Raises NephimError."""
     if row.find:
         find.find(scene, list(scene.objects))
     setup.checked_rig(scene)
     drive(volume.volume_job(scene), _Quiet())
     drive(simulate.simulate_job(scene), _Quiet())
-    if row.bake:
-        drive(bake.bake_job(scene, to="shape-keys"), _Quiet())
+    if to:
+        drive(bake.bake_job(scene, to=to), _Quiet())
     return drive(report.report_to_job(scene, blend.with_suffix(".json")), _Quiet())
 
 
@@ -79,7 +79,7 @@ def run(row: Row, out: Path, assets: Path) -> dict[str, Any]:
         scene = prepare(row, assets, blend)
         if row.refusal is not None:
             said, problems = refused(row, row.refusal, scene, blend)
-        written = carry_out(row, scene, blend)
+        written = carry_out(row, scene, blend, "".join(row.bake[-1:]))
         with ResultReader(scene) as reader:
             found = measured(reader, written, upright)
         problems += judged(row, found)
@@ -94,7 +94,7 @@ def run(row: Row, out: Path, assets: Path) -> dict[str, Any]:
 def refused(row: Row, expected: Refusal, scene: Any, blend: Path) -> tuple[str, list[str]]:
     """What was said, and what is wrong with it; the step it names has then been carried out."""
     try:
-        carry_out(row, scene, blend)
+        carry_out(row, scene, blend, "".join(row.bake[:1]))
     except NephimError as error:
         expected.step(scene)
         problems = [] if error.object == expected.object else [f"the refusal names {error.object!r}: {error}"]

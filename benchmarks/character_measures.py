@@ -109,7 +109,7 @@ def judged(row: Row, found: Found) -> list[str]:
         checks.append((f["tilt"] <= limits.tilt, f"the skull is tilted by {f['tilt']:.0f}°"))
     if limits.skull_mm is not None:
         checks.append((f["skull_mm"] <= limits.skull_mm, f"the skull is {f['skull_mm']:.1f} mm off on average"))
-    if row.bake:
+    if "shape-keys" in row.bake[-1:]:
         tolerance = bpy.context.scene.nephim.tolerance_mm
         error = f.get("bake_error_mm", np.inf)
         checks.append((error <= tolerance, f"shape keys are {error:.2f} mm off"))
@@ -119,22 +119,21 @@ def judged(row: Row, found: Found) -> list[str]:
 
 
 def _skull(template: Template, place: Similarity, upright: Template) -> dict[str, float]:
-    """tilt [°]: between the lines from the middle of the cranium to that of the jaw; skull_mm: mean distance of the
-    bones from the untouched person's."""
-    if not len(template.jaw_vertices) or not len(template.cranium_vertices):
-        return {"tilt": np.inf, "skull_mm": np.inf}
-    jaw, cranium = place(template.jaw_vertices), place(template.cranium_vertices)
-    line = jaw.mean(0) - cranium.mean(0)
-    wanted = upright.jaw_vertices.mean(0) - upright.cranium_vertices.mean(0)
-    cosine = line @ wanted / np.linalg.norm(line) / np.linalg.norm(wanted)
-    off = [
-        TriangleTree(v, t).closest(own)[0].mean()
-        for v, t, own in (
-            (upright.jaw_vertices, upright.jaw_triangles, jaw),
-            (upright.cranium_vertices, upright.cranium_triangles, cranium),
-        )
-    ]
-    return {"tilt": float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))), "skull_mm": 1e3 * float(max(off))}
+    """tilt [°]: of the top and the front that were found, the larger one; skull_mm: mean distance of the bones from the
+    untouched person's."""
+    assert template.axes is not None and upright.axes is not None
+    cosine = np.einsum("ij,ij->i", template.axes @ place.rotation.T, upright.axes).min()
+    figures = {"tilt": float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))), "skull_mm": np.inf}
+    if len(template.jaw_vertices) and len(template.cranium_vertices):
+        off = [
+            TriangleTree(v, t).closest(place(own))[0].mean()
+            for v, t, own in (
+                (upright.jaw_vertices, upright.jaw_triangles, template.jaw_vertices),
+                (upright.cranium_vertices, upright.cranium_triangles, template.cranium_vertices),
+            )
+        ]
+        figures["skull_mm"] = 1e3 * float(max(off))
+    return figures
 
 
 def _truth(head: Any) -> NDArray[np.float64]:

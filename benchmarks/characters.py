@@ -32,17 +32,18 @@ class Limits:
 
 @dataclass(frozen=True)
 class Refusal:
-    """object: the name that the message starts from; advice: a pattern for the next step; step: carries it out."""
+    """object: the name that the message starts from; advice: a pattern for the next step; step: carries it out, if that
+    is not another bake."""
 
     object: str
     advice: str
-    step: Callable[[Any], None]
+    step: Callable[[Any], None] = lambda scene: None
 
 
 @dataclass(frozen=True)
 class Row:
     """person and scene are changed one after the other. bones: whether head and jaw bones are given; find: roles are
-    found by *Find for Me*; notes: patterns of what must be said; bake: shape keys must reproduce the result."""
+    found by *Find for Me*; notes: patterns of what must be said; bake: to what, the last one after a refusal."""
 
     name: str
     text: str
@@ -53,12 +54,12 @@ class Row:
     find: bool = False
     notes: tuple[str, ...] = ()
     refusal: Refusal | None = None
-    bake: bool = False
+    bake: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
 
-# A shell's skull ends where the shell does, so that only its direction can be compared.
-_SHELL = Limits(tilt=15.0, skull_mm=None)
+# A shell's skull ends where the shell does.
+_SHELL = Limits(tilt=10.0, skull_mm=None)
 # The skin of a head without a mouth, or whose lips are pressed together, leaves other room for teeth and jaw.
 _MOUTH = Limits(skull_mm=4.0)
 _WELDED, _TURNED = r"joined \d+ vertices along seams", r"faces point inwards"
@@ -136,12 +137,20 @@ ROWS = (
     Row("coarse", "a coarse head", with_head(mesh.without_keys), scene.decimated(0.25), limits=Limits(skull_mm=5.0)),
     Row("rigless_hand", "a hand that is an object without a rig", with_stiff_hand, scene.hand_without_rig, find=True),
     Row("two_rigs", "head and hand with an armature each, found", find=True),
-    Row("smoothed", "a corrective smooth after the armature, baked into shape keys", scene=scene.smoothed, bake=True),
+    Row("baked", "baked into shape keys", bake=("shape-keys",)),
+    Row("smoothed", "a light corrective smooth, baked into shape keys", scene=scene.smoothed(1), bake=("shape-keys",)),
+    Row(
+        "smoothed_much",
+        "a strong corrective smooth, which hides what shape keys do",
+        scene=scene.smoothed(5),
+        bake=("shape-keys", "point-cache"),
+        refusal=Refusal("Head", "To Point Cache"),
+    ),
     Row(
         "negative_frames",
         "frames from -12 on, neutral at -30",
         lambda p: _from_frame(p, -12),
-        scene.neutral_at(-30),
+        scene.negative_frames(-12, -30),
     ),
     Row("triangles", "triangles alone", with_head(mesh.triangulated)),
     Row("ngons", "faces of six corners", with_head(mesh.with_ngons)),

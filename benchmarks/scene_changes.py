@@ -9,7 +9,7 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
-from .person import HAND, HAND_RIG, HEAD, RIG
+from .person import DEPTHS, HAND, HAND_RIG, HEAD, RIG, TRUTH
 
 _BODY = "body"
 
@@ -61,10 +61,14 @@ def outlined(scene: Any) -> None:
         shell.thickness, shell.offset, shell.use_flip_normals = 0.002, 1.0, True
 
 
-def smoothed(scene: Any) -> None:
-    """A corrective smooth after the armature."""
-    smooth = scene.objects[HEAD].modifiers.new("Corrective Smooth", "CORRECTIVE_SMOOTH")
-    smooth.iterations, smooth.use_only_smooth = 5, False
+def smoothed(repeats: int) -> Any:
+    """A corrective smooth after the armature; returns a change."""
+
+    def change(scene: Any) -> None:
+        smooth = scene.objects[HEAD].modifiers.new("Corrective Smooth", "CORRECTIVE_SMOOTH")
+        smooth.iterations, smooth.use_only_smooth = repeats, False
+
+    return change
 
 
 def mirrored_before_the_rig(scene: Any) -> None:
@@ -82,7 +86,14 @@ def mirrored_before_the_rig(scene: Any) -> None:
 
 
 def mirror_applied(scene: Any) -> None:
+    """Applied, as the refusal advises; the copied attribute is mirrored as the vertices are."""
+    mesh = scene.objects[HEAD].data
     _apply(scene.objects[HEAD], "Mirror")
+    places, truth = (np.empty(3 * len(mesh.vertices), np.float32) for _ in range(2))
+    mesh.vertices.foreach_get("co", places)
+    mesh.attributes[TRUTH].data.foreach_get("vector", truth)
+    truth[::3] = np.copysign(truth[::3], places[::3])
+    mesh.attributes[TRUTH].data.foreach_set("vector", truth)
 
 
 def decimated(ratio: float) -> Any:
@@ -118,11 +129,13 @@ def hand_without_rig(scene: Any) -> None:
     scene.frame_set(scene.frame_start)
 
 
-def neutral_at(frame: int) -> Any:
-    """The neutral frame; returns a change."""
+def negative_frames(first: int, neutral: int) -> Any:
+    """Frames that a scene's range cannot hold: the motion starts at `first`; returns a change."""
 
     def change(scene: Any) -> None:
-        scene.nephim.neutral_frame = frame
+        settings = scene.nephim
+        settings.use_scene_range, settings.neutral_frame = False, neutral
+        settings.frame_start, settings.frame_end = first, first + len(DEPTHS) - 1
 
     return change
 

@@ -68,10 +68,10 @@ def kept(part: Polygons, chosen: NDArray) -> Polygons:
 
 
 def front_only(part: Polygons) -> Polygons:
-    """A shell: face and ears, without the back of the head and without the neck."""
+    """A shell: face, chin and ears, without the back of the head."""
     centres = part.centres()
     top = part.truth[:, 2].max()
-    return kept(part, (centres[:, 1] < 0.02) & (centres[:, 2] > 0.2 * top) & (centres[:, 2] < 0.93 * top))
+    return kept(part, (centres[:, 1] < 0.02) & (centres[:, 2] > 0.08 * top) & (centres[:, 2] < 0.93 * top))
 
 
 def mask(part: Polygons) -> Polygons:
@@ -79,15 +79,15 @@ def mask(part: Polygons) -> Polygons:
     shown = _shown(part)
     centres = part.centres()
     top = part.truth[:, 2].max()
-    front = (centres[:, 1] < -0.02) & (centres[:, 2] > 0.22 * top) & (centres[:, 2] < 0.85 * top)
+    front = (centres[:, 1] < -0.02) & (centres[:, 2] > 0.1 * top) & (centres[:, 2] < 0.85 * top)
     return kept(part, shown & front)
 
 
 def ends_at_jaw(part: Polygons) -> Polygons:
-    """Cut along a plane that rises from under the chin to the nape: there is no neck."""
+    """Cut along a plane that rises from under the chin past the corners of the jaw to the nape: there is no neck."""
     centres = part.centres()
     top = part.truth[:, 2].max()
-    return kept(part, centres[:, 2] > 0.2 * top + 0.35 * (centres[:, 1] - part.truth[:, 1].min()))
+    return kept(part, centres[:, 2] > 0.08 * top + 0.33 * (centres[:, 1] - 0.8 * part.truth[:, 1].min()))
 
 
 def mouth_without_inside(part: Polygons) -> Polygons:

@@ -92,7 +92,7 @@ class _Measurement:
         tracked = read.tracked.head
         with one_blas_thread():
             step = self._network.step(read.tracked)
-        skin = self._fit.head(step.skin, step.tracked)
+        skin = self._fit.head(step.skin, step.tracked, read.tracked.hands)
         self._errors.add(skin - tracked, read.skin - tracked, self._touched(read))
         self._ms.append(step.statistics["ms"])
         return skin

@@ -141,7 +141,7 @@ def simulate_job(
                         call(progress, partial(simulation.step, tracked, *([moments] if moments else [])))
                     )
                 _check_finite(result.skin, rig, frame)
-                carried = attachments.carry(tracked, fit.head(result.skin, result.tracked))
+                carried = attachments.carry(tracked, fit.head(result.skin, result.tracked, tracked.hands))
                 positions = head_to_object(rig, reader, frame, carried)
                 moved = np.linalg.norm(result.skin - result.tracked, axis=1)
                 statistics = result.statistics | {"displacement_mm": 1000 * float(moved.max())}

@@ -3,8 +3,11 @@
 
 Sampled at its own vertices, a coarse mesh misses the dents between them and cuts through the finger. Instead its
 vertices are fitted: the piecewise linear surface they span comes as close as possible, in the sense of least squares
-over the skin, to what was simulated. This is a constant linear map, so nothing moves where nothing was simulated.
+over the skin, to what was simulated. This is a constant linear map, so nothing moves where nothing was simulated. What
+its faces then still cut off a hand is given way to, see `coarse_contact`.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +15,7 @@ from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from .coarse_contact import CoarseContact
 from .geometry.topology import unique_edges
 from .solver.system import vertex_areas
 from .template import Template
@@ -20,6 +24,9 @@ from .template import Template
 # many times as long as the skin's. Finer meshes lose little by sampling; the demo character's is finer everywhere.
 _WIDE = 0.010  # [m]
 _COARSER = 1.5
+# Faces with such edges cut 1.5 mm off a fingertip of 8 mm radius: they are kept off it also where the skin is no finer,
+# whose contact is solved at its vertices.
+_CUTTING = 0.009  # [m]
 _SAMPLED = 0.02  # weight of the plain sample beside the fit: it decides where the skin tells nothing, and keeps it even
 _SAME = 1e-6  # [m] two sides of a seam
 
@@ -34,6 +41,11 @@ class CoarseFit:
     def __init__(self, template: Template):
         self._n = template.n_head
         self.vertices, self.longest = coarse_vertices(template)
+        self._contact: CoarseContact | None = None
+        movable = np.union1d(_longer(template, _CUTTING, 0.0), self.vertices)
+        if len(movable):
+            self._contact = CoarseContact(template, movable)
+            self._copies = _other_sides(template, movable)
         if not len(self.vertices) or template.linear is None:
             return
         coarse = np.zeros(self._n, bool)
@@ -49,19 +61,22 @@ class CoarseFit:
         normal = (self._weighted @ columns).tocsc()
         self._ridge = _SAMPLED * normal.diagonal()
         self._solver = splu((normal + diags(self._ridge)).tocsc())
-        self._copies = _other_sides(template, coarse)
 
-    def head(self, skin: NDArray[np.float32], tracked: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The character's own vertices (n_head, 3) for the simulated skin and the undisturbed one, (n_skin, 3)."""
-        if not len(self.vertices):
-            return skin[: self._n]
+    def head(
+        self, skin: NDArray[np.float32], tracked: NDArray[np.float32], hands: Sequence[NDArray] = ()
+    ) -> NDArray[np.float32]:
+        """The character's own vertices (n_head, 3) for the simulated skin and the undisturbed one, (n_skin, 3), off the
+        hands, (m, 3) each."""
+        n = self._n
         moved = skin.astype(np.float64) - tracked
-        if not moved.any():
-            return skin[: self._n]
-        right = self._weighted @ (moved[self._rows] - self._rest @ moved[self._sampled_columns])
-        fitted = self._solver.solve(right + self._ridge[:, None] * moved[self.vertices])
-        own = skin[: self._n].copy()
-        own[self.vertices] = tracked[self.vertices] + fitted
+        if self._contact is None or not moved.any():
+            return skin[:n]
+        own = skin[:n].copy()
+        if len(self.vertices):
+            right = self._weighted @ (moved[self._rows] - self._rest @ moved[self._sampled_columns])
+            fitted = self._solver.solve(right + self._ridge[:, None] * moved[self.vertices])
+            own[self.vertices] = tracked[self.vertices] + fitted
+        own = self._contact.clear(own, tracked[:n], moved[:n].any(axis=1), hands)
         copies, originals = self._copies
         own[copies] = own[originals]
         return own
@@ -70,12 +85,18 @@ class CoarseFit:
 def coarse_vertices(template: Template) -> tuple[NDArray[np.int64], float]:
     """The character's own vertices (k,) where its mesh is too coarse for a fingertip, and the longest mean length of
     the edges there [m]; only skin that a hand can reach."""
+    found = _longer(template, _WIDE, _COARSER)
+    return found, float(own_edges(template)[0][found].max()) if len(found) else 0.0
+
+
+def _longer(template: Template, length: float, share: float) -> NDArray[np.int64]:
+    """The character's own vertices (k,) in reach of a hand whose edges are longer than `length` [m] and than `share` of
+    the refined ones."""
     n = template.n_head
-    if template.linear is None or template.n_skin == n:
-        return np.zeros(0, np.int64), 0.0
+    if template.linear is None:
+        return np.zeros(0, np.int64)
     own, fine = own_edges(template)
-    found = np.flatnonzero(template.outer[:n] & (own > np.maximum(_WIDE, _COARSER * fine)))
-    return found, float(own[found].max(initial=0.0))
+    return np.flatnonzero(template.outer[:n] & (own > np.maximum(length, share * fine)))
 
 
 def coarse_note(count: int, longest: float) -> str:
@@ -110,12 +131,12 @@ def _mean_length(edges: NDArray, vertices: NDArray, count: int) -> NDArray[np.fl
     return total / np.maximum(number, 1)
 
 
-def _other_sides(template: Template, coarse: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Own vertices on the other side of a seam, and the fitted vertices at the same place that they follow."""
+def _other_sides(template: Template, fitted: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Own vertices on the other side of a seam, and the `fitted` (k,) at the same place that they follow."""
     n = template.n_head
     unused = np.ones(template.n_skin, bool)
     unused[template.skin_triangles] = False
-    others, fitted = np.flatnonzero(unused[:n]), np.flatnonzero(coarse)
+    others = np.flatnonzero(unused[:n])
     distance, nearest = cKDTree(template.head_vertices[fitted]).query(template.head_vertices[others])
     same = distance < _SAME
     return others[same], fitted[nearest[same]]

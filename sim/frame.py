@@ -26,6 +26,11 @@ class TrackedFrame:
     frame: int = 0
     time: float = 0.0
 
+    @property
+    def hands(self) -> list[NDArray[np.float32]]:
+        """The hands that there are."""
+        return [hand for hand in (self.left, self.right) if hand is not None]
+
 
 @dataclass(frozen=True)
 class SimulatedFrame:

@@ -45,6 +45,7 @@ class Template:
     notes: list[str] = field(default_factory=list)  # what was capped, repaired, placed or embedded, to show
     fingerprint: str = ""  # of the surfaces and settings it was built from
     linear: csr_matrix | None = None  # (n_skin, n_head) the point of the character's own surface under each vertex of H
+    axes: NDArray[np.float64] | None = None  # (2, 3) unit vectors to the top and the front of the head
 
     @property
     def n_head(self) -> int:

@@ -68,6 +68,31 @@ def test_the_coarse_surface_penetrates_less_than_a_sampled_one():
     assert fitted < 0.8 * sampled
 
 
+def test_the_hand_keeps_its_room_between_coarse_vertices():
+    hand, result = pressed()
+    _, template = coarse_head()
+    fit = CoarseFit(template)
+    fitted, cleared = (fit.head(result.skin, result.tracked, hands) for hands in ([], [hand.astype(np.float32)]))
+    assert deepest(fitted, hand) > 5e-4
+    assert deepest(cleared, hand) < 5e-5
+    moved = np.linalg.norm(cleared - fitted, axis=1)
+    near = np.linalg.norm(fitted[:, None] - hand[None], axis=2).min(1) < 0.02
+    assert moved[near].max() > 5e-4 and not moved[~near].any()
+    # Corners give way towards bone, and no farther than tissue reaches.
+    displacement = np.linalg.norm(cleared - result.tracked[: template.n_head], axis=1)
+    assert np.all(displacement[moved > 0] <= 0.9 * template.tissue_depth[: template.n_head][moved > 0] + 1e-6)
+
+
+def test_a_hand_that_touches_nothing_moves_nothing():
+    hand, result = pressed()
+    _, template = coarse_head()
+    fit = CoarseFit(template)
+    away = (hand + [0.0, 0.0, 0.3]).astype(np.float32)
+    assert np.array_equal(fit.head(result.skin, result.tracked, [away]), fit.head(result.skin, result.tracked))
+    still = template.skin_vertices.astype(np.float32)
+    assert np.array_equal(fit.head(still, still, [hand.astype(np.float32)]), still[: template.n_head])
+
+
 def test_the_fitted_surface_is_nearer_to_the_simulated_one():
     _, result = pressed()
     _, template = coarse_head()

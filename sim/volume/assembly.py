@@ -97,6 +97,7 @@ def assemble(
         cranium_triangles=whole.cranium_triangles,
         conforming=conforming and not represented.any(),
         linear=skin.linear,
+        axes=landmarks.frame.rotation[1:],
     )
 
 
