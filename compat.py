@@ -57,3 +57,28 @@ def is_module() -> bool:
 
 # From Blender 5.2, inputs of geometry nodes are no custom properties of their modifier.
 NODE_INPUTS_ARE_PROPERTIES = bpy.app.version < (5, 2, 0)
+
+
+def node_inputs(modifier: Any) -> dict[str, Any]:
+    """The inputs of a geometry nodes modifier by identifier, for `set_node_inputs`."""
+    if NODE_INPUTS_ARE_PROPERTIES:
+        return {name: modifier[name] for name in modifier}
+    inputs = modifier.properties.inputs
+    sockets = {p.identifier: getattr(inputs, p.identifier) for p in inputs.bl_rna.properties if p.type == "POINTER"}
+    return {
+        name: {p.identifier: getattr(socket, p.identifier) for p in socket.bl_rna.properties if not p.is_readonly}
+        for name, socket in sockets.items()
+        if name != "rna_type"
+    }
+
+
+def set_node_inputs(modifier: Any, values: dict[str, Any]) -> None:
+    """Sets inputs as `node_inputs` returns them; in Blender 5.2, a dictionary of 'type', 'value' and 'attribute_name'
+    for each."""
+    for name, value in values.items():
+        if NODE_INPUTS_ARE_PROPERTIES:
+            modifier[name] = value
+            continue
+        socket = getattr(modifier.properties.inputs, name)
+        for key, one in value.items():
+            setattr(socket, key, one)

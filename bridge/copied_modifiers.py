@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from ..compat import NODE_INPUTS_ARE_PROPERTIES
+from ..compat import node_inputs, set_node_inputs
 
 # Simulations: a copy would start one of its own, without the past of the original.
 _SIMULATIONS = {
@@ -23,8 +23,7 @@ def copy_modifier(modifier: Any, obj: Any) -> Any:
     copy = obj.modifiers.new(modifier.name, modifier.type)
     if modifier.type == "NODES":
         copy.node_group = modifier.node_group
-        for name in modifier.keys() if NODE_INPUTS_ARE_PROPERTIES else ():
-            copy[name] = modifier[name]
+        set_node_inputs(copy, node_inputs(modifier))
     for prop in modifier.bl_rna.properties:
         if prop.is_readonly or prop.identifier in _OWN:
             continue

@@ -13,9 +13,10 @@ from nephim.bridge import display  # noqa: E402
 from nephim.bridge.bake.mesh_cache import add_mesh_cache  # noqa: E402
 from nephim.bridge.bake.shape_keys import bake_shape_keys  # noqa: E402
 from nephim.bridge.bake.shown import obstacles  # noqa: E402
+from nephim.bridge.copied_modifiers import copy_modifier  # noqa: E402
 from nephim.bridge.rig import read_rig  # noqa: E402
 from nephim.bridge.surfaces import SurfaceReader, view_layer_of  # noqa: E402
-from nephim.compat import NODE_INPUTS_ARE_PROPERTIES  # noqa: E402
+from nephim.compat import NODE_INPUTS_ARE_PROPERTIES, node_inputs, set_node_inputs  # noqa: E402
 from nephim.errors import RigError, SurfaceError  # noqa: E402
 from nephim.progress import drive  # noqa: E402
 
@@ -65,11 +66,8 @@ def mask(obj):
 def nodes(obj):
     modifier = obj.modifiers.new("Changing", "NODES")
     tree, size = outline_nodes()
-    if not NODE_INPUTS_ARE_PROPERTIES:
-        tree.interface.items_tree["Size"].default_value = 1.02
     modifier.node_group = tree
-    if NODE_INPUTS_ARE_PROPERTIES:
-        modifier[size] = 1.02
+    set_node_inputs(modifier, {size: 1.02 if NODE_INPUTS_ARE_PROPERTIES else {"value": 1.02}})
 
 
 def multires(obj):
@@ -312,3 +310,12 @@ def test_another_order_from_a_file_is_refused_in_the_check(tmp_path):
     modifier.object_path = "/Other/Other"
     with pytest.raises(SurfaceError, match=r"'Head'.*another order.*Mesh Sequence Cache"):
         SurfaceReader(scene, read_rig(scene)).check_vertices()
+
+
+def test_a_copied_outline_keeps_its_nodes_inputs():
+    scene = with_kind("outline nodes")
+    obj = scene.nephim.head
+    other = bpy.data.objects.new("Other", obj.data.copy())
+    copy = copy_modifier(obj.modifiers["Changing"], other)
+    assert node_inputs(copy) == node_inputs(obj.modifiers["Changing"])
+    assert node_inputs(copy)
