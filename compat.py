@@ -62,7 +62,7 @@ NODE_INPUTS_ARE_PROPERTIES = bpy.app.version < (5, 2, 0)
 def node_inputs(modifier: Any) -> dict[str, Any]:
     """The inputs of a geometry nodes modifier by identifier, for `set_node_inputs`."""
     if NODE_INPUTS_ARE_PROPERTIES:
-        return {name: modifier[name] for name in modifier}
+        return {name: modifier[name] for name in list(modifier.keys())}
     inputs = modifier.properties.inputs
     sockets = {p.identifier: getattr(inputs, p.identifier) for p in inputs.bl_rna.properties if p.type == "POINTER"}
     return {
