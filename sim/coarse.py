@@ -40,13 +40,17 @@ class CoarseFit:
 
     def __init__(self, template: Template):
         self._n = template.n_head
-        self.vertices, self.longest = coarse_vertices(template)
+        self.vertices, self.longest = np.zeros(0, np.int64), 0.0
         self._contact: CoarseContact | None = None
-        movable = np.union1d(_longer(template, _CUTTING, 0.0), self.vertices)
+        if template.linear is None:
+            return
+        own, fine = own_edges(template)
+        self.vertices, self.longest = _coarse(template, own, fine)
+        movable = np.union1d(np.flatnonzero(template.outer[: self._n] & (own > _CUTTING)), self.vertices)
         if len(movable):
             self._contact = CoarseContact(template, movable)
             self._copies = _other_sides(template, movable)
-        if not len(self.vertices) or template.linear is None:
+        if not len(self.vertices):
             return
         coarse = np.zeros(self._n, bool)
         coarse[self.vertices] = True
@@ -85,18 +89,15 @@ class CoarseFit:
 def coarse_vertices(template: Template) -> tuple[NDArray[np.int64], float]:
     """The character's own vertices (k,) where its mesh is too coarse for a fingertip, and the longest mean length of
     the edges there [m]; only skin that a hand can reach."""
-    found = _longer(template, _WIDE, _COARSER)
-    return found, float(own_edges(template)[0][found].max()) if len(found) else 0.0
-
-
-def _longer(template: Template, length: float, share: float) -> NDArray[np.int64]:
-    """The character's own vertices (k,) in reach of a hand whose edges are longer than `length` [m] and than `share` of
-    the refined ones."""
-    n = template.n_head
     if template.linear is None:
-        return np.zeros(0, np.int64)
-    own, fine = own_edges(template)
-    return np.flatnonzero(template.outer[:n] & (own > np.maximum(length, share * fine)))
+        return np.zeros(0, np.int64), 0.0
+    return _coarse(template, *own_edges(template))
+
+
+def _coarse(template: Template, own: NDArray, fine: NDArray) -> tuple[NDArray[np.int64], float]:
+    """See `coarse_vertices`, with `own_edges`."""
+    found = np.flatnonzero(template.outer[: template.n_head] & (own > np.maximum(_WIDE, _COARSER * fine)))
+    return found, float(own[found].max(initial=0.0))
 
 
 def coarse_note(count: int, longest: float) -> str:

@@ -21,7 +21,7 @@ _TISSUE = 0.9  # share of the tissue's depth that corners may use: below, there 
 _ROUNDS, _SWEEPS = 4, 10  # searches for the nearest faces, and passes over the hand vertices after each
 _FITTED = 0.3  # share of fitted corners in a point of a face, from which it is moved
 _AROUND = 0.01  # of the skin that has moved [m]: hand vertices farther away touch none of it
-_RINGS = 2  # of faces around the coarse ones: a point nearest to the outermost has its nearest face elsewhere
+_RINGS = 2  # of finer faces searched around the coarse ones, which must not stand in for the finer ones beside them
 
 
 class CoarseContact:
@@ -59,6 +59,8 @@ class CoarseContact:
         hand = np.concatenate(hands).astype(np.float64)
         low, high = seen.min(axis=0) - _AROUND, seen.max(axis=0) + _AROUND
         hand = hand[((hand > low) & (hand < high)).all(axis=1)]
+        if not len(hand):
+            return own
         result, rest = own.astype(np.float64), tracked.astype(np.float64)
         most = np.maximum(self._tissue, np.linalg.norm(result - rest, axis=1))
         for _ in range(_ROUNDS):
