@@ -143,7 +143,8 @@ def _set_up(scene: Any, take: Take, added: Sequence[Any]) -> str:
         left, right = names.get(LEFT), names.get(RIGHT)
         found = setup.setup(scene, head=names[HEAD], left=left, right=right, neutral_frame=neutral)
         return f"{text}. {setup.summary(found)}"
-    before = {role: getattr(settings, role) for role in (HEAD, LEFT, RIGHT)}
+    chosen = [name for role in (HEAD, LEFT, RIGHT) for name in (role, f"{role}_group")]
+    before = {name: getattr(settings, name) for name in chosen}
     for role, obj in zip((track.role for track in take.tracks), added, strict=True):
         if role:
             setattr(settings, role, obj)
@@ -152,8 +153,8 @@ def _set_up(scene: Any, take: Take, added: Sequence[Any]) -> str:
         try:
             return f"{text}. {setup.summary(setup.checked_rig(scene))}"
         except NephimError:
-            for role, obj in before.items():
-                setattr(settings, role, obj)
+            for name, value in before.items():
+                setattr(settings, name, value)
             raise
     missing = "a hand" if settings.head is not None else "the head"
     return f"{text}: {', '.join(names.values())}. Import {missing} as well to simulate."

@@ -10,7 +10,7 @@ pytest.importorskip("bpy")
 import bpy
 from nephim import cli
 from nephim.bridge.meshes import mesh_positions
-from nephim.errors import TrackError
+from nephim.errors import RigError, TrackError
 from nephim.operators.import_take import import_job
 from nephim.progress import drive
 from scenes import hand_arrays
@@ -168,3 +168,21 @@ def test_smoothing_says_the_jitter_before_and_after(tmp_path, capsys):
     before, after = float(words[words.index("jitter") + 1]), float(words[-3])
     assert 0.7 < before < 1.0 and after < 0.25 * before
     assert nephim("import", tmp_path / "take.npz", "--smooth", 40, "-o", out) == cli.EXIT_FAILED
+
+
+def test_what_was_chosen_stays_if_the_imported_hand_does_not_fit(tmp_path):
+    heads, head_faces, hands, hand_faces = take_arrays()
+    np.savez(tmp_path / "head.npz", head_vertices=heads, faces=head_faces)
+    np.savez(tmp_path / "hand.npz", left_vertices=hands, faces=hand_faces)
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    scene, blend = bpy.context.scene, tmp_path / "a.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend))
+    drive(import_job(scene, [tmp_path / "head.npz"], blend))
+    settings = scene.nephim
+    settings.head_group, settings.left_group = "gone", "palm"
+    chosen = settings.head
+    with pytest.raises(RigError, match="gone"):
+        drive(import_job(scene, [tmp_path / "hand.npz"], blend))
+    assert (settings.head, settings.head_group) == (chosen, "gone")
+    assert (settings.left, settings.left_group) == (None, "palm")
+    assert [obj.name for obj in scene.objects] == [chosen.name]
