@@ -79,7 +79,7 @@ def run(row: Row, out: Path, assets: Path) -> dict[str, Any]:
         scene = prepare(row, assets, blend)
         if row.refusal is not None:
             said, problems = refused(row, row.refusal, scene, blend)
-        written = carry_out(row, scene, blend, "".join(row.bake[-1:]))
+        written = carry_out(row, scene, blend, row.bake[-1] if row.bake else "")
         with ResultReader(scene) as reader:
             found = measured(reader, written, upright)
         problems += judged(row, found)
@@ -94,7 +94,7 @@ def run(row: Row, out: Path, assets: Path) -> dict[str, Any]:
 def refused(row: Row, expected: Refusal, scene: Any, blend: Path) -> tuple[str, list[str]]:
     """What was said, and what is wrong with it; the step it names has then been carried out."""
     try:
-        carry_out(row, scene, blend, "".join(row.bake[:1]))
+        carry_out(row, scene, blend, row.bake[0] if row.bake else "")
     except NephimError as error:
         expected.step(scene)
         problems = [] if error.object == expected.object else [f"the refusal names {error.object!r}: {error}"]

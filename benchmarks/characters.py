@@ -21,11 +21,12 @@ DEMO = "caucasian_female_young"
 @dataclass(frozen=True)
 class Limits:
     """What a simulated character must keep. tilt: of the skull against that of the untouched person [°]; skull_mm: mean
-    distance between the two; avoidable: p95 and max of the penetration that bone permits to resolve [mm]; least_mm: how
-    far the skin moves at least; None: not asked."""
+    distance between the two; depth_mm: median difference of the tissue's depth; avoidable: p95 and max of the
+    penetration that bone permits to resolve [mm]; least_mm: how far the skin moves at least; None: not asked."""
 
     tilt: float | None = 6.0
     skull_mm: float | None = 3.0
+    depth_mm: float = 3.0
     avoidable: tuple[float, float] = (0.5, 2.0)
     least_mm: float = 2.0
 
@@ -58,7 +59,7 @@ class Row:
     limits: Limits = field(default_factory=Limits)
 
 
-# A shell's skull ends where the shell does.
+# A shell's skull ends where the shell does: it is compared by how deep it lies under the skin.
 _SHELL = Limits(tilt=10.0, skull_mm=None)
 # The skin of a head without a mouth, or whose lips are pressed together, leaves other room for teeth and jaw.
 _MOUTH = Limits(skull_mm=4.0)
