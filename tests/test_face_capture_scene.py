@@ -30,6 +30,7 @@ def add_keys(obj, *names):
         obj.shape_key_add(name="Basis")
     for name in names:
         key = obj.shape_key_add(name=name)
+        key.value = 0.0  # Blender 5.2 starts with 1
         key.points.foreach_set("co", np.random.default_rng(0).random(3 * len(key.points)).astype(np.float32))
 
 
