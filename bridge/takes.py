@@ -21,6 +21,8 @@ from .scene_time import playback_rate
 from .surfaces import view_layer_of
 
 MODIFIER = "Take"
+CAPTURED = "nephim_captured"  # on heads: the object that plays the surface as it was captured
+CONTACT = "contact"  # vertex attribute
 _NAMES = {HEAD: "Head", LEFT: "Left Hand", RIGHT: "Right Hand", "": "Body"}
 
 
@@ -53,15 +55,21 @@ def added_take(scene: Any, take: Take, blend: Path) -> Iterator[list[Any]]:
     last = scene.frame_start + round((take.n_frames - 1) * rate / take.frame_rate)
     scene.frame_end = max(last, scene.frame_end)
     added: list[Any] = []
-    done = False
+    markers, done = set(scene.timeline_markers), False
     try:
         for track in take.tracks:
             _add_object(scene, track, take, blend, take.frame_rate / rate, added)
-        view_layer_of(scene).update()  # knows the new objects only then
-        yield added
+        layer = view_layer_of(scene)
+        layer.update()  # knows the new objects only then
+        fitted = [obj for obj in added if not obj.name.startswith("Captured ")]
+        for obj in added:
+            obj.hide_set(obj not in fitted, view_layer=layer)  # to compare with, not in the way
+        yield fitted
         done = True
     finally:
         if not done:
+            for marker in set(scene.timeline_markers) - markers:
+                scene.timeline_markers.remove(marker)
             for obj in added:
                 for modifier in obj.modifiers:
                     Path(bpy.path.abspath(modifier.filepath)).unlink(missing_ok=True)
@@ -78,8 +86,21 @@ def _add_object(scene: Any, track: Track, take: Take, blend: Path, frame_scale: 
     added.append(obj)
     for role, inside in track.parts.items():
         obj.vertex_groups.new(name=role).add(np.flatnonzero(inside).tolist(), 1.0, "REPLACE")
+    if track.touched is not None:
+        _mark_contacts(scene, obj, track.touched, frame_scale)
+    _play(scene, obj, track.vertices * scale, blend, frame_scale)
+    if track.captured is not None:
+        other = bpy.data.objects.new(f"Captured {obj.name}", mesh.copy())
+        scene.collection.objects.link(other)
+        added.append(other)
+        _play(scene, other, track.captured * scale, blend, frame_scale)
+        other.hide_render = True
+        obj[CAPTURED] = other
+
+
+def _play(scene: Any, obj: Any, vertices: NDArray[np.float32], blend: Path, frame_scale: float) -> None:
     path = point_cache_path(blend, obj.name)
-    write_point_cache(path, track.vertices * scale)
+    write_point_cache(path, vertices)
     modifier = obj.modifiers.new(MODIFIER, "MESH_CACHE")
     modifier.cache_format = "PC2"
     modifier.filepath = str(path)
@@ -89,6 +110,18 @@ def _add_object(scene: Any, track: Track, take: Take, blend: Path, frame_scale: 
     # Frame f of the scene plays sample f × scale - start of the file.
     modifier.frame_start, modifier.frame_scale = scene.frame_start * frame_scale, frame_scale
     relative_paths(Path(bpy.data.filepath))
+
+
+def _mark_contacts(scene: Any, obj: Any, touched: NDArray[np.bool_], frame_scale: float) -> None:
+    """A vertex attribute with the share of frames that are labelled as contact; markers where the head's begins and
+    ends."""
+    attribute = obj.data.attributes.new(CONTACT, "FLOAT", "POINT")
+    attribute.data.foreach_set("value", touched.mean(0).astype(np.float32))
+    if obj.name.startswith(_NAMES[HEAD]):
+        any_of = np.concatenate([[False], touched.any(1), [False]])
+        for sample in np.flatnonzero(np.diff(any_of.astype(int))):
+            name = "Contact" if any_of[sample + 1] else "Release"
+            scene.timeline_markers.new(name, frame=scene.frame_start + round(sample / frame_scale))
 
 
 def relative_paths(blend: Path) -> None:

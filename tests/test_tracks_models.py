@@ -8,6 +8,7 @@ from nephim.tracks.body_models import mended, read_model, rotations_of
 from nephim.tracks.checks import check_take
 from nephim.tracks.read import Models, read_models, read_take
 from scipy.spatial.transform import Rotation
+from test_tracks_meshes import BIG, OBJECTS
 from test_tracks_pickles import sparse, whole
 
 JOINTS = {"flame": 5, "mano": 16, "smplh": 52, "smplx": 55}
@@ -97,6 +98,42 @@ def test_amass(tmp_path, kind, case):
     assert all(inside.any() for inside in track.parts.values())
 
 
+@pytest.mark.parametrize("kind", ["smplh", "smplx"])
+@pytest.mark.parametrize("form", ["smplx", "amass", "components", "one row"])
+def test_bodies_with_an_array_for_each_part(tmp_path, kind, form):
+    j, made, rng = JOINTS[kind], fields(kind), np.random.default_rng(6)
+    for side in "lr":
+        made |= {f"hands_components{side}": rng.normal(0, 1, (45, 45)), f"hands_mean{side}": rng.normal(0, 0.2, 45)}
+    np.savez(tmp_path / "model.npz", **made)
+    angles = rng.normal(0, 0.3, (FRAMES, j, 3))
+    betas, move = rng.normal(0, 1, 10), rng.normal(0, 1, (FRAMES, 3))
+    if form == "one row":
+        angles[:, 0] = angles[:1, 0]
+    root, body, face = angles[:, 0], angles[:, 1:22].reshape(FRAMES, -1), angles[:, 22 : j - 30]
+    left, right = angles[:, j - 30 : j - 15].reshape(FRAMES, -1), angles[:, j - 15 :].reshape(FRAMES, -1)
+    take = {"global_orient": root[:1] if form == "one row" else root, "body_pose": body, "betas": betas, "transl": move,
+            "left_hand_pose": left, "right_hand_pose": right}  # fmt: skip
+    if kind == "smplx":
+        take |= {"jaw_pose": face[:, 0], "leye_pose": face[:, 1], "reye_pose": face[:, 2]}
+    if form == "amass":
+        take = {"root_orient": root, "pose_body": body, "pose_hand": np.concatenate([left, right], 1), "betas": betas,
+                "trans": move}  # fmt: skip
+        if kind == "smplx":
+            take |= {"pose_jaw": face[:, 0], "pose_eye": face[:, 1:].reshape(FRAMES, -1)}
+    if form == "components":
+        for side, hand in (("l", left), ("r", right)):
+            name = "left_hand_pose" if side == "l" else "right_hand_pose"
+            take[name] = hand[:, :12].copy()
+            hand[:] = hand[:, :12] @ made[f"hands_components{side}"][:12] + made[f"hands_mean{side}"]
+        angles[:, j - 30 : j - 15], angles[:, j - 15 :] = left.reshape(-1, 15, 3), right.reshape(-1, 15, 3)
+    np.savez(tmp_path / "take.npz", **take)
+    (track,) = read_take(tmp_path / "take.npz", read_models([tmp_path / "model.npz"]))
+    for f in range(FRAMES):
+        assert np.allclose(track.vertices[f], by_hand(made, betas, angles[f], move[f]), atol=1e-5)
+    assert set(track.parts) == {"head", "left", "right"}
+    assert ("relative to the model's mean" in "".join(track.notes)) == (form == "components")
+
+
 @pytest.mark.parametrize("case", ["rest", "jaw", "shape", "expression", "everything"])
 def test_vhap(tmp_path, case):
     made, rng = fields("flame"), np.random.default_rng(3)
@@ -178,8 +215,19 @@ def test_decaf_as_its_own_scripts_pose_it(tmp_path):
     (folder / "params_smoothed.pkl").write_bytes(whole(take))
     (tmp_path / "test" / "cutIDs").mkdir()
     (tmp_path / "test" / "cutIDs" / "S3.pkl").write_bytes(whole([[1, 2]]))
+    deforms = rng.normal(0, 0.002, (6, 10, 3)).astype(np.float32)
+    labels = {"contacts_head": rng.random((6, 10)) > 0.5, "contacts_rh": (rng.random((6, 32)) > 0.5).astype(float)}
+    for name, array in {"deforms": deforms, **labels}.items():
+        place = tmp_path / "test" / ("deformations" if name == "deforms" else "contacts") / "S3"
+        place.mkdir(parents=True, exist_ok=True)
+        np.save(place / f"{name}.npy", array)
+    (tmp_path / "assets").mkdir()
+    np.save(tmp_path / "assets" / "FLAME_neck_idx.npy", np.array([1, 7]))
+    deforms[:, [1, 7]] = 0
     models = read_models([tmp_path / "flame.npz", tmp_path / "MANO_RIGHT.npz"])
     head, hand = read_take(folder / "params_smoothed.pkl", models)
+    assert np.array_equal(head.touched, labels["contacts_head"][2:])
+    assert np.array_equal(hand.touched, labels["contacts_rh"][2:] > 0) and hand.captured is None
     assert len(head.vertices) == len(hand.vertices) == 4 and "1 cuts; frames 2-5" in head.notes[0]
     for f in range(4):
         one = take[f + 2]
@@ -189,10 +237,30 @@ def test_decaf_as_its_own_scripts_pose_it(tmp_path):
         turn = Rotation.from_rotvec(one["head"]["global_orient"])
         expected = turn.apply(skin - skin.mean(0)) + skin.mean(0) + one["head"]["transl"]
         assert np.allclose(head.vertices[f], expected, atol=1e-5)
+        assert np.allclose(head.captured[f], expected - turn.apply(deforms[f + 2]), atol=1e-5)
         fingers = one["right_hand"]["hand_pose"] @ mano["hands_components"]
         angles = np.concatenate([one["right_hand"]["global_orient"], fingers])
         expected = by_hand(mano, one["right_hand"]["betas"], angles, one["right_hand"]["transl"])
         assert np.allclose(hand.vertices[f], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("what", ["truncated", "shape", "objects", "large"])
+@pytest.mark.parametrize("name", ["deforms", "contacts_head", "contacts_rh"])
+def test_deformations_and_contacts_that_are_not_whole_are_refused(tmp_path, name, what):
+    np.savez(tmp_path / "flame.npz", **fields("flame"))
+    np.savez(tmp_path / "MANO_RIGHT.npz", **fields("mano", 1))
+    sizes = {"head": {"transl": 3, "global_orient": 3, "shape_params": 100, "pose_params": 6, "expression_params": 50},
+             "right_hand": {"transl": 3, "global_orient": 3, "hand_pose": 45, "betas": 10}}  # fmt: skip
+    take = {k: {part: {n: np.zeros(s) for n, s in of.items()} for part, of in sizes.items()} for k in range(2)}
+    (tmp_path / "params.pkl").write_bytes(whole(take))
+    path = tmp_path / f"{name}.npy"
+    np.save(path, np.zeros((2, 7)))
+    if what == "truncated":
+        path.write_bytes(path.read_bytes()[:-9])
+    elif what in ("objects", "large"):
+        path.write_bytes(OBJECTS if what == "objects" else BIG)
+    with pytest.raises(TrackError, match=rf"{name}\.npy"):
+        read_take(tmp_path / "params.pkl", read_models([tmp_path / "flame.npz", tmp_path / "MANO_RIGHT.npz"]))
 
 
 def test_a_take_without_its_model_says_which_it_needs(tmp_path):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters over time (AMASS, 'stageii', VHAP, FLAME, MANO, Decaf) posed with the user's own models."""
+"""Parameters over time (AMASS, 'stageii', SMPL-X, VHAP, FLAME, MANO) posed with the user's own models."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,29 +11,35 @@ from numpy.typing import NDArray
 from ..errors import TrackError
 from .arrays import frame_rate_of
 from .body_models import FLAME, MANO, SMPLH, SMPLX, BodyModel, rotations_of
-from .pickles import read_pickle
 from .track import HEAD, LEFT, RIGHT, Track, refuse, role_of
 
 _POSES = {156: SMPLH, 165: SMPLX}  # axis-angles of all joints of a body, as AMASS has them
 # The same thing under the names of different projects.
 _NAMES = {
     "translation": ("translation", "transl", "trans"),
-    "rotation": ("rotation", "global_orient", "global_orientation"),
+    "rotation": ("rotation", "global_orient", "global_orientation", "root_orient", "root_pose"),
     "shape": ("shape", "shape_params", "betas"),
     "expression": ("expr", "expression", "expression_params", "exp"),
     "neck": ("neck_pose",),
-    "jaw": ("jaw_pose",),
-    "eyes": ("eyes_pose", "eye_pose"),
+    "jaw": ("jaw_pose", "pose_jaw"),
+    "eyes": ("eyes_pose", "eye_pose", "pose_eye"),
     "hand": ("hand_pose",),
+    "body": ("body_pose", "pose_body"),
+    "hands": ("pose_hand",),
+    "left hand": ("left_hand_pose", "lhand_pose"),
+    "right hand": ("right_hand_pose", "rhand_pose"),
+    "left eye": ("leye_pose",),
+    "right eye": ("reye_pose",),
 }
-_NO_EXPRESSION = np.zeros((1, 0))
+_BODY_JOINTS = 21  # of SMPL-H and SMPL-X without root; SMPL's other two are the hands
+NO_EXPRESSION = np.zeros((1, 0))
 
 
 def has_parameters(arrays: Mapping[str, Any]) -> bool:
     """Whether these arrays pose a model, rather than hold vertices."""
     body = isinstance(arrays.get("poses"), np.ndarray) and arrays["poses"].ndim == 2
     return (body and _one(arrays, "translation") is not None) or any(
-        _one(arrays, name) is not None for name in ("hand", "jaw")
+        _one(arrays, name) is not None for name in ("body", "hand", "jaw")
     )
 
 
@@ -42,6 +48,8 @@ def pose_tracks(path: Path, arrays: Mapping[str, Any], models: Sequence[BodyMode
     try:
         if isinstance(arrays.get("poses"), np.ndarray) and arrays["poses"].shape[-1] in _POSES:
             return [_body(path, arrays, models)]
+        if _one(arrays, "body") is not None:
+            return [_body_in_parts(path, arrays, models)]
         if _one(arrays, "hand") is not None:
             return [_hand(path, arrays, models)]
         if _one(arrays, "jaw") is not None:
@@ -64,10 +72,11 @@ def _rows(arrays: Mapping[str, Any], name: str, width: int, frames: int) -> NDAr
 
 def _coefficients(arrays: Mapping[str, Any], name: str) -> NDArray[np.float64]:
     found = _one(arrays, name)
-    return _NO_EXPRESSION if found is None else found.reshape(1 if found.ndim == 1 else len(found), -1)
+    return NO_EXPRESSION if found is None else found.reshape(1 if found.ndim == 1 else len(found), -1)
 
 
-def _model(path: Path, models: Sequence[BodyModel], kind: str, side: str = "") -> BodyModel:
+def model_for(path: Path, models: Sequence[BodyModel], kind: str, side: str = "") -> BodyModel:
+    """The first of this kind and side. Raises TrackError if none is given."""
     for model in models:
         if model.kind == kind and (not side or model.side in ("", side)):
             return model
@@ -80,15 +89,63 @@ def _model(path: Path, models: Sequence[BodyModel], kind: str, side: str = "") -
 
 def _body(path: Path, arrays: Mapping[str, Any], models: Sequence[BodyModel]) -> Track:
     poses = np.asarray(arrays["poses"], np.float64)
-    model = _model(path, models, _POSES[poses.shape[1]])
+    model = model_for(path, models, _POSES[poses.shape[1]])
+    return _posed_body(arrays, model, rotations_of(poses.reshape(len(poses), -1, 3)), "+z")
+
+
+def _posed_body(
+    arrays: Mapping[str, Any], model: BodyModel, turned: NDArray, up: str | None, notes: tuple[str, ...] = ()
+) -> Track:
     betas = model.betas(_coefficients(arrays, "shape"), _coefficients(arrays, "expression"))
-    moved = _rows(arrays, "translation", 3, len(poses))
-    vertices = model.pose(betas, rotations_of(poses.reshape(len(poses), -1, 3)), moved)
-    return Track("body", vertices, model.faces, "", frame_rate_of(arrays), 1.0, "+z", model.parts())
+    vertices = model.pose(betas, turned, _rows(arrays, "translation", 3, len(turned)))
+    return Track("body", vertices, model.faces, "", frame_rate_of(arrays), 1.0, up, model.parts(), notes)
+
+
+def _body_in_parts(path: Path, arrays: Mapping[str, Any], models: Sequence[BodyModel]) -> Track:
+    """SMPL-X or SMPL-H with an array for each part of the body, as the smplx library and AMASS name them; parts that
+    are not there are at rest. Which of both: what has a face, else the model that is given."""
+    given = _one(arrays, "body")
+    assert given is not None
+    face = any(_one(arrays, name) is not None for name in ("jaw", "expression", "eyes", "left eye"))
+    kinds = [model.kind for model in models if model.kind in (SMPLH, SMPLX)]
+    model = model_for(path, models, SMPLX if face or not kinds else kinds[0])
+    body = rotations_of(_joints(given))[:, :_BODY_JOINTS]
+    frames = len(body)
+    flat = bool(np.ravel(arrays["flat_hand_mean"])[0]) if "flat_hand_mean" in arrays else None
+    parts, notes = [_turned(arrays, "rotation", 1, frames), body], set()
+    if model.kind == SMPLX:
+        parts.append(_turned(arrays, "jaw", 1, frames))
+        if _one(arrays, "eyes") is not None:
+            parts.append(_turned(arrays, "eyes", 2, frames))
+        else:
+            parts += [_turned(arrays, f"{side} eye", 1, frames) for side in (LEFT, RIGHT)]
+    together = _one(arrays, "hands")
+    for k, side in enumerate((LEFT, RIGHT)):
+        hand = _one(arrays, f"{side} hand")
+        if together is not None:
+            hand = np.split(together.reshape(len(together), -1), 2, axis=1)[k]
+        if hand is None:
+            parts.append(np.tile(np.eye(3), (frames, 15, 1, 1)))
+            continue
+        fingers, note = _fingers(model, hand, flat, side)
+        parts.append(np.broadcast_to(fingers, (frames, 15, 3, 3)))
+        notes |= {note} - {""}
+    turned = np.concatenate(parts, 1)
+    return _posed_body(arrays, model, turned, "+z" if "trans" in arrays else None, tuple(sorted(notes)))
+
+
+def _turned(arrays: Mapping[str, Any], name: str, joints: int, frames: int) -> NDArray[np.float64]:
+    """Rotations (frames, joints, 3, 3); one row serves for all, and none is no rotation."""
+    found = _one(arrays, name)
+    if found is None:
+        return np.tile(np.eye(3), (frames, joints, 1, 1))
+    flat = found.ndim == 2 and found.shape[1] == 3 * joints  # six numbers of two eyes are no 6D rotation
+    values = found.reshape(-1, joints, 3) if flat else _joints(found)
+    return np.broadcast_to(rotations_of(values), (frames, joints, 3, 3))
 
 
 def _head(path: Path, arrays: Mapping[str, Any], models: Sequence[BodyModel]) -> Track:
-    model, jaw = _model(path, models, FLAME), _one(arrays, "jaw")
+    model, jaw = model_for(path, models, FLAME), _one(arrays, "jaw")
     assert jaw is not None
     jaw = jaw.reshape(-1, 3)
     frames = len(jaw)
@@ -115,13 +172,13 @@ def _hand(path: Path, arrays: Mapping[str, Any], models: Sequence[BodyModel]) ->
     side = role_of(path.stem) if right is None else RIGHT if np.ravel(right)[0] > 0.5 else LEFT
     given = _one(arrays, "hand")
     assert given is not None
-    model = _model(path, models, MANO, side if side in (LEFT, RIGHT) else "")
+    model = model_for(path, models, MANO, side if side in (LEFT, RIGHT) else "")
     flat = bool(np.ravel(arrays["flat_hand_mean"])[0]) if "flat_hand_mean" in arrays else None
     fingers, note = _fingers(model, given, flat)
     frames, root = len(fingers), _one(arrays, "rotation")
     wrist = np.tile(np.eye(3), (frames, 1, 1, 1)) if root is None else rotations_of(_joints(root))
     turned = np.concatenate([np.broadcast_to(wrist, (frames, 1, 3, 3)), fingers], 1)
-    betas = model.betas(_coefficients(arrays, "shape"), _NO_EXPRESSION)
+    betas = model.betas(_coefficients(arrays, "shape"), NO_EXPRESSION)
     vertices = model.pose(betas, turned, _rows(arrays, "translation", 3, frames))
     role = side or model.side or RIGHT
     return Track(role, vertices, model.faces, role, frame_rate_of(arrays), 1.0, None, notes=(note,) if note else ())
@@ -136,79 +193,15 @@ def _joints(values: NDArray) -> NDArray:
     return values.reshape(len(values), -1, 6 if values.shape[-1] in (6, 90, 96) else 3)
 
 
-def _fingers(model: BodyModel, given: NDArray, flat: bool | None) -> tuple[NDArray, str]:
+def _fingers(model: BodyModel, given: NDArray, flat: bool | None, side: str = "") -> tuple[NDArray, str]:
     """Rotations (f, 15, 3, 3), and what was assumed. Coefficients of fewer than 45 components are relative to the mean
     unless `flat`; whole axis-angles are absolute unless it is False."""
     if given.ndim == 4 or given.shape[1:] == (90,) or (given.ndim == 3 and given.shape[-1] == 6):
         return rotations_of(_joints(given)), ""
     given = given.reshape(len(given), -1)
-    components, mean = model.hands.get("", (np.eye(45), np.zeros(45)))
+    components, mean = model.hands.get(side, (np.eye(45), np.zeros(45)))
     if given.shape[1] == 45:
         return rotations_of((given + (mean if flat is False else 0)).reshape(-1, 15, 3)), ""
     angles = given @ components[: given.shape[1]] + (0 if flat else mean)
     note = "" if flat is not None else "hand poses are taken relative to the model's mean (flat_hand_mean=0)"
     return rotations_of(angles.reshape(-1, 15, 3)), note
-
-
-def read_decaf(path: Path, models: Sequence[BodyModel]) -> list[Track]:
-    """Head and right hand of Decaf's `params….pkl` {frame: {'head': …, 'right_hand': …}}, as its own scripts pose them.
-
-    The head turns about the mean of its vertices; the 45 hand coefficients are of principal components without mean.
-    Of the pieces between the cuts in `cutIDs/SUBJECT.pkl`, the longest is kept. Raises TrackError.
-    """
-    found = read_pickle(path)
-    try:
-        frames = [found[key] for key in sorted(found)]
-        head = {key: np.stack([np.ravel(one["head"][key]) for one in frames]) for key in frames[0]["head"]}
-        hand = {key: np.stack([np.ravel(one["right_hand"][key]) for one in frames]) for key in frames[0]["right_hand"]}
-        piece, note = _longest(path, len(frames))
-        tracks = [_decaf_head(path, head, models), _decaf_hand(path, hand, models)]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise refuse(path, f"it holds no parameters as Decaf has them ({error})") from error
-    return [
-        Track(
-            t.name,
-            t.vertices[piece],
-            t.faces,
-            t.role,
-            None,
-            1.0,
-            None,
-            notes=(note,) if note and t.role == HEAD else (),
-        )
-        for t in tracks
-    ]
-
-
-def _decaf_head(path: Path, head: Mapping[str, NDArray], models: Sequence[BodyModel]) -> Track:
-    model, frames = _model(path, models, FLAME), len(head["transl"])
-    pose, zero = head["pose_params"].astype(np.float64), np.zeros((frames, 3))
-    turned = rotations_of(np.stack([pose[:, :3], zero, pose[:, 3:6], zero, zero], 1))
-    betas = model.betas(head["shape_params"], head["expression_params"])
-    skin = model.pose(betas, turned, zero).astype(np.float64)
-    middle = skin.mean(1, keepdims=True)
-    whole = rotations_of(head["global_orient"][:, None])[:, 0]
-    moved = np.einsum("fab,fnb->fna", whole, skin - middle) + middle + head["transl"][:, None]
-    return Track("head", moved.astype(np.float32), model.faces, HEAD)
-
-
-def _decaf_hand(path: Path, hand: Mapping[str, NDArray], models: Sequence[BodyModel]) -> Track:
-    model = _model(path, models, MANO, RIGHT)
-    components, _ = model.hands[""]
-    pose = hand["hand_pose"] @ components[: hand["hand_pose"].shape[1]]
-    turned = rotations_of(np.concatenate([hand["global_orient"], pose], 1).reshape(-1, 16, 3))
-    skin = model.pose(model.betas(hand["betas"], _NO_EXPRESSION), turned, hand["transl"])
-    return Track("right", skin, model.faces, RIGHT)
-
-
-def _longest(path: Path, frames: int) -> tuple[slice, str]:
-    """The longest piece between cuts [(last, first), …], and what to say about it."""
-    beside = path.parents[2] / "cutIDs" / f"{path.parent.name}.pkl" if len(path.parents) > 2 else path
-    if beside == path or not beside.is_file():
-        return slice(0, frames), ""
-    cuts = [(int(last), int(first)) for last, first in read_pickle(beside)]
-    starts, ends = [0, *(first for _, first in cuts)], [*(last + 1 for last, _ in cuts), frames]
-    start, end = max(zip(starts, ends, strict=True), key=lambda piece: piece[1] - piece[0])
-    return slice(
-        start, end
-    ), f"the recording has {len(cuts)} cuts; frames {start}-{end - 1}, the longest piece, are kept"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import TrackError
-from . import arrays, meshes, parameters, point_caches
+from . import arrays, decaf, meshes, parameters, point_caches
 from .body_models import BodyModel, mended, read_model
 from .track import ROLES, Faces, Track, refuse
 
@@ -63,7 +63,7 @@ def _read(path: Path, models: Models) -> list[Track]:
     if kind == ".npy":
         return arrays.read_surfaces(path)
     if kind == ".pkl":
-        return parameters.read_decaf(path, models.bodies)
+        return decaf.read_decaf(path, models.bodies)
     if kind == ".pc2":
         return [point_caches.read_pc2(path)]
     if kind == ".mdd":

@@ -66,7 +66,8 @@ class Track:
     vertices: (f, n, 3) float32; a frame that was not tracked is NaN throughout. role: 'head', 'left' or 'right'; empty
     if unknown, or if `parts` holds the roles of a whole body as (n,) bool. frame_rate: frames per second, None if the
     file does not say. unit: metres per unit of the file, up: '+y' and the like; None if the file does not say. notes:
-    what the reader found, to show.
+    what the reader found, to show. captured: (f, n, 3) the surface as it was captured, deformed, where `vertices` is
+    only what it is fitted with. touched: (f, n) which vertices are labelled as in contact.
     """
 
     name: str
@@ -78,6 +79,8 @@ class Track:
     up: str | None = None
     parts: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    captured: NDArray[np.float32] | None = None
+    touched: NDArray[np.bool_] | None = None
 
 
 def role_of(name: str) -> str:
