@@ -7,6 +7,10 @@ import pytest
 pytest.importorskip("bpy")
 import bpy
 from nephim import cli
+from nephim.bridge.takes import CAPTURED, CONTACT
+from nephim.errors import CacheError
+from nephim.operators.import_take import import_job
+from nephim.progress import drive
 from scenes import hand_arrays
 from synthetic_head import synthetic_head
 from test_tracks_pickles import whole
@@ -44,22 +48,72 @@ def models(folder):
     return head, ["--model", folder / "flame.npz", "--model", folder / "MANO_RIGHT.pkl"]
 
 
-def test_decaf_from_one_command_line(tmp_path, capsys):
-    head, given = models(tmp_path)
+def decaf(folder, frames=FRAMES, way=(-0.3, 0.01)):
+    """Parameters of a still head and a right finger, `way[0] + k way[1]` in x; returns the file."""
     zero = {"global_orient": np.zeros(3), "transl": np.zeros(3)}
     face = {**zero, "shape_params": np.zeros(100), "pose_params": np.zeros(6), "expression_params": np.zeros(50)}
     hand = {**zero, "hand_pose": np.zeros(45), "betas": np.zeros(10)}
     take = {
-        k: {"head": face, "right_hand": {**hand, "transl": np.array([-0.3 + 0.01 * k, 0, 0])}} for k in range(FRAMES)
+        k: {"head": face, "right_hand": {**hand, "transl": np.array([way[0] + way[1] * k, 0, 0])}}
+        for k in range(frames)
     }
-    (tmp_path / "params_smoothed.pkl").write_bytes(whole(take))
-    assert (
-        nephim("import", tmp_path / "params_smoothed.pkl", *given, "--fps", 50, "-o", tmp_path / "a.blend")
-        == cli.EXIT_OK
-    )
+    (folder / "params_smoothed.pkl").write_bytes(whole(take))
+    return folder / "params_smoothed.pkl"
+
+
+def test_decaf_from_one_command_line(tmp_path, capsys):
+    head, given = models(tmp_path)
+    assert nephim("import", decaf(tmp_path), *given, "--fps", 50, "-o", tmp_path / "a.blend") == cli.EXIT_OK
     assert "right hand Right Hand" in capsys.readouterr().out
     assert np.allclose(evaluated("Head", 3), head.vertices, atol=1e-5)
     assert np.allclose(np.diff([evaluated("Right Hand", k)[0, 0] for k in (1, 2, 6)]), [0.01, 0.04], atol=1e-5)
+    assert not bpy.context.scene.timeline_markers and len(bpy.data.objects) == 2
+
+
+def decaf_labels(folder, head, frames=FRAMES):
+    """Deformations that push the first vertex in, and contact of the first three vertices in samples 2 and 3."""
+    deforms = np.zeros((frames, *head.vertices.shape), np.float32)
+    deforms[2:4, 0] = [0.001, 0.002, 0.003]  # y up, as the parameters
+    touched = np.zeros((frames, len(head.vertices)), bool)
+    touched[2:4, :3] = True
+    np.save(folder / "deforms.npy", deforms)
+    np.save(folder / "contacts_head.npy", touched)
+    np.save(folder / "contacts_rh.npy", np.zeros((frames, len(hand_arrays()[0]))))
+
+
+def test_captured_deformations_play_beside_the_head_and_contacts_are_marked(tmp_path):
+    head, given = models(tmp_path)
+    decaf_labels(tmp_path, head)
+    assert nephim("import", decaf(tmp_path), *given, "--fps", 50, "-o", tmp_path / "a.blend") == cli.EXIT_OK
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    scene, obj = bpy.context.scene, bpy.data.objects["Head"]
+    other = obj[CAPTURED]
+    assert other is bpy.data.objects["Captured Head"]
+    assert other.hide_get() and other.hide_render and not obj.hide_get() and not obj.hide_render
+    expected = head.vertices.copy()
+    for frame, deformed in ((2, False), (3, True), (4, True), (5, False)):
+        expected[0] = head.vertices[0] - (np.array([0.001, -0.003, 0.002]) if deformed else 0)
+        assert np.allclose(evaluated("Captured Head", frame), expected, atol=1e-6)
+        assert np.allclose(evaluated("Head", frame), head.vertices, atol=1e-6)
+    share = np.empty(len(head.vertices), np.float32)
+    obj.data.attributes[CONTACT].data.foreach_get("value", share)
+    assert np.allclose(share[:3], 2 / FRAMES) and not share[3:].any()
+    assert bpy.data.objects["Right Hand"].data.attributes[CONTACT].data[0].value == 0
+    assert [(m.name, m.frame) for m in scene.timeline_markers] == [("Contact", 3), ("Release", 5)]
+    assert (scene.nephim.head, scene.nephim.right) == (obj, bpy.data.objects["Right Hand"])
+    assert other.modifiers["Take"].filepath == "//a.captured-head.pc2"
+
+
+def test_a_take_with_labels_that_does_not_fit_leaves_nothing(tmp_path):
+    head, given = models(tmp_path)
+    decaf_labels(tmp_path, head)
+    scene, blend = bpy.context.scene, tmp_path / "a.blend"
+    scene.timeline_markers.new("Mine", frame=7)
+    (tmp_path / "a.right-hand.pc2").mkdir()  # cannot be written, after head and captured head were
+    with pytest.raises(CacheError):
+        drive(import_job(scene, [decaf(tmp_path)], blend, models=given[1::2]))
+    assert not bpy.data.objects and not bpy.data.meshes and [m.name for m in scene.timeline_markers] == ["Mine"]
+    assert not [path for path in tmp_path.glob("*.pc2") if path.is_file()]
 
 
 def test_vhap_with_a_hand_from_one_command_line(tmp_path):
