@@ -15,7 +15,8 @@ class TrackedFrame:
     left, right: (n, 3) float32 hand vertices, or None if there is no such hand.
     cranium, jaw: (4, 4) float64 rigid transforms T_C, T_J from the neutral frame to this one, or None without
     a bone (the simulation then fits them to the surface).
-    frame: the scene's frame number, for messages only. time: seconds.
+    frame: the scene's frame number, for messages only. time: seconds. obstacles: (n, 3) float32 vertices of eyes, teeth
+    and tongue that skin is kept off, or None.
     """
 
     head: NDArray[np.float32]
@@ -25,6 +26,7 @@ class TrackedFrame:
     jaw: NDArray[np.float64] | None = None
     frame: int = 0
     time: float = 0.0
+    obstacles: NDArray[np.float32] | None = None
 
     @property
     def hands(self) -> list[NDArray[np.float32]]:

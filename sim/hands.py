@@ -50,10 +50,10 @@ class Hands:
         Raises SurfaceError if head or hands have an unexpected number of vertices or are not finite, and for a hand
         that is shrunk to nothing.
         """
-        _check("head", frame.head, len(self._template.head_vertices), frame.frame)
+        check_vertices("head", frame.head, len(self._template.head_vertices), frame.frame)
         given = [hand for hand, has in zip((frame.left, frame.right), self._has, strict=True) if has]
         found = [
-            _check(surface.name, vertices, len(surface.vertices), frame.frame)
+            check_vertices(surface.name, vertices, len(surface.vertices), frame.frame)
             for surface, vertices in zip(self._surfaces, given, strict=True)
         ]
         for surface, vertices in zip(self._surfaces, found, strict=True):
@@ -94,7 +94,8 @@ def _as_simulated(hand: Surface) -> tuple[NDArray[np.int64] | slice, NDArray[np.
     return kept, np.searchsorted(kept, mended.triangles).astype(np.int32)
 
 
-def _check(name: str, vertices: NDArray | None, count: int, frame: int) -> NDArray:
+def check_vertices(name: str, vertices: NDArray | None, count: int, frame: int) -> NDArray:
+    """The vertices of surface `name` as they are. Raises SurfaceError if there are not `count`, or not finite ones."""
     if vertices is None or len(vertices) != count:
         raise SurfaceError(
             f"The surface has {0 if vertices is None else len(vertices)} vertices instead of {count}.",

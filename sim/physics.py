@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from .contact.bone_limit import lift_off_bone
 from .contact.contact_solver import ContactProblem
+from .contact.obstacles import Nearby, Obstacles
 from .contact.pinch import PinchTracker
+from .contact.stops import Bone, contact_problem, hand_rows, obstacle_rows, reach_over
 from .contact.tracker import Contacts, ContactTracker, interpolate
 from .frame import SimulatedFrame, TrackedFrame
 from .geometry import rigid
@@ -31,6 +33,7 @@ from .template import Template
 from .tracking import HeadTracking, Pose
 from .tuning import DEFAULT, Tuning
 
+_NO_VERTICES: NDArray[np.float64] = np.zeros((0, 3))
 _PERCENTILES = np.array([0.01, 0.5, 0.99])  # of the volume ratios in the statistics
 
 
@@ -38,7 +41,8 @@ class Physics:
     """Projective dynamics of one head with its hands, in the cranium's frame, in the displacement from the
     undisturbed volume.
 
-    left, right: the hands' surfaces (any pose; topology only). frame_rate [1/s] sets the time between steps.
+    left, right: the hands' surfaces, obstacles: what skin is kept off where frames have it (any pose; topology only).
+    frame_rate [1/s] sets the time between steps.
     Raises SimulationError when no hand is given, SurfaceError when a frame does not fit the surfaces.
     """
 
@@ -49,6 +53,7 @@ class Physics:
         *,
         left: Surface | None = None,
         right: Surface | None = None,
+        obstacles: Surface | None = None,
         frame_rate: float = 24.0,
         tuning: Tuning = DEFAULT,
     ):
@@ -60,7 +65,8 @@ class Physics:
         self.hands = Hands(template, left, right)
         self.pinch = PinchTracker(self.hands.owner, tuning.pinch, gap)
         # Skin that is held, as the rim is, cannot yield: no partner for a hand.
-        self._yielding = template.outer & (np.diff(self.system.free_embedding.indptr) > 0)
+        movable = np.diff(self.system.free_embedding.indptr) > 0
+        self._yielding = template.outer & movable
         self.contact = ContactTracker(
             self._yielding,
             template.skin_vertices,
@@ -70,6 +76,9 @@ class Physics:
             tuning.contact,
             gap,
         )
+        self.obstacles: Obstacles | None = None
+        if obstacles is not None and len(obstacles.triangles):
+            self.obstacles = Obstacles(obstacles, template.outer, movable, settings, tuning)
 
         n = len(template.vertices)
         self._local = LocalStep(self.system, settings)
@@ -91,7 +100,7 @@ class Physics:
         self.contact.reset()
         self.pinch.reset()
         self._clearance.forget()
-        self._last_pose: tuple[NDArray, NDArray, NDArray] | None = None
+        self._last_pose: tuple[NDArray, NDArray, NDArray, NDArray] | None = None
         self._jaw = np.eye(4)
         self._last_frame: TrackedFrame | None = None
         self._change = 0.0
@@ -148,7 +157,7 @@ class Physics:
         self.pinch.end()
         assert self._last_pose is not None
         if not np.array_equal(self._last_pose[0], pose.skin) or not np.array_equal(self._jaw, pose.jaw):
-            self._last_pose = (pose.skin, self.undisturbed.displacement(pose.skin, pose.jaw), self._last_pose[2])
+            self._last_pose = (pose.skin, self.undisturbed.displacement(pose.skin, pose.jaw), *self._last_pose[2:])
             self._jaw, self._bone_direction = pose.jaw, pose.bone_direction
 
     def _advance(
@@ -160,18 +169,21 @@ class Physics:
         """
         tuning, gap = self.tuning.step, self.settings.gap
         pose = self.tracking.pose(frame)
-        hands = rigid.apply(rigid.inverse(pose.cranium), tracked_hands)
+        into = rigid.inverse(pose.cranium)
+        hands, obstacles = rigid.apply(into, tracked_hands), _NO_VERTICES
+        if self.obstacles is not None and frame.obstacles is not None:
+            obstacles = rigid.apply(into, self.obstacles.checked(frame))
         first = self._last_pose is None
         if self._last_pose is not None and self._keeps_still(pose):
-            now = (*self._last_pose[:2], hands)  # a face that keeps still needs nothing computed anew
+            now = (*self._last_pose[:2], hands, obstacles)  # a face that keeps still needs nothing computed anew
         else:
-            now = (pose.skin, self.undisturbed.displacement(pose.skin, pose.jaw), hands)
+            now = (pose.skin, self.undisturbed.displacement(pose.skin, pose.jaw), hands, obstacles)
             self._jaw, self._bone_direction = pose.jaw, pose.bone_direction
         previous = self._last_pose or now
         self._last_pose = now
         new_hands = np.full(len(hands), first) | jumped[self.hands.owner]
         if jumped.any():  # such a hand starts anew where it is
-            previous = (previous[0], previous[1], np.where(new_hands[:, None], hands, previous[2]))
+            previous = (*previous[:2], np.where(new_hands[:, None], hands, previous[2]), previous[3])
             self.contact.forget(new_hands)
             self.pinch.forget(jumped)
 
@@ -193,22 +205,21 @@ class Physics:
                 self._longest = min(self._longest, self._speed_limit(previous, now, rate) * duration)
             for s in range(1, substeps + 1):
                 a = s / substeps
-                skin, inside, hand = (
-                    new if old is new else (1 - a) * old + a * new for old, new in zip(previous, now, strict=True)
+                skin, inside, hand, inner = (
+                    new if old is new or len(old) != len(new) else (1 - a) * old + a * new
+                    for old, new in zip(previous, now, strict=True)
                 )
                 if len(self.contact.contacts) == 0:
                     self._u *= fade
                     self._skin_u *= fade
-                iterations += self._substep(skin, inside, hand, theta, last=s == substeps)
+                iterations += self._substep(skin, inside, hand, inner, theta, last=s == substeps)
         if substeps:
             live = self.contact.contacts
             carried = np.linalg.norm(interpolate(self._skin_u, live.skin, live.skin_weights), axis=1)
             self.pinch.update(live, hands, self.contact.normals(), carried, self.settings.pull_limit, 1.0 / rate)
         return substeps, iterations
 
-    def _speed_limit(
-        self, previous: tuple[NDArray, NDArray, NDArray], now: tuple[NDArray, NDArray, NDArray], rate: float
-    ) -> float:
+    def _speed_limit(self, previous: tuple[NDArray, ...], now: tuple[NDArray, ...], rate: float) -> float:
         """How fast skin may move within 1 / rate [s] where hands touch [m/s], see `StepTuning.follow`."""
         tuning = self.tuning.step
         speed = rate * max(farthest_move(previous[k], now[k]) for k in (0, 2))
@@ -262,9 +273,11 @@ class Physics:
         near, depth, *_ = self._clearance.near(self._skin_tree, hands, 0.0)
         return float(np.max(depth[new_hands[near]], initial=0.0))
 
-    def _substep(self, skin: NDArray, volume: NDArray, hands: NDArray, theta: float, *, last: bool) -> int:
-        """Minimises the energy for one position of skin (n_skin, 3) displacement, volume and hands; returns the
-        iterations."""
+    def _substep(
+        self, skin: NDArray, volume: NDArray, hands: NDArray, obstacles: NDArray, theta: float, *, last: bool
+    ) -> int:
+        """Minimises the energy for one position of skin (n_skin, 3) displacement, volume, hands and obstacles; returns
+        the iterations."""
         system, settings, tuning, cells = self.system, self.settings, self.tuning.step, self.cells
         gap, limit = settings.gap, settings.drag_limit
         self._local.pose(volume)
@@ -285,9 +298,13 @@ class Physics:
         self._anderson.restart()
         carried = self._carried(contacts)
         directions = self.contact.directions(carried, tuning.pushed_along * limit, tuning.pushed_under * limit)
-        problem = self._contact_problem(tracked, deformed, hands, directions, carried) if len(contacts) else None
+        near = problem = None
+        if self.obstacles is not None and len(obstacles):
+            near = self.obstacles.near(obstacles, tracked, deformed, contacts.skin)
+        if len(contacts) or near is not None:
+            problem = self._contact_problem(tracked, deformed, hands, directions, carried, near)
 
-        enough = gap * (tuning.converged_free if problem is None else tuning.converged)
+        enough = gap * (tuning.converged if len(contacts) else tuning.converged_free)
         count = settings.final_iterations if last else settings.iterations
         for iteration in range(1, count + 1):
             self._local.right_hand_side(self._u, tracked, self._skin_u, self._b)
@@ -309,21 +326,23 @@ class Physics:
             self._scatter(iterate)
         if problem is not None:
             contacts.force[:] = problem.force[: len(contacts)]
-        shorten_moves(before, self._longest if problem is not None else tuning.longest * gap, self._x)
+        shorten_moves(before, self._longest if len(contacts) else tuning.longest * gap, self._x)
         self._scatter(self._x)
-        self._untangle(contacts)
+        self._untangle(contacts, near)
         self._change = change
-        if problem is not None:
+        if problem is not None and len(contacts):
             self.contact.settle(tracked + self._skin_u, directions, problem.friction[: len(contacts)])
         return iteration
 
-    def _untangle(self, contacts: Contacts) -> None:
+    def _untangle(self, contacts: Contacts, near: Nearby | None) -> None:
         """Opens inverted tetrahedra; skin moves less than the inside, skin in contact hardly."""
         self._mobility[:] = 0.0
         self._mobility[self.system.free] = 1.0
         if self.template.conforming:
             self._mobility[: self.template.n_skin] *= self.tuning.step.skin_mobility
             touched = contacts.skin[contacts.force.any(axis=1)]
+            if near is not None:
+                touched = np.append(touched.ravel(), near.skin[near.height < near.least + self.settings.gap])
             self._mobility[touched] = np.minimum(self._mobility[touched], self.tuning.step.contact_mobility)
         if self._local.untangle(self._u, self._mobility):
             self.system.to_skin.map(self._u, self._skin_u)
@@ -337,48 +356,25 @@ class Physics:
         return interpolate(self._skin_u, contacts.skin, contacts.skin_weights)
 
     def _contact_problem(
-        self, tracked: NDArray, deformed: NDArray, hands: NDArray, normals: NDArray, carried: NDArray
-    ) -> ContactProblem:
-        """The present contacts, each wanting its skin point a gap off its anchor along `normals` (m, 3), and the bone
-        under the skin (n_skin, 3) near them. carried: (m, 3) how far that skin is from where it was tracked [m]."""
-        contacts, settings, template = self.contact.contacts, self.settings, self.template
-        tuning, give = self.tuning.step, self.tuning.contact
-        targets = interpolate(hands, contacts.hand, contacts.hand_weights) + settings.gap * normals
-        present = interpolate(deformed, contacts.skin, contacts.skin_weights)
-        step = targets - present
-        length = np.linalg.norm(step, axis=1, keepdims=True)
-        targets = present + step * np.minimum(1.0, tuning.target * settings.gap / np.maximum(length, 1e-12))
+        self, tracked: NDArray, deformed: NDArray, hands: NDArray, normals: NDArray, carried: NDArray,
+        near: Nearby | None,
+    ) -> ContactProblem:  # fmt: skip
+        """The present contacts, pushing along `normals` (m, 3), and the bone and obstacles that stop skin near them.
 
-        # Bone stops the skin: a contact asks for no more than its skin can still yield along the push.
-        limit = settings.compression_limit * template.tissue_depth
+        carried: (m, 3) how far the skin in contact is from where it was tracked [m]; near: the skin over obstacles.
+        """
+        contacts, settings, tuning = self.contact.contacts, self.settings, self.tuning
+        limit = settings.compression_limit * self.template.tissue_depth
         room = limit - np.einsum("ij,ij->i", self._skin_u, self._bone_direction)
-        towards = np.einsum("mkd,md->mk", self._bone_direction[contacts.skin], normals)
-        least = tuning.towards_bone
-        reach = np.where(towards > least, room[contacts.skin] / np.maximum(towards, least), np.inf)
-        reach = np.min(np.where(contacts.skin_weights > 0, reach, np.inf), axis=1)
-        asked = np.einsum("ij,ij->i", targets - present, normals)
-        targets -= np.maximum(asked - np.maximum(reach, 0.0), 0.0)[:, None] * normals
-
-        # Skin that was carried far slips.
-        along = carried - np.einsum("ij,ij->i", carried, normals)[:, None] * normals
-        hold = np.clip(2.0 - np.linalg.norm(along, axis=1) / settings.drag_limit, 0.0, 1.0)
-
-        deep = np.flatnonzero(self._yielding & (room < tuning.near_bone * limit))
-        away = -self._bone_direction[deep]
-        floor = tracked[deep] - limit[deep, None] * away
-        return ContactProblem(
-            self.system,
-            np.concatenate([contacts.skin, np.column_stack([deep] * 3)]),
-            np.concatenate([contacts.skin_weights, np.tile([1.0, 0.0, 0.0], (len(deep), 1))]),
-            np.concatenate([normals, away]),
-            np.concatenate([targets, floor]),
-            tracked,
-            np.concatenate([settings.friction * hold, np.zeros(len(deep))]),
-            np.concatenate([np.full(len(contacts), give.hand_give), np.full(len(deep), give.bone_give)]),
-            np.concatenate([contacts.held, np.zeros(len(deep), bool)]),
-            np.concatenate([contacts.force, np.zeros((len(deep), 3))]),
-            self.cells,
-        )
+        bone = Bone(self._bone_direction, limit, room)
+        reach = bone.reach(contacts, normals, tuning.step.towards_bone)
+        if near is not None:
+            reach = np.minimum(reach, reach_over(near, contacts, normals, tuning.step.towards_bone))
+        rows = [hand_rows(contacts, hands, deformed, normals, carried, reach, settings, tuning)]
+        rows.append(bone.rows(tracked, self._yielding, tuning))
+        if near is not None:
+            rows.append(obstacle_rows(near, tuning, settings.gap))
+        return contact_problem(self.system, tracked, rows, self.cells)
 
     def _statistics(self, substeps: int, iterations: int, limited: float) -> dict[str, float]:
         result = {

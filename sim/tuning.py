@@ -25,6 +25,9 @@ class ContactTuning:
     # its palm be drawn through its back, and skin be trapped in it: so far around, it is drawn back as one.
     one_by_one: float = 16  # what soft pads yield, and what tracking errs by
     thickness: float = 50  # of a hand
+    # Skin this close above an eye or a tooth is looked at: what is left of a lip over teeth, and a substep's way.
+    over_obstacle: float = 20
+    in_obstacle: float = 8  # skin tracked deeper in an eye or tooth than this lies in it for good, unseen
     # Compliance of a contact as a fraction of the skin's own. A hand's: contacts that conflict with bone end at a
     # finite force, and a press of 10 mm ends 0.2 mm short, less than the gap. Bone's: two contacts on one spot do not
     # fight.

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Eyes, teeth, gums and tongue: rigid, moist things under lids and lips, which skin is kept off.
+
+An artist's lid may lie in the eye where nothing touches it. Skin is therefore kept from going deeper than it is
+tracked, never pushed out: without contact nothing changes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frame import TrackedFrame
+from ..geometry.surface import Surface, triangle_normals
+from ..geometry.topology import boundary_loops
+from ..geometry.triangle_bvh import TriangleTree, bounds, inside_box
+from ..hands import check_vertices
+from ..settings import PhysicsSettings
+from ..tuning import Tuning
+
+_ON_SURFACE = 1e-7  # [m] from which on the way to the closest point has a direction
+
+
+@dataclass(frozen=True)
+class Nearby:
+    """Skin near obstacles. skin: (k,) ascending; point, normal: (k, 3) closest on an obstacle, and unit from there
+    outwards; height: (k,) above it [m], negative inside; least: (k,) height that is kept."""
+
+    skin: NDArray[np.int64]
+    point: NDArray[np.float64]
+    normal: NDArray[np.float64]
+    height: NDArray[np.float64]
+    least: NDArray[np.float64]
+
+    def select(self, which: NDArray[np.bool_]) -> "Nearby":
+        return Nearby(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+
+class Obstacles:
+    """Surfaces that skin does not enter any deeper than it is tracked.
+
+    surface: all of them, in any pose, faces outwards; outer, movable: (n_skin,) skin that a hand can reach, and that
+    can move. Over an obstacle, outer skin keeps what is left of its tissue at the compression limit (a share of its
+    tracked height), as over bone.
+    """
+
+    def __init__(
+        self,
+        surface: Surface,
+        outer: NDArray[np.bool_],
+        movable: NDArray[np.bool_],
+        settings: PhysicsSettings,
+        tuning: Tuning,
+    ):
+        gap, contact = settings.gap, tuning.contact
+        self._outer, self._movable, self._limit = outer, movable, settings.compression_limit
+        self._reach, self._search = contact.over_obstacle * gap, contact.search * gap
+        self._deepest, self._moved = contact.in_obstacle * gap, tuning.step.converged * gap
+        self.count = len(surface.vertices)
+        self._tree = TriangleTree(surface.vertices, surface.triangles)
+        self._border = np.zeros(self.count, bool)
+        for loop in boundary_loops(self._tree.triangles):
+            self._border[loop] = True
+
+    def checked(self, frame: TrackedFrame) -> NDArray[np.float64]:
+        """Their vertices in a frame, (count, 3) world [m]. Raises SurfaceError as `Hands.read` does."""
+        return check_vertices("eyes and teeth", frame.obstacles, self.count, frame.frame).astype(np.float64)
+
+    def near(self, vertices: NDArray, tracked: NDArray, skin: NDArray, touched: NDArray[np.int64]) -> Nearby | None:
+        """The displaced skin, and that around the vertices `touched`, which lies over obstacles; None if there is none.
+
+        vertices: (count, 3) of the obstacles; tracked, skin: (n_skin, 3) undisturbed and deformed. One space, metres.
+        """
+        awake = np.abs(skin - tracked).max(axis=1) > self._moved
+        if len(touched):
+            low, high = bounds(skin[touched].reshape(-1, 3))
+            awake[inside_box(skin, low - self._search, high + self._search)] = True
+        near = self._find(vertices, tracked, skin, np.flatnonzero(awake & self._movable))
+        return near if len(near.skin) else None
+
+    def added_depth(self, vertices: NDArray, tracked: NDArray, skin: NDArray) -> float:
+        """How much deeper [m] than tracked, or than the surface, skin lies in an obstacle; arguments as for `near`."""
+        near = self._find(vertices, tracked, skin, np.arange(len(skin)))
+        return float(np.max(np.minimum(near.least, 0.0) - near.height, initial=0.0))
+
+    def _find(self, vertices: NDArray, tracked: NDArray, skin: NDArray, rows: NDArray[np.int64]) -> Nearby:
+        if vertices is not self._tree.vertices:
+            self._tree.refit(vertices)
+        low, high = bounds(vertices)
+        rows = rows[inside_box(skin[rows], low - self._reach, high + self._reach)]
+        height, point, normal, found = self._over(skin[rows], self._reach)
+        rows, height, point, normal = rows[found], height[found], point[found], normal[found]
+        before, *_, found = self._over(tracked[rows], self._search)
+        found &= before > -self._deepest
+        share = np.where(self._outer[rows], 1.0 - self._limit, 0.0)
+        least = np.where(before > 0, share * before, before)
+        return Nearby(rows, point, normal, height, least).select(found)
+
+    def _over(self, points: NDArray, reach: float) -> tuple[NDArray, NDArray, NDArray, NDArray[np.bool_]]:
+        """Height (k,) [m] of points (k, 3) over the obstacles, the closest points and unit normals there (k, 3), and
+        which points (k,) lie within reach over a surface rather than beside its opening."""
+        distance, triangle, barycentric, sign = self._tree.closest(points, reach)
+        found = triangle >= 0
+        corners = self._tree.triangles[np.maximum(triangle, 0)]
+        on_edge = barycentric == 0
+        found &= ~(on_edge.any(axis=1) & (self._border[corners] | on_edge).all(axis=1))
+        closest = np.einsum("kc,kcd->kd", barycentric, self._tree.vertices[corners])
+        height = np.where(found, sign * distance, np.inf)
+        normal = sign[:, None] * (points - closest)
+        on_surface = distance < _ON_SURFACE
+        normal[on_surface] = triangle_normals(self._tree.vertices, corners[on_surface])
+        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        return height, closest, normal, found
