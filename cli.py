@@ -119,6 +119,13 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
         metavar="OBJECT[:MATERIAL]",
         help="lashes, brows or other pieces on the skin that must not follow it; may be repeated",
     )
+    setup.add_argument(
+        "--no-obstacle",
+        action="append",
+        default=[],
+        metavar="OBJECT[:MATERIAL]",
+        help="eyes, teeth or other pieces that lids and lips must not be kept off; may be repeated",
+    )
     setup.add_argument("--neutral-frame", type=int, metavar="N", help="frame with the face at rest and untouched")
     setup.add_argument(
         "--unit-scale",
@@ -280,6 +287,7 @@ def _setup(parsed: argparse.Namespace) -> str:
         skull_model=parsed.skull_model and str(parsed.skull_model.absolute()),
         skull=parsed.skull,
         left_behind=parsed.leave_behind,
+        no_obstacle=parsed.no_obstacle,
     )
     return f"{setup.summary(found)} Saved {save_blend(parsed.output)}."
 

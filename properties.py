@@ -109,6 +109,21 @@ class Attachment(PropertyGroup):
     vertices: IntProperty()  # type: ignore[valid-type]
 
 
+class Obstacle(PropertyGroup):
+    """Pieces that skin is kept off: of an object, with a material if it has several."""
+
+    owner: PointerProperty(type=bpy.types.Object)  # type: ignore[valid-type]
+    material: StringProperty()  # type: ignore[valid-type]
+    kept_off: BoolProperty(  # type: ignore[valid-type]
+        name="Keep Skin Off",
+        description="Keep lids and lips off these pieces where a hand presses them; off: skin passes through",
+        default=True,
+        update=_tissue_changed,
+    )
+    pieces: IntProperty()  # type: ignore[valid-type]
+    vertices: IntProperty()  # type: ignore[valid-type]
+
+
 class SceneSettings(PropertyGroup):
     """Roles, frames and tolerances of one scene."""
 
@@ -252,6 +267,9 @@ class SceneSettings(PropertyGroup):
         min=0.1,
         soft_max=30.0,
     )
+    obstacles: CollectionProperty(  # type: ignore[valid-type]
+        type=Obstacle, name="Behind the Skin", description="Eyes, teeth and tongue that lids and lips are kept off"
+    )
     attachments: CollectionProperty(  # type: ignore[valid-type]
         type=Attachment, name="On the Skin", description="Lashes, brows and other pieces that lie on the skin"
     )
@@ -263,6 +281,7 @@ def register() -> None:
     """Adds `scene.nephim`."""
     bpy.utils.register_class(PreviewChange)
     bpy.utils.register_class(Attachment)
+    bpy.utils.register_class(Obstacle)
     bpy.utils.register_class(SceneSettings)
     bpy.types.Scene.nephim = PointerProperty(type=SceneSettings)
     if is_module():  # the bpy module hangs at the interpreter's exit while Python classes are registered
@@ -274,5 +293,6 @@ def unregister() -> None:
     atexit.unregister(unregister)
     del bpy.types.Scene.nephim
     bpy.utils.unregister_class(SceneSettings)
+    bpy.utils.unregister_class(Obstacle)
     bpy.utils.unregister_class(Attachment)
     bpy.utils.unregister_class(PreviewChange)

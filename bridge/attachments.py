@@ -1,44 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lashes, brows, piercings and the like in the scene: found at the neutral frame, and moved with the simulated skin."""
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import RigError, SurfaceError
+from ..errors import SurfaceError
 from ..sim.frame import TrackedFrame
 from ..sim.geometry.surface import Surface
 from .meshes import mesh_triangles, to_world
-from .modifiers import check_stack, tracked_state
+from .modifiers import tracked_state
+from .pieces import Kind, is_behind, material_name, nearby_objects, remember, unticked, vertex_slots
 from .rig import Part, Rig, scene_object
 from .surfaces import NeutralSurfaces, ObjectState, SurfaceReader, evaluated_object
 
 if TYPE_CHECKING:  # scipy and numba load on first use, so that enabling the add-on stays fast
     from ..sim.attachments import Attached, SkinToFollow
     from ..sim.template import Template
-
-# What these names say stands behind lids and lips, however near the skin it lies, unless they say that it is on them.
-_BEHIND = re.compile(r"(?<![a-z])eyes?(?![a-z])|eyeball|cornea|sclera|iris|pupil|teeth|tooth|tongue|(?<![a-z])gums?")
-_ON_SKIN = re.compile(r"lash|brow|tear|occlusion|meniscus|shadow")
-_FAR = 0.03  # [m] around the head's box in which pieces are looked for, see `sim.attachments`
-# Modifiers that carry an object along with whatever its target does: it follows the result already.
-_FOLLOWING = {"DATA_TRANSFER", "MESH_DEFORM", "SHRINKWRAP", "SURFACE_DEFORM"}
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Pieces that are chosen together: those of one material of one object; material: its name, empty if there is only
-    one. pieces, vertices: how many."""
-
-    object_name: str
-    material: str
-    pieces: int
-    vertices: int
 
 
 @dataclass(frozen=True)
@@ -112,7 +92,7 @@ def find_attachments(
     rows, binding = _look(scene_object(rig.head.object_name), rest, rig.head.indices, skin, left, found)
     in_head = None if binding is None else (rows, binding)
     objects = []
-    others = list(_candidates(scene, rig, reader.view_layer, head.vertices))
+    others = list(nearby_objects(scene, rig, reader.view_layer, head.vertices))
     scene.frame_set(rig.neutral_frame)
     with tracked_state(scene, reader.view_layer, others):
         for obj in others:
@@ -125,14 +105,13 @@ def find_attachments(
             rows, binding = _look(obj, surface, np.arange(count), skin, left, found)
             if binding is not None:
                 objects.append(AttachedObject(obj.name, count, rows, binding))
-    _remember(scene, found)
+    remember(scene.nephim.attachments, found, "carried")
     return Attachments(tuple(found), in_head, tuple(objects))
 
 
 def left_behind(scene: Any) -> tuple[tuple[str, str], ...]:
     """Object and material of what the user does not want carried, sorted; an empty material stands for all."""
-    items = scene.nephim.attachments
-    return tuple(sorted((item.owner.name, item.material) for item in items if item.owner and not item.carried))
+    return unticked(scene.nephim.attachments, "carried")
 
 
 def _look(
@@ -154,15 +133,14 @@ def _look(
     attached = Attached(surface, skin)
     if not attached.pieces:
         return attached.rows, None
-    slot = _slots(obj)[indices[attached.rows]]
+    slot = vertex_slots(obj)[indices[attached.rows]]
     _, first = np.unique(attached.piece, return_index=True)
     slot = slot[first][np.searchsorted(attached.piece[first], attached.piece)]  # a piece is of one kind
     stays = np.zeros(len(surface.vertices), bool)
     for number in np.unique(slot):
         own = slot == number
-        material = _material(obj, number)
-        name = f"{obj.name} {material}".lower()
-        if _BEHIND.search(name) and not _ON_SKIN.search(name):
+        material = material_name(obj, number)
+        if is_behind(f"{obj.name} {material}"):
             stays[attached.rows[own]] = True
             continue
         found.append(Kind(obj.name, material, len(np.unique(attached.piece[own])), int(own.sum())))
@@ -171,83 +149,3 @@ def _look(
         carried = ~stays[surface.triangles].any(axis=1)
         attached = Attached(Surface(surface.vertices, surface.triangles[carried]), skin)
     return attached.rows, attached if attached.pieces else None
-
-
-def _slots(obj: Any) -> NDArray[np.int32]:
-    """The material slot (n,) of each vertex: that of its last face."""
-    mesh = obj.data
-    triangles, slots = mesh_triangles(mesh), np.empty(len(mesh.loop_triangles), np.int32)
-    mesh.loop_triangles.foreach_get("material_index", slots)
-    of_vertex = np.zeros(len(mesh.vertices), np.int32)
-    of_vertex[triangles] = slots[:, None]
-    return of_vertex
-
-
-def _material(obj: Any, slot: int) -> str:
-    slots = obj.material_slots
-    if len(slots) < 2 or slot >= len(slots) or slots[slot].material is None:
-        return ""
-    return str(slots[slot].material.name)
-
-
-def _candidates(scene: Any, rig: Rig, view_layer: Any, head: NDArray) -> Iterator[Any]:
-    """Mesh objects that are shown near the head, have no role, and can be followed."""
-    roles = {p.object_name for p in (*rig.moving, rig.jaw, rig.cranium) if p is not None}
-    low, high = head.min(axis=0) - _FAR, head.max(axis=0) + _FAR
-    for obj in scene.objects:
-        shown = not obj.hide_render and obj.type == "MESH" and view_layer.objects.get(obj.name) is not None
-        if not shown or obj.name in roles or obj.name.startswith("NePHIM") or obj.library is not None:
-            continue
-        if _follows(obj, rig.head.object_name):
-            continue
-        box = np.array([obj.matrix_world @ corner for corner in map(_vector, _evaluated_box(obj, view_layer))])
-        if (rig.scale * box.min(axis=0) > high).any() or (rig.scale * box.max(axis=0) < low).any():
-            continue
-        try:
-            check_stack(obj)
-        except RigError:
-            continue  # its vertices cannot be followed
-        yield obj
-
-
-def _vector(corner: Any) -> Any:
-    from mathutils import Vector
-
-    return Vector(corner)
-
-
-def _evaluated_box(obj: Any, view_layer: Any) -> Any:
-    return obj.evaluated_get(view_layer.depsgraph).bound_box
-
-
-def _follows(obj: Any, head: str) -> bool:
-    """Whether an object follows the head's evaluated vertices by itself."""
-    if obj.parent is not None and obj.parent.name == head and obj.parent_type in ("VERTEX", "VERTEX_3"):
-        return True
-    targets = [getattr(m, "target", None) or getattr(m, "object", None) for m in obj.modifiers if m.type in _FOLLOWING]
-    return any(target is not None and target.name == head for target in targets)
-
-
-def _remember(scene: Any, found: list[Kind]) -> None:
-    """Lists what was found in the settings; what the user has chosen stays chosen."""
-    items = scene.nephim.attachments
-    left = left_behind(scene)
-    kinds: dict[tuple[str, str], Kind] = {}
-    for kind in found:
-        key = (kind.object_name, "" if (kind.object_name, "") in left else kind.material)
-        one = kinds.get(key, Kind(*key, 0, 0))
-        kinds[key] = Kind(*key, one.pieces + kind.pieces, one.vertices + kind.vertices)
-    for number in reversed(range(len(items))):
-        item = items[number]
-        key = (item.owner.name, item.material) if item.owner is not None else ("", "")
-        if key in kinds:
-            kind = kinds.pop(key)
-            item.pieces, item.vertices = kind.pieces, kind.vertices
-        elif item.owner is None or item.carried:
-            items.remove(number)
-        else:  # left behind before it was found
-            item.pieces = item.vertices = 0
-    for (name, material), kind in kinds.items():
-        item = items.add()
-        item.owner, item.material = bpy.data.objects[name], material
-        item.pieces, item.vertices = kind.pieces, kind.vertices

@@ -17,25 +17,27 @@ from .attachments import AttachedObject
 from .colours import displacement_colours
 from .copied_modifiers import copy_modifier
 from .modifiers import BAKED, after_rig, is_baked_name
+from .obstacles import Refined
 
 NAME = "NePHIM Preview"
 COLOURS = "NePHIM"
-_NUMBER = "nephim_number"  # on copies of attached objects
+_NUMBER = "nephim_number"  # on copies of other objects than the head
 _PLAIN = (0.56, 0.31, 0.22)  # linear, of untouched skin
 _CONTACT = (0.9, 0.05, 0.02)
 
 
-def show(scene: Any, view_layer: Any, objects: list[Any], attached: Sequence[AttachedObject] = ()) -> Any:
-    """Hides the head (the first of `objects`, the others being the hands) and shows a copy of it; returns the copy.
+def show(scene: Any, view_layer: Any, objects: list[Any], copied: Sequence[AttachedObject | Refined] = ()) -> Any:
+    """Hides the head (the first of `objects`, the others being hands and obstacles) and shows a copy of it; returns the
+    copy.
 
-    attached: objects that hang on the skin; those that are visible are hidden and shown as copies as well.
+    copied: objects that hang on the skin, or are refined; visible ones are hidden and shown as copies as well.
     """
     settings, head = scene.nephim, objects[0]
     hide(scene)
     preview = _stand_in(scene, NAME, head, objects)
     settings.preview_object = preview
     hold(scene, view_layer, objects)
-    for number, one in enumerate(attached):
+    for number, one in enumerate(copied):
         obj = scene.objects.get(one.object_name)
         if obj is not None and obj.visible_get(view_layer=view_layer):
             copy = _stand_in(scene, f"{NAME} {obj.name}", obj, [obj])
@@ -47,7 +49,7 @@ def show(scene: Any, view_layer: Any, objects: list[Any], attached: Sequence[Att
 
 
 def stand_ins(scene: Any) -> list[tuple[Any, int]]:
-    """The copies of attached objects, whose parents are the objects, and their numbers among those that `show` got."""
+    """The copies of such objects, whose parents are the objects, and their numbers among those that `show` got."""
     notes = (note for note in scene.nephim.preview_changes if note.kind == "STAND-IN")
     return [(n.owner, n.owner[_NUMBER]) for n in notes if n.owner is not None and n.owner.parent is not None]
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..errors import SurfaceError
 from ..sim.geometry.surface import Surface
 from ..sim.volume.hints import Hints
+from .bones import posed_bone
 from .meshes import matrix_array
 from .rig import Rig, scene_object
 
@@ -29,14 +30,6 @@ def read_hints(
         neck = _neck(rig.head_bone, depsgraph)
         eyes = _eyes(rig, depsgraph)
     return Hints(upright, neck, _left(head, left, right), eyes, _axis(chosen.up_axis), _axis(chosen.front_axis))
-
-
-def posed_bone(bone: tuple[str, str], depsgraph: Any, scale: float) -> NDArray[np.float64]:
-    """(4, 4) from a bone's space to the world in metres; `scale`: metres per unit."""
-    armature = scene_object(bone[0]).evaluated_get(depsgraph)
-    matrix = matrix_array(armature.matrix_world @ armature.pose.bones[bone[1]].matrix)
-    matrix[:3] *= scale
-    return matrix
 
 
 def _upright(bone: tuple[str, str], depsgraph: Any, frame: int) -> NDArray[np.float64]:

@@ -52,8 +52,9 @@ class Method:
 
         return PhysicsSettings.load(self.tissue, self.interaction)
 
-    def fingerprint(self, volume: str) -> str:
-        """Of what affects the result besides topology and motion; volume: fingerprint of the template.
+    def fingerprint(self, volume: str, obstacles: str = "") -> str:
+        """Of what affects the result besides topology and motion; volume, obstacles: fingerprints of the template, and
+        of what skin is kept off.
 
         Raises SimulationError.
         """
@@ -67,6 +68,8 @@ class Method:
             values["network"] = hashlib.sha256(weights_path().read_bytes()).hexdigest()
         if self.left_behind:
             values["left_behind"] = self.left_behind
+        if obstacles:
+            values["obstacles"] = obstacles
         return settings_fingerprint(values)
 
 

@@ -3,6 +3,7 @@
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from ..errors import RigError
 from ..sim.frame import SimulatedFrame, TrackedFrame
 from ..threads import one_blas_thread
 from . import display
-from .attachments import NOTHING, Attachments
+from .attachments import NOTHING, AttachedObject, Attachments
 from .cache.point_cache import head_to_object
+from .obstacles import Refined
 from .rig import Rig
 from .surfaces import SurfaceReader, evaluated_object
 
@@ -25,7 +27,7 @@ class Preview:
     """One scene's preview. It keeps only names from frame to frame, no Blender data, and updates them.
 
     simulation: has `step(TrackedFrame)` and `reset()`; template: of the volume; reader: has read the neutral pose;
-    attachments: what hangs on the skin.
+    attachments: what hangs on the skin; refined: see `obstacles.Refined`.
     """
 
     def __init__(
@@ -36,8 +38,10 @@ class Preview:
         template: Any,
         reader: SurfaceReader,
         attachments: Attachments = NOTHING,
+        refined: Sequence[Refined] = (),
     ):
         self.rig, self.simulation, self.reader, self.attachments = rig, simulation, reader, attachments
+        self.copied: tuple[AttachedObject | Refined, ...] = (*attachments.objects, *refined)
         self.painter = display.Painter(template.refinement, rig.head.indices, rig.head.n_vertices)
         from ..sim.coarse import CoarseFit  # scipy and numba load on first use
 
@@ -74,9 +78,9 @@ class Preview:
         converted = time.perf_counter()
         display.write(preview, positions, painted)
         for stand_in, number in display.stand_ins(scene):
-            attached = self.attachments.objects[number]
-            state = evaluated_object(stand_in.parent, depsgraph, self.rig.scale, attached.n_vertices, tracked.frame)
-            display.write(stand_in, attached.positions(state, tracked.head, skin), None)
+            copied = self.copied[number]
+            state = evaluated_object(stand_in.parent, depsgraph, self.rig.scale, copied.n_vertices, tracked.frame)
+            display.write(stand_in, copied.positions(state, tracked.head, skin), None)
         ended = time.perf_counter()
         for name, seconds in (
             ("read", read - started + converted - stepped),
@@ -122,11 +126,15 @@ class Preview:
 
 
 def _names(scene: Any) -> tuple[str | None, ...]:
-    return tuple(obj.name if (obj := getattr(scene.nephim, role)) is not None else None for role in _ROLES)
+    chosen = scene.nephim
+    owners = [getattr(chosen, role) for role in _ROLES]
+    owners += [item.owner for item in chosen.obstacles if item.kept_off and item.pieces]
+    return tuple(obj.name if obj is not None else None for obj in owners)
 
 
 def _same(one: TrackedFrame | None, other: TrackedFrame) -> bool:
     if one is None:
         return False
-    pairs = ((one.head, other.head), (one.left, other.left), (one.right, other.right))
+    names = ("head", "left", "right", "obstacles")
+    pairs = [(getattr(one, name), getattr(other, name)) for name in names]
     return all(a is b or (a is not None and b is not None and np.array_equal(a, b)) for a, b in pairs)

@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 
 from ..progress import Job, Progress
 from ..sim import measure
+from ..sim.contact.obstacles import Obstacles
 from ..sim.geometry.mending import main_part, mend
+from ..sim.geometry.surface import Surface
 from ..sim.settings import PhysicsSettings
 from ..sim.template import Template
 from ..sim.tracking import HeadTracking
+from ..sim.tuning import DEFAULT
 from .bake.shown import shown_job
 from .cache.manifest import write_json
 from .cache.results import ResultFrame, ResultReader, frame_notes, hands_notes, part_at_rest
+from .obstacles import find_obstacles
 from .rig import Part
 
 _STEP = "report"
@@ -31,7 +35,8 @@ def report_job(scene: Any, path: Path) -> Job[dict]:
     """
     with ResultReader(scene) as result:
         template = Template.load(result.folder.volume)
-        survey = Survey(result, template)
+        obstacles = find_obstacles(scene, result.rig, result.reader, result.reader.neutral())
+        survey = Survey(result, template, obstacles.surface)
         for k, frame in enumerate(result.frames):
             survey.add(result.read(frame))
             yield Progress(_STEP, 0.95 * (k + 1) / len(result.frames), f"frame {frame}")
@@ -60,7 +65,7 @@ def _mended(hand: Part) -> NDArray[np.int32]:
 class Survey:
     """Collects the measures of one result, frame by frame."""
 
-    def __init__(self, result: ResultReader, template: Template):
+    def __init__(self, result: ResultReader, template: Template, obstacles: Surface | None = None):
         self.rig = result.rig
         self.frame_rate = result.frame_rate
         self.statistics = result.statistics
@@ -69,7 +74,12 @@ class Survey:
         self._tracking = HeadTracking(template)
         self.neutral = template.head_vertices
         presets = result.scene.nephim
-        self.limit = PhysicsSettings.load(presets.tissue, presets.interaction).compression_limit
+        settings = PhysicsSettings.load(presets.tissue, presets.interaction)
+        self.limit = settings.compression_limit
+        self.obstacles: Obstacles | None = None
+        if obstacles is not None:
+            self.obstacles = Obstacles(obstacles, self.outer, np.ones(count, bool), settings, DEFAULT)
+        self.in_obstacles = np.zeros(2)  # of undisturbed skin, and how much deeper simulated skin is, at most [m]
         self.triangles = _skin(template.head_vertices, self.rig.head.triangles)
         reached = np.zeros(count, bool)
         reached[self.triangles] = True  # not eyes, teeth or hair, nor the other side of a seam
@@ -94,12 +104,18 @@ class Survey:
         pose = self._tracking.pose(read.tracked)
         direction = pose.bone_direction[: len(self.depth)] @ pose.cranium[:3, :3].T
         pairs, limited, touched = [], [], False
+        over = np.zeros(len(self.depth), bool)
+        if self.obstacles is not None and read.tracked.obstacles is not None:
+            inner = self.obstacles.checked(read.tracked)
+            depths = self.obstacles.depths(inner, undisturbed, read.skin)
+            self.in_obstacles = np.maximum(self.in_obstacles, depths)
+            over = self.obstacles.stopped(inner, undisturbed, read.skin)
         for side, meter in self.meters.items():
             hand = getattr(read.tracked, side).astype(np.float64)
             before, after = meter.measure(undisturbed, hand), meter.measure(read.skin, hand)
             pairs.append((before, after))
             stopped = measure.bone_limited(undisturbed, read.skin, direction, self.depth, meter, hand, self.limit)
-            limited.append(stopped)
+            limited.append(stopped | over)
             touched |= before.gap == 0 or after.gap == 0
         self.penetration.add(pairs, limited, self.triangles, self.limit * self.depth)
         self.deepest.append((max(map(_deepest, (b for b, _ in pairs))), max(map(_deepest, (a for _, a in pairs)))))
@@ -169,6 +185,9 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
         "ms_per_frame": measure.percentiles(_column(numbers, "ms"), (50, 95)),
         "penetration_mm": survey.penetration.summary(),
         "decaf": survey.penetration.decaf(),
+        "obstacles": None
+        if survey.obstacles is None
+        else dict(zip(("undisturbed_mm", "added_mm"), (measure.MM * survey.in_obstacles).tolist(), strict=True)),
         "displacement_max_mm": measure.MM * max(survey.moved, default=0.0),
         "volume_ratio": worst_volume_ratios(numbers),
         "inverted_tets": int(max(_column(numbers, "inverted_tets"), default=0)),

@@ -16,7 +16,8 @@ from ..sim.geometry import rigid
 from ..sim.geometry.surface import Surface
 from ..sim.hand_jumps import shrunk
 from ..sim.volume.hints import Hints
-from .hints import posed_bone, read_hints
+from .bones import posed_bone, rigid_motion
+from .hints import read_hints
 from .meshes import mesh_positions, same_order, to_world, world_matrix
 from .modifiers import may_vary, tracked_state
 from .painted_stiffness import stiffness_groups
@@ -85,6 +86,7 @@ class SurfaceReader:
         self.view_layer = view_layer_of(scene)
         self._open: ExitStack | None = None
         self._objects: dict[str, Any] = {}
+        self.obstacles: tuple[Part, ...] = ()  # see `follow`
         self._neutral_bones: dict[tuple[str, str], NDArray[np.float64]] = {}
         self.head: ObjectState | None = None  # of the last read
         self.last: TrackedFrame | None = None
@@ -104,6 +106,15 @@ class SurfaceReader:
         if self._open is not None:
             self._open.close()
             self._open = None
+
+    def follow(self, obstacles: tuple[Part, ...]) -> None:
+        """Reads these parts as well from now on, as `TrackedFrame.obstacles`; only inside `with`."""
+        assert self._open is not None
+        self.obstacles = obstacles
+        names = dict.fromkeys(part.object_name for part in obstacles if part.object_name not in self._objects)
+        others = {name: scene_object(name) for name in names}
+        self._open.enter_context(tracked_state(self.scene, self.view_layer, others.values()))
+        self._objects |= others
 
     def check_vertices(self) -> None:
         """Raises SurfaceError if the vertices of a moving part are others than the object's own: in another order, or,
@@ -209,17 +220,20 @@ class SurfaceReader:
         The caller must have put the objects in their tracked state and read the neutral pose.
         """
         self.scene = scene
-        self._objects = {part.object_name: scene_object(part.object_name) for part in self.rig.moving}
+        parts = (*self.rig.moving, *self.obstacles)
+        self._objects = {part.object_name: scene_object(part.object_name) for part in parts}
         return self.current(depsgraph)
 
     def renamed(self, names: Mapping[str, str]) -> None:
         """Applies new names of objects: old name → new name."""
         rig = self.rig
-        parts = {
-            role: replace(part, object_name=names.get(part.object_name, part.object_name))
-            for role in ("head", "left", "right")
-            if (part := getattr(rig, role)) is not None
-        }
+
+        def part(old: Part) -> Part:
+            return replace(old, object_name=names.get(old.object_name, old.object_name))
+
+        moving = {role: getattr(rig, role) for role in ("head", "left", "right")}
+        parts: dict[str, Any] = {role: part(old) for role, old in moving.items() if old is not None}
+        self.obstacles = tuple(map(part, self.obstacles))
 
         def bone(old: tuple[str, str] | None) -> tuple[str, str] | None:
             return None if old is None else (names.get(old[0], old[0]), old[1])
@@ -256,6 +270,7 @@ class SurfaceReader:
         error = not_finite(rig.head, head, frame)
         if error is not None:
             raise error
+        inner = [self._world(part, states, depsgraph, frame, np.float32) for part in self.obstacles]
         tracked = TrackedFrame(
             head=head,
             left=hand("left"),
@@ -264,6 +279,7 @@ class SurfaceReader:
             jaw=self._bone_motion(rig.jaw_bone, depsgraph, frame),
             frame=frame,
             time=seconds(self.scene),
+            obstacles=np.concatenate(inner) if inner else None,
         )
         self.head = states[rig.head.object_name]
         for side in ("left", "right"):
@@ -355,32 +371,3 @@ def _broken_keys(name: str, vertices: NDArray[np.int32]) -> list[str]:
         if not np.isfinite(positions.reshape(-1, 3)[vertices]).all():
             found.append(f"'{block.name}'")
     return found
-
-
-def rigid_motion(
-    before: NDArray[np.float64], after: NDArray[np.float64], bone: tuple[str, str], frame: int
-) -> NDArray[np.float64]:
-    """The rotation and translation that move a bone from one pose to another, shape (4, 4).
-
-    Scale and shear are removed by the polar decomposition; the bone's head is moved exactly. Raises SurfaceError
-    if the bone is scaled to zero.
-    """
-    degenerate = SurfaceError(
-        f"The bone '{bone[1]}' is scaled to zero.",
-        object=bone[0],
-        frame=frame,
-        advice="Restore its scale, or choose another bone.",
-    )
-    if abs(np.linalg.det(before[:3, :3])) <= np.finfo(np.float64).tiny or not np.isfinite(after).all():
-        raise degenerate
-    u, stretch, v = np.linalg.svd(after[:3, :3] @ np.linalg.inv(before[:3, :3]))
-    if stretch[-1] <= np.finfo(np.float32).eps * stretch[0]:
-        raise degenerate
-    rotation = u @ v
-    if np.linalg.det(rotation) < 0:
-        u[:, 2] *= -1.0
-        rotation = u @ v
-    motion = np.eye(4)
-    motion[:3, :3] = rotation
-    motion[:3, 3] = after[:3, 3] - rotation @ before[:3, 3]
-    return motion

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bridge.plan import Method, weights_path
-from ..choices import NETWORK, SURFACE
+from ..choices import NETWORK, PHYSICS, SURFACE
 from ..errors import NephimError
 from ..progress import Job, Progress, aside, call
 
@@ -45,8 +45,11 @@ def why_no_network() -> str:
     return ""
 
 
-def start_job(method: Method, template: Any, surfaces: Any, device: str | None = None) -> Job[Any]:
-    """The simulation of this method, without history; `surfaces` are the neutral ones. device: for the network only.
+def start_job(
+    method: Method, template: Any, surfaces: Any, obstacles: Any = None, device: str | None = None
+) -> Job[Any]:
+    """The simulation of this method, without history; `surfaces` are the neutral ones. obstacles: the surface of what
+    the physics keeps skin off; device: for the network only.
 
     Raises SimulationError.
     """
@@ -60,6 +63,7 @@ def start_job(method: Method, template: Any, surfaces: Any, device: str | None =
         right=surfaces.right,
         frame_rate=method.frame_rate,
         **({"device": device} if device else {}),
+        **({"obstacles": obstacles} if obstacles is not None and method.mode == PHYSICS else {}),
     )
     simulation = yield from aside(call(Progress("simulation", 0.0, "preparing"), make))
     yield from warm_up_job(simulation, template, surfaces.left, surfaces.right)

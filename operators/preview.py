@@ -12,9 +12,11 @@ from ..bridge import display
 from ..bridge.attachments import find_attachments
 from ..bridge.cache.open_file import folder
 from ..bridge.modifiers import is_tracked
+from ..bridge.obstacles import Obstacles, find_obstacles, refined_objects
 from ..bridge.plan import read_plan
 from ..bridge.preview import Preview
 from ..bridge.surfaces import SurfaceReader, view_layer_of
+from ..choices import PHYSICS
 from ..errors import NephimError
 from ..progress import Job, Progress
 from .jobs import JobOperator, redraw_sidebars
@@ -67,7 +69,7 @@ def preview_job(scene: Any, mode: str) -> Job[str]:
     settings = scene.nephim
     settings.preview = mode
     _previews[scene.session_uid] = preview
-    display.show(scene, view_layer_of(scene), _objects(scene), preview.attachments.objects)
+    display.show(scene, view_layer_of(scene), _objects(scene, preview), preview.copied)
     refresh(scene)
     return f"The preview shows {LABELS[mode].lower()}: play the animation."
 
@@ -80,10 +82,13 @@ def _prepare_job(scene: Any, mode: str) -> Job[Preview]:
         surfaces = reader.neutral()
         template = load_volume(surfaces, plan)
         attachments = find_attachments(scene, rig, reader, surfaces, template)
+        obstacles = find_obstacles(scene, rig, reader, surfaces) if mode == PHYSICS else Obstacles()
         reader.read(rig.neutral_frame)  # the bones' neutral pose as well
 
-    simulation = yield from start_job(replace(plan.method, mode=mode), template, surfaces)
-    return Preview(scene, rig, simulation, template, reader, attachments)
+    simulation = yield from start_job(replace(plan.method, mode=mode), template, surfaces, obstacles.surface)
+    attached = {one.object_name for one in attachments.objects}
+    refined = refined_objects(scene, view_layer_of(scene), obstacles.parts, attached)
+    return Preview(scene, rig, simulation, template, reader, attachments, refined)
 
 
 def switch_off(scene: Any) -> None:
@@ -207,7 +212,7 @@ def take_out() -> None:
     for scene in bpy.data.scenes:
         preview = _previews.get(scene.session_uid)
         if preview is not None:
-            display.show(scene, view_layer_of(scene), _objects(scene), preview.attachments.objects)
+            display.show(scene, view_layer_of(scene), _objects(scene, preview), preview.copied)
             refresh(scene)
 
 
@@ -219,9 +224,13 @@ def end_all() -> None:
     forget_all()
 
 
-def _objects(scene: Any) -> list[Any]:
-    settings = scene.nephim
+def _objects(scene: Any, preview: Preview) -> list[Any]:
+    """Head, hands and obstacles, but for visible objects that are shown as copies."""
+    settings, layer = scene.nephim, view_layer_of(scene)
+    copied = [scene.objects.get(one.object_name) for one in preview.copied]
+    obstacles = [scene.objects.get(part.object_name) for part in preview.reader.obstacles]
     found = [settings.head, settings.left, settings.right]
+    found += [obj for obj in obstacles if obj not in copied or not obj.visible_get(view_layer=layer)]
     return list(dict.fromkeys(obj for obj in found if obj is not None))
 
 

@@ -8,6 +8,7 @@ import bpy
 from bpy.props import IntProperty, StringProperty
 
 from ..bridge.painted_stiffness import stiffness_groups
+from ..bridge.pieces import untick
 from ..bridge.rig import Rig, read_rig
 from ..bridge.size import check_size, fitting_scale
 from ..bridge.surfaces import SurfaceReader
@@ -40,6 +41,7 @@ def setup(
     skull: str = THICKNESS,
     unit_scale: float | None = None,
     left_behind: Sequence[str] = (),
+    no_obstacle: Sequence[str] = (),
     up: str | None = None,
     front: str | None = None,
 ) -> Rig:
@@ -51,6 +53,7 @@ def setup(
     None: as in the scene. up, front: axes of the scene to which the head's top and its face point, of `choices.AXES`;
     None: found.
     left_behind: OBJECT[:MATERIAL] of what hangs on the skin but is not carried along; all else is.
+    no_obstacle: the same of eyes, teeth and tongue that skin is not kept off.
     """
     settings = scene.nephim
     before = {name: getattr(settings, name) for name in _DECIDED}
@@ -77,7 +80,9 @@ def setup(
             setattr(settings, f"{region}_group", (stiffness or {}).get(region, ""))
         rig = checked_rig(scene)
         stiffness_groups(scene, rig.head)
-        _leave_behind(scene, left_behind)
+        behind = _pieces(scene, left_behind, "to leave behind")
+        untick(scene.nephim.attachments, behind, "carried")
+        untick(scene.nephim.obstacles, _pieces(scene, no_obstacle, "that is no obstacle"), "kept_off")
         return rig
     except NephimError:
         for name, value in before.items():
@@ -101,23 +106,18 @@ def fit_size(scene: Any) -> float:
     return scale
 
 
-def _leave_behind(scene: Any, texts: Sequence[str]) -> None:
-    """Everything that hangs on the skin is carried, but for these: OBJECT[:MATERIAL]. Raises RigError."""
-    chosen = [_object_and_rest(scene, text, "mesh to leave behind") for text in texts]
+def _pieces(scene: Any, texts: Sequence[str], which: str) -> list[tuple[Any, str]]:
+    """Objects and materials of OBJECT[:MATERIAL]; which: 'to leave behind', for messages. Raises RigError."""
+    chosen = [_object_and_rest(scene, text, f"mesh {which}") for text in texts]
     for obj, material in chosen:
         names = [slot.material.name for slot in obj.material_slots if slot.material is not None]
         if material and material not in names:
             raise RigError(
-                f"There is no material '{material}' to leave behind.",
+                f"There is no material '{material}' {which}.",
                 object=obj.name,
                 advice=f"Its materials are: {', '.join(names) or 'none'}.",
             )
-    items = scene.nephim.attachments
-    items.clear()  # *Build Volume* lists again what it finds
-    for obj, material in chosen:
-        item = items.add()
-        item.owner, item.material = obj, material if len(obj.material_slots) > 1 else ""
-        item.carried = False
+    return chosen
 
 
 def _object_and_rest(scene: Any, text: str | None, role: str) -> tuple[Any, str]:

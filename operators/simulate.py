@@ -16,9 +16,10 @@ from ..bridge.between_frames import BetweenFrames
 from ..bridge.cache.manifest import last_rest, motion_fingerprint, topology_fingerprint
 from ..bridge.cache.point_cache import PointCache, PointCacheWriter, cache_status, head_to_object
 from ..bridge.cache.results import frame_notes, hands_notes
-from ..bridge.plan import read_method, read_plan
-from ..bridge.rig import scene_object
-from ..bridge.surfaces import SurfaceReader
+from ..bridge.obstacles import Obstacles, find_obstacles
+from ..bridge.plan import Method, read_method, read_plan
+from ..bridge.rig import Rig, scene_object
+from ..bridge.surfaces import NeutralSurfaces, SurfaceReader
 from ..choices import MODES, NETWORK, PHYSICS, SURFACE, parse_frames
 from ..errors import CacheError, NephimError, SimulationError
 from ..progress import Job, Progress, aside, call
@@ -109,13 +110,14 @@ def simulate_job(
         surfaces = reader.neutral()
         template = load_volume(surfaces, plan)
         attachments = find_attachments(scene, rig, reader, surfaces, template)
+        obstacles = _obstacles(method, scene, rig, reader, surfaces)
         writer = PointCacheWriter(
             plan.folder.cache,
             object_name=rig.head.object_name,
             n_vertices=rig.head.n_vertices,
             frames=rig.frames,
             topology=topology_fingerprint(rig),
-            settings=method.fingerprint(template.fingerprint),
+            settings=method.fingerprint(template.fingerprint, obstacles.fingerprint()),
             versions={"nephim": VERSION, "blender": bpy.app.version_string, "numpy": np.__version__},
         )
         with writer:
@@ -124,7 +126,7 @@ def simulate_job(
             writer.restart(first)
             if first == rig.frames.stop:
                 return Simulated(rig.frames, 0, 0.0, _notes(rig, writer.manifest.statistics), method.mode)
-            simulation = yield from start_job(method, template, surfaces, device)
+            simulation = yield from start_job(method, template, surfaces, obstacles.surface, device)
             fit = CoarseFit(template)
             remembered = int(DEFAULT.pinch.closing_time * method.frame_rate) + 1
             for frame in range(last_rest(writer.manifest.statistics, rig.frames, first, remembered), first):
@@ -162,7 +164,9 @@ def finished_cache_job(scene: Any) -> Job[PointCache]:
         raise CacheError("Nothing has been simulated yet.", object=rig.head.object_name, advice="Simulate first.")
     motion = []
     with SurfaceReader(scene, rig) as reader:
-        template = load_volume(reader.neutral(), plan)
+        surfaces = reader.neutral()
+        template = load_volume(surfaces, plan)
+        obstacles = _obstacles(plan.method, scene, rig, reader, surfaces)
         between = BetweenFrames(scene, rig, reader, plan.method.mode == PHYSICS)
         for frame in rig.frames:
             yield Progress("checking the cache", (frame - rig.frames.start) / len(rig.frames), f"frame {frame}")
@@ -170,13 +174,18 @@ def finished_cache_job(scene: Any) -> Job[PointCache]:
     status = cache_status(
         path,
         topology=topology_fingerprint(rig),
-        settings=plan.method.fingerprint(template.fingerprint),
+        settings=plan.method.fingerprint(template.fingerprint, obstacles.fingerprint()),
         frames=rig.frames,
         motion=motion,
     )
     if status.state != "valid":
         raise CacheError(status.reason, object=rig.head.object_name, advice="Simulate again: valid frames are kept.")
     return PointCache(path)
+
+
+def _obstacles(method: Method, scene: Any, rig: Rig, reader: SurfaceReader, surfaces: NeutralSurfaces) -> Obstacles:
+    """What the physics keeps skin off, read by the reader from now on; the other modes know nothing of it."""
+    return find_obstacles(scene, rig, reader, surfaces) if method.mode == PHYSICS else Obstacles()
 
 
 def _first_changed_job(between: BetweenFrames, writer: PointCacheWriter, frames: range) -> Job[int]:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Volume: the tetrahedral template of the head at the neutral frame, beside the .blend."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import bpy
 
 from ..bridge.attachments import find_attachments
+from ..bridge.obstacles import find_obstacles
 from ..bridge.plan import Plan, read_plan
 from ..bridge.size import check_size
 from ..bridge.surfaces import SurfaceReader
@@ -37,7 +39,9 @@ def volume_job(scene: Any) -> Job["Template"]:
     template = yield from aside(job)
     template.save(plan.folder.volume)
     with SurfaceReader(scene, plan.rig) as reader:
-        find_attachments(scene, plan.rig, reader, reader.neutral(), template)
+        surfaces = reader.neutral()
+        find_attachments(scene, plan.rig, reader, surfaces, template)
+        find_obstacles(scene, plan.rig, reader, surfaces)
     return template
 
 
@@ -82,10 +86,16 @@ def summary(template: "Template") -> str:
 
 
 def carried(scene: Any) -> str:
-    """What follows the skin that it lies on, in a sentence; empty if nothing does."""
-    found = (item for item in scene.nephim.attachments if item.carried and item.owner is not None)
-    names = [f"'{item.owner.name}{f':{item.material}' if item.material else ''}'" for item in found]
-    return f"Carried along with the skin: {', '.join(names)}." if names else ""
+    """What follows the skin that it lies on, and what skin is kept off, in a sentence each; empty if there is none."""
+    along = _listed(item for item in scene.nephim.attachments if item.carried and item.pieces)
+    off = _listed(item for item in scene.nephim.obstacles if item.kept_off and item.pieces)
+    sentences = [f"Carried along with the skin: {along}." if along else "", f"Skin is kept off {off}." if off else ""]
+    return " ".join(filter(None, sentences))
+
+
+def _listed(items: Iterable[Any]) -> str:
+    found = (item for item in items if item.owner is not None)
+    return ", ".join(f"'{item.owner.name}{f':{item.material}' if item.material else ''}'" for item in found)
 
 
 class NEPHIM_OT_volume(JobOperator, bpy.types.Operator):

@@ -149,11 +149,31 @@ class NEPHIM_PT_attachments(Step, bpy.types.Panel):
         column = layout.column(align=True)
         for item in settings.attachments:
             if item.owner is not None:
-                column.prop(item, "carried", text=attachment_text(item))
+                column.prop(item, "carried", text=piece_text(item))
 
 
-def attachment_text(item: Any) -> str:
-    """What is carried or left behind, in a line: 'Lashes (2 pieces)'."""
+class NEPHIM_PT_obstacles(Step, bpy.types.Panel):
+    """Eyes, teeth, gums and tongue: what was found behind lids and lips when the volume was built"""
+
+    bl_label = "Behind the Skin"
+    bl_idname = "NEPHIM_PT_obstacles"
+    bl_parent_id = "NEPHIM_PT_volume"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return len(context.scene.nephim.obstacles) > 0
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        layout.use_property_split = False
+        layout.label(text="Lids and lips are kept off:")
+        column = layout.column(align=True)
+        for item in settings.obstacles:
+            if item.owner is not None:
+                column.prop(item, "kept_off", text=piece_text(item))
+
+
+def piece_text(item: Any) -> str:
+    """Pieces on or behind the skin, in a line: 'Lashes (2 pieces)'."""
     name = f"{item.owner.name}: {item.material}" if item.material else item.owner.name
     count = f"{item.pieces} pieces" if item.pieces > 1 else f"{item.vertices} vertices"
     return f"{name} ({count})" if item.pieces else name
@@ -167,4 +187,5 @@ CLASSES = (
     NEPHIM_PT_volume,
     NEPHIM_PT_volume_facts,
     NEPHIM_PT_attachments,
+    NEPHIM_PT_obstacles,
 )

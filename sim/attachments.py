@@ -143,11 +143,11 @@ def _on_skin(
     np.maximum.at(farthest, of[everyone], distance[everyone])
     open_to = np.bincount(of[rows], free, count)
     hangs = (size > 0) & (close >= np.maximum(_SHARE * size, 1)) & (farthest <= _FARTHEST) & (open_to >= _FREE * close)
-    found = [k for k in np.flatnonzero(hangs) if not _is_eyeball(points[piece == k])]
+    found = [k for k in np.flatnonzero(hangs) if not is_eyeball(points[piece == k])]
     return np.array(found, np.int64), near, (triangle, barycentric, distance)
 
 
-def _is_eyeball(points: NDArray) -> bool:
+def is_eyeball(points: NDArray) -> bool:
     """Whether a piece (k, 3) is about a ball, or half of one, of an eye's size."""
     if len(points) < 12:
         return False

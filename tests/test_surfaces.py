@@ -9,8 +9,9 @@ import pytest
 bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
+from nephim.bridge.bones import rigid_motion  # noqa: E402
 from nephim.bridge.rig import read_rig  # noqa: E402
-from nephim.bridge.surfaces import SurfaceReader, rigid_motion  # noqa: E402
+from nephim.bridge.surfaces import SurfaceReader  # noqa: E402
 from nephim.errors import RigError, SurfaceError  # noqa: E402
 
 pytestmark = pytest.mark.bpy

@@ -35,11 +35,12 @@ def fingerprint(values: Iterable[Any]) -> str:
 
 def motion_fingerprint(tracked: TrackedFrame, between: Sequence[TrackedFrame] = ()) -> str:
     """Fingerprint of everything tracked in one frame, and at moments between the frame before and it."""
-    return fingerprint(
-        value
-        for frame in (tracked, *between)
-        for value in (frame.head, frame.left, frame.right, frame.cranium, frame.jaw, frame.time)
-    )
+    return fingerprint(value for frame in (tracked, *between) for value in _tracked(frame))
+
+
+def _tracked(frame: TrackedFrame) -> tuple[Any, ...]:
+    values = (frame.head, frame.left, frame.right, frame.cranium, frame.jaw, frame.time)
+    return values if frame.obstacles is None else (*values, frame.obstacles)
 
 
 def settings_fingerprint(settings: Mapping[str, Any]) -> str:

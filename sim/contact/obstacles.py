@@ -78,10 +78,20 @@ class Obstacles:
         near = self._find(vertices, tracked, skin, np.flatnonzero(awake & self._movable))
         return near if len(near.skin) else None
 
-    def added_depth(self, vertices: NDArray, tracked: NDArray, skin: NDArray) -> float:
-        """How much deeper [m] than tracked, or than the surface, skin lies in an obstacle; arguments as for `near`."""
+    def depths(self, vertices: NDArray, tracked: NDArray, skin: NDArray) -> tuple[float, float]:
+        """How deep [m] undisturbed skin lies in an obstacle at most, and how much deeper than tracked, or than the
+        surface, deformed skin; arguments as for `near`."""
         near = self._find(vertices, tracked, skin, np.arange(len(skin)))
-        return float(np.max(np.minimum(near.least, 0.0) - near.height, initial=0.0))
+        allowed = np.minimum(near.least, 0.0)
+        return float(np.max(-allowed, initial=0.0)), float(np.max(allowed - near.height, initial=0.0))
+
+    def stopped(self, vertices: NDArray, tracked: NDArray, skin: NDArray) -> NDArray[np.bool_]:
+        """Skin (n_skin,) that has been pushed as far as an obstacle lets it; arguments as for `near`."""
+        moved = np.flatnonzero(np.abs(skin - tracked).max(axis=1) > self._moved)
+        near = self._find(vertices, tracked, skin, moved)
+        stopped = np.zeros(len(skin), bool)
+        stopped[near.skin[near.height - near.least < self._moved]] = True
+        return stopped
 
     def _find(self, vertices: NDArray, tracked: NDArray, skin: NDArray, rows: NDArray[np.int64]) -> Nearby:
         if vertices is not self._tree.vertices:
