@@ -45,7 +45,7 @@ class Preview:
         self.painter = display.Painter(template.refinement, rig.head.indices, rig.head.n_vertices)
         from ..sim.coarse import CoarseFit  # scipy and numba load on first use
 
-        self.fit = CoarseFit(template)
+        self.fit = CoarseFit(template, getattr(simulation, "obstacles", None))
         self.frame_rate = float(getattr(simulation, "frame_rate", 24.0))
         self.names = _names(scene)
         self.times: dict[str, deque[float]] = {name: deque(maxlen=_SHOWN) for name in ("read", "step", "write", "all")}
@@ -71,7 +71,7 @@ class Preview:
         result = self._step(scene, tracked)
         stepped = time.perf_counter()
         settings = scene.nephim
-        skin = self.fit.head(result.skin, result.tracked, tracked.hands)
+        skin = self.fit.head(result.skin, result.tracked, tracked.hands, tracked.obstacles)
         carried = self.attachments.carry(tracked, skin)
         positions = head_to_object(self.rig, self.reader, tracked.frame, carried)
         painted = self.painter.paint(settings.preview_colour, result, 1e-3 * settings.preview_scale_mm)

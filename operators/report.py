@@ -37,12 +37,18 @@ def rows(report: dict) -> list[tuple[str, str]]:
         ("penetration before", f"p95 {before['p95']:.2f} mm, max {before['max']:.2f} mm"),
         ("penetration after", f"p95 {after['p95']:.2f} mm, max {after['max']:.2f} mm"),
         ("  where bone permits", f"p95 {after['avoidable']['p95']:.2f} mm, max {after['avoidable']['max']:.2f} mm"),
+        ("skin in eyes and teeth", _in_obstacles(report)),
         ("volume ratio", f"{volume['p1']:.2f} … {volume['p99']:.2f} (1 % … 99 %), {report['inverted_tets']} inverted"),
         ("rest error", f"{report['rest_error_mm']:.4f} mm without contact"),
         ("bake error", "not baked" if baked is None else f"{baked:.3f} mm"),
         ("shown in the scene", "nothing baked" if shown is None else f"{shown:.3f} mm from the simulation"),
         ("time per frame", f"{ms['p50']:.0f} ms (p95 {ms['p95']:.0f} ms)"),
     ]
+
+
+def _in_obstacles(report: dict) -> str:
+    depth = report.get("obstacles")
+    return "none found" if depth is None else f"{depth['added_mm']:.2f} mm deeper than animated"
 
 
 def table(report: dict) -> str:

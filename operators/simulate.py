@@ -127,7 +127,7 @@ def simulate_job(
             if first == rig.frames.stop:
                 return Simulated(rig.frames, 0, 0.0, _notes(rig, writer.manifest.statistics), method.mode)
             simulation = yield from start_job(method, template, surfaces, obstacles.surface, device)
-            fit = CoarseFit(template)
+            fit = CoarseFit(template, getattr(simulation, "obstacles", None))
             remembered = int(DEFAULT.pinch.closing_time * method.frame_rate) + 1
             for frame in range(last_rest(writer.manifest.statistics, rig.frames, first, remembered), first):
                 progress = Progress(_STEP, (frame - rig.frames.start) / len(rig.frames), f"repeating frame {frame}")
@@ -143,7 +143,9 @@ def simulate_job(
                         call(progress, partial(simulation.step, tracked, *([moments] if moments else [])))
                     )
                 _check_finite(result.skin, rig, frame)
-                carried = attachments.carry(tracked, fit.head(result.skin, result.tracked, tracked.hands))
+                carried = attachments.carry(
+                    tracked, fit.head(result.skin, result.tracked, tracked.hands, tracked.obstacles)
+                )
                 positions = head_to_object(rig, reader, frame, carried)
                 moved = np.linalg.norm(result.skin - result.tracked, axis=1)
                 statistics = result.statistics | {"displacement_mm": 1000 * float(moved.max())}

@@ -16,6 +16,7 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from .coarse_contact import CoarseContact
+from .contact.obstacles import Obstacles
 from .geometry.topology import unique_edges
 from .solver.system import vertex_areas
 from .template import Template
@@ -35,11 +36,11 @@ class CoarseFit:
     """The displacement of a character's own vertices for that of the simulation surface.
 
     vertices: (k,) own vertices that are fitted, none if the mesh is fine; all others are sampled. longest: the longest
-    mean edge length of them [m].
+    mean edge length of them [m]. obstacles: what the simulation keeps the skin off.
     """
 
-    def __init__(self, template: Template):
-        self._n = template.n_head
+    def __init__(self, template: Template, obstacles: Obstacles | None = None):
+        self._n, self._obstacles = template.n_head, obstacles
         self.vertices, self.longest = np.zeros(0, np.int64), 0.0
         self._contact: CoarseContact | None = None
         if template.linear is None:
@@ -50,6 +51,7 @@ class CoarseFit:
         if len(movable):
             self._contact = CoarseContact(template, movable)
             self._copies = _other_sides(template, movable)
+            self._movable = movable
         if not len(self.vertices):
             return
         coarse = np.zeros(self._n, bool)
@@ -67,10 +69,14 @@ class CoarseFit:
         self._solver = splu((normal + diags(self._ridge)).tocsc())
 
     def head(
-        self, skin: NDArray[np.float32], tracked: NDArray[np.float32], hands: Sequence[NDArray] = ()
+        self,
+        skin: NDArray[np.float32],
+        tracked: NDArray[np.float32],
+        hands: Sequence[NDArray] = (),
+        inner: NDArray | None = None,
     ) -> NDArray[np.float32]:
         """The character's own vertices (n_head, 3) for the simulated skin and the undisturbed one, (n_skin, 3), off the
-        hands, (m, 3) each."""
+        hands, (m, 3) each, and off the obstacles, whose vertices in this frame are `inner`."""
         n = self._n
         moved = skin.astype(np.float64) - tracked
         if self._contact is None or not moved.any():
@@ -81,6 +87,8 @@ class CoarseFit:
             fitted = self._solver.solve(right + self._ridge[:, None] * moved[self.vertices])
             own[self.vertices] = tracked[self.vertices] + fitted
         own = self._contact.clear(own, tracked[:n], moved[:n].any(axis=1), hands)
+        if self._obstacles is not None and inner is not None:
+            own = self._obstacles.kept_off(inner.astype(np.float64), tracked[:n], own, self._movable)
         copies, originals = self._copies
         own[copies] = own[originals]
         return own

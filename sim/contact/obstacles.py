@@ -18,6 +18,7 @@ from ..hands import check_vertices
 from ..settings import PhysicsSettings
 from ..tuning import Tuning
 
+_ROUNDS = 3  # of moving skin out: between two teeth it may come from one to the other
 _ON_SURFACE = 1e-7  # [m] from which on the way to the closest point has a direction
 
 
@@ -77,6 +78,17 @@ class Obstacles:
             awake[inside_box(skin, low - self._search, high + self._search)] = True
         near = self._find(vertices, tracked, skin, np.flatnonzero(awake & self._movable))
         return near if len(near.skin) else None
+
+    def kept_off(
+        self, vertices: NDArray, tracked: NDArray, skin: NDArray[np.float32], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """The skin with those of its `rows` (k,) that would lie in an obstacle moved straight out; arguments as for
+        `near`."""
+        result = skin.astype(np.float64)
+        for _ in range(_ROUNDS):
+            near = self._find(vertices, tracked, result, rows)
+            result[near.skin] += np.maximum(near.least - near.height, 0.0)[:, None] * near.normal
+        return result.astype(np.float32)
 
     def depths(self, vertices: NDArray, tracked: NDArray, skin: NDArray) -> tuple[float, float]:
         """How deep [m] undisturbed skin lies in an obstacle at most, and how much deeper than tracked, or than the
