@@ -43,7 +43,7 @@ def add_arguments(verbs: Any, positive: Callable[[str], float]) -> None:
 
 
 def run(parsed: argparse.Namespace) -> str:
-    """Builds and saves OUT.blend from an empty file, or from that of --onto; returns what to print.
+    """Builds and saves OUT.blend from an empty file, or from that of --onto; returns what to print at the end.
 
     Raises NephimError.
     """
@@ -73,7 +73,8 @@ def run(parsed: argparse.Namespace) -> str:
     relative_paths(out)
     said.append(f"Saved {save_blend(out)}.")
     if parsed.bake:
-        said += _baked(scene)
+        print(import_take.summary(said), flush=True)  # not only after the bake, or after its failure
+        said = _baked(scene)
     return import_take.summary(said)
 
 

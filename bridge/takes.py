@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import TrackError
+from ..errors import CacheError, TrackError
 from ..files import atomic_write
 from ..tracks.checks import Take
 from ..tracks.track import HEAD, LEFT, RIGHT, Faces, Track, role_of
@@ -55,10 +55,10 @@ def added_take(scene: Any, take: Take, blend: Path) -> Iterator[list[Any]]:
     last = scene.frame_start + round((take.n_frames - 1) * rate / take.frame_rate)
     scene.frame_end = max(last, scene.frame_end)
     added: list[Any] = []
-    markers, done = set(scene.timeline_markers), False
+    markers, aside, done = set(scene.timeline_markers), dict[Path, Path](), False
     try:
         for track in take.tracks:
-            _add_object(scene, track, take, blend, take.frame_rate / rate, added)
+            _add_object(scene, track, take, blend, take.frame_rate / rate, added, aside)
         layer = view_layer_of(scene)
         layer.update()  # knows the new objects only then
         fitted = [obj for obj in added if not obj.name.startswith("Captured ")]
@@ -66,6 +66,8 @@ def added_take(scene: Any, take: Take, blend: Path) -> Iterator[list[Any]]:
             obj.hide_set(obj not in fitted, view_layer=layer)  # to compare with, not in the way
         yield fitted
         done = True
+        for before_it in aside.values():
+            before_it.unlink(missing_ok=True)
     finally:
         if not done:
             for marker in set(scene.timeline_markers) - markers:
@@ -74,10 +76,20 @@ def added_take(scene: Any, take: Take, blend: Path) -> Iterator[list[Any]]:
                 for modifier in obj.modifiers:
                     Path(bpy.path.abspath(modifier.filepath)).unlink(missing_ok=True)
                 bpy.data.meshes.remove(obj.data)  # and the object with it
+            for path, before_it in aside.items():
+                before_it.replace(path)
             scene.frame_start, scene.frame_end, scene.render.fps, scene.render.fps_base = before
 
 
-def _add_object(scene: Any, track: Track, take: Take, blend: Path, frame_scale: float, added: list[Any]) -> None:
+def _add_object(
+    scene: Any,
+    track: Track,
+    take: Take,
+    blend: Path,
+    frame_scale: float,
+    added: list[Any],
+    aside: dict[Path, Path],
+) -> None:
     assert track.faces is not None
     scale = np.float32(1 / unit_scale(scene))
     mesh = _mesh(_NAMES[track.role], track.vertices[take.neutral] * scale, track.faces)
@@ -88,18 +100,40 @@ def _add_object(scene: Any, track: Track, take: Take, blend: Path, frame_scale: 
         obj.vertex_groups.new(name=role).add(np.flatnonzero(inside).tolist(), 1.0, "REPLACE")
     if track.touched is not None:
         _mark_contacts(scene, obj, track.touched, frame_scale)
-    _play(scene, obj, track.vertices * scale, blend, frame_scale)
+    _play(scene, obj, track.vertices * scale, _free_path(blend, obj.name, aside), frame_scale)
     if track.captured is not None:
         other = bpy.data.objects.new(f"Captured {obj.name}", mesh.copy())
         scene.collection.objects.link(other)
         added.append(other)
-        _play(scene, other, track.captured * scale, blend, frame_scale)
+        _play(scene, other, track.captured * scale, _free_path(blend, other.name, aside), frame_scale)
         other.hide_render = True
         obj[CAPTURED] = other
 
 
-def _play(scene: Any, obj: Any, vertices: NDArray[np.float32], blend: Path, frame_scale: float) -> None:
-    path = point_cache_path(blend, obj.name)
+def _free_path(blend: Path, name: str, aside: dict[Path, Path]) -> Path:
+    """Where to write the cache of an object: no file that another object plays. One of an import that this one replaces
+    is put aside, to come back if this one fails. Raises CacheError."""
+    played = {
+        Path(bpy.path.abspath(modifier.filepath))
+        for obj in bpy.data.objects
+        for modifier in obj.modifiers
+        if modifier.type == "MESH_CACHE"
+    }
+    free = path = point_cache_path(blend, name)
+    number = 2
+    while free in played:
+        free, number = path.with_suffix(f".{number}.pc2"), number + 1
+    if free.is_file():
+        try:
+            aside[free] = free.replace(free.with_suffix(".pc2.before"))
+        except OSError as error:
+            raise CacheError(
+                f"{free} could not be replaced: {error.strerror or error}.", advice="Make the folder writable."
+            ) from error
+    return free
+
+
+def _play(scene: Any, obj: Any, vertices: NDArray[np.float32], path: Path, frame_scale: float) -> None:
     write_point_cache(path, vertices)
     modifier = obj.modifiers.new(MODIFIER, "MESH_CACHE")
     modifier.cache_format = "PC2"

@@ -186,3 +186,34 @@ def test_what_was_chosen_stays_if_the_imported_hand_does_not_fit(tmp_path):
     assert (settings.head, settings.head_group) == (chosen, "gone")
     assert (settings.left, settings.left_group) == (None, "palm")
     assert [obj.name for obj in scene.objects] == [chosen.name]
+
+
+def test_a_failed_import_gives_back_the_caches_of_the_one_before(tmp_path):
+    npz(tmp_path / "take.npz", fps=24)
+    blend = tmp_path / "face.blend"
+    assert nephim("import", tmp_path / "take.npz", "-o", blend) == cli.EXIT_OK
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.pc2")}
+    assert set(before) == {"face.head.pc2", "face.left-hand.pc2"}
+    (tmp_path / "face.left-hand.pc2").unlink()
+    (tmp_path / "face.left-hand.pc2").mkdir()  # cannot be written
+    assert nephim("import", tmp_path / "take.npz", "--up", "y", "-o", blend) == cli.EXIT_FAILED
+    (tmp_path / "face.left-hand.pc2").rmdir()
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.pc2*")} == {
+        "face.head.pc2": before["face.head.pc2"]
+    }
+    assert nephim("import", tmp_path / "take.npz", "-o", blend) == cli.EXIT_OK
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.pc2*")} == before
+
+
+def test_an_import_takes_no_cache_that_a_renamed_object_plays(tmp_path):
+    npz(tmp_path / "take.npz", fps=24)
+    blend = tmp_path / "face.blend"
+    assert nephim("import", tmp_path / "take.npz", "-o", blend) == cli.EXIT_OK
+    bpy.data.objects["Head"].name = "Old"
+    bpy.data.objects["Left Hand"].name = "Old Hand"
+    before = evaluated("Old", 3)
+    np.savez(tmp_path / "b.npz", head_vertices=take_arrays()[0] * 1.1, faces=take_arrays()[1], fps=24)
+    drive(import_job(bpy.context.scene, [tmp_path / "b.npz"], blend))
+    assert bpy.data.objects["Head"].modifiers["Take"].filepath == "//face.head.2.pc2"
+    assert np.array_equal(evaluated("Old", 3), before)
+    assert np.allclose(evaluated("Head", 3), before * 1.1, atol=1e-5)
