@@ -6,6 +6,10 @@ from typing import Any
 
 # The volume with its history; a network trained on it; the skin alone, a baseline.
 PHYSICS, NETWORK, SURFACE = MODES = ("physics", "network", "surface")
+# What is compared, in the order in which it is shown, and how it is called there.
+TRACKED = "tracked"
+STUDY_CLIPS = 6  # contacts of a file that people see: with all methods 36 pairs, five to ten minutes
+METHODS = {TRACKED: "tracked", SURFACE: "surface only", PHYSICS: "physics", NETWORK: "network"}
 
 # Where jaw and cranium come from unless the artist has modelled them: usual depths of tissue, or a real skull that is
 # registered to the skin.

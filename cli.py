@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import cli_import
+from . import cli_compare, cli_import
 from .choices import (
     ADD,
     AXES,
@@ -139,6 +139,7 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     setup.add_argument("-o", "--output", type=Path, metavar="OUT.blend", help="save here instead of FILE.blend")
 
     cli_import.add_arguments(verbs, _positive)
+    cli_compare.add_arguments(verbs)
 
     verb("volume", "Build the tetrahedral volume of the head.")
 
@@ -232,7 +233,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Runs the command with the add-on registered. Returns the exit code."""
     try:
         file = parsed.onto if parsed.verb == "import" else getattr(parsed, "file", None)
-        if parsed.verb not in ("demo", "import") or file is not None:
+        if parsed.verb not in ("demo", "import", "compare") or file is not None:
             _open(file)
         print(_VERBS[parsed.verb](parsed))
         return EXIT_OK
@@ -377,6 +378,7 @@ def _demo(parsed: argparse.Namespace) -> str:
 
 _VERBS = {
     "import": cli_import.run,
+    "compare": lambda parsed: cli_compare.run(parsed, _open),
     "setup": _setup,
     "volume": _volume,
     "simulate": _simulate,

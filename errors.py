@@ -86,3 +86,7 @@ class BakeError(NephimError):
 
 class TrackError(NephimError):
     """A captured track cannot be read, or its surfaces cannot become a scene."""
+
+
+class StudyError(NephimError):
+    """A study cannot be written, or its results cannot be evaluated."""

@@ -65,10 +65,17 @@ def _mended(hand: Part) -> NDArray[np.int32]:
 class Survey:
     """Collects the measures of one result, frame by frame."""
 
-    def __init__(self, result: ResultReader, template: Template, obstacles: Surface | None = None):
+    def __init__(
+        self,
+        result: ResultReader,
+        template: Template,
+        obstacles: Surface | None = None,
+        statistics: list[dict[str, float]] | None = None,
+    ):
+        """statistics: of the simulation that is measured, if it is not the reader's."""
         self.rig = result.rig
         self.frame_rate = result.frame_rate
-        self.statistics = result.statistics
+        self.statistics = result.statistics if statistics is None else statistics
         count = len(self.rig.head.indices)
         self.outer, self.depth = template.outer[:count], template.tissue_depth[:count]
         self._tracking = HeadTracking(template)

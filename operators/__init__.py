@@ -9,8 +9,10 @@ def _classes() -> tuple[type, ...]:
     from . import (
         bake,
         clean,
+        compare,
         cutaway,
         demo,
+        export_take,
         find,
         import_take,
         jobs,
@@ -20,6 +22,7 @@ def _classes() -> tuple[type, ...]:
         problems,
         report,
         simulate,
+        study,
         subdivide,
         train,
         volume,
@@ -56,6 +59,10 @@ def _classes() -> tuple[type, ...]:
         report.NEPHIM_OT_report,
         report.NEPHIM_OT_plot,
         pictures.NEPHIM_OT_pictures,
+        compare.NEPHIM_OT_compare,
+        study.NEPHIM_OT_study,
+        study.NEPHIM_OT_evaluate_study,
+        export_take.NEPHIM_OT_export_take,
         demo.NEPHIM_OT_demo,
     )
 
@@ -63,18 +70,20 @@ def _classes() -> tuple[type, ...]:
 def register() -> None:
     import bpy
 
-    from . import import_take
+    from . import export_take, import_take
 
     for cls in _classes():
         bpy.utils.register_class(cls)
+    bpy.types.TOPBAR_MT_file_export.append(export_take.menu)
     bpy.types.TOPBAR_MT_file_import.append(import_take.menu)
 
 
 def unregister() -> None:
     import bpy
 
-    from . import import_take
+    from . import export_take, import_take
 
+    bpy.types.TOPBAR_MT_file_export.remove(export_take.menu)
     bpy.types.TOPBAR_MT_file_import.remove(import_take.menu)
     for cls in reversed(_classes()):
         bpy.utils.unregister_class(cls)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..bridge.cache.open_file import folder
 from ..bridge.plan import SHIPPED
+from ..bridge.touching import touching_hands
 from ..errors import CacheError, SimulationError
 from ..progress import Job, Progress, aside, call
 from ..threads import one_blas_thread
@@ -16,7 +17,6 @@ from ..threads import one_blas_thread
 _STEP = "network beside physics"
 _COLUMNS = 4
 _CELL = (420, 420)  # pixels
-_TOUCHING = 1e-3  # [m] skin of the physics that is closer to a hand counts as touched
 
 
 def compare_job(scene: Any, picture: Path, weights: Path = SHIPPED) -> Job[dict]:
@@ -81,9 +81,7 @@ class _Measurement:
 
         self._rig, self._network = result.rig, network
         self._fit = CoarseFit(network.template)
-        self._outer = network.template.outer[: network.template.n_head]
-        self._triangles = self._rig.head.triangles[self._outer[self._rig.head.triangles].all(axis=1)]
-        self._trees: dict[str, Any] = {}
+        self._touching = touching_hands(self._rig, network.template.outer)
         self._errors = Errors.none()
         self._ms: list[float] = []
 
@@ -98,33 +96,13 @@ class _Measurement:
         return skin
 
     def _touched(self, read: Any) -> NDArray[np.bool_]:
-        """Skin that touches a hand in the physics, (n_head,); the cache does not store the contacts.
-
-        Where a vertex of one is near a triangle of the other, all skin vertices involved count as touched.
-        """
+        """Skin that touches a hand in the physics, (n_head,); the cache does not store the contacts."""
         touched = np.zeros(len(read.skin), bool)
-        for side, part in (("left", self._rig.left), ("right", self._rig.right)):
+        for side, touching in self._touching.items():
             hand = getattr(read.tracked, side)
-            if part is None or hand is None:
-                continue
-            near = np.flatnonzero(self._outer & _within(read.skin, hand))
-            if len(near):
-                distance = self._tree(side, hand, part.triangles).closest(read.skin[near], _TOUCHING)[0]
-                touched[near] |= np.isfinite(distance)
-            near = np.flatnonzero(_within(hand, read.skin))
-            if len(near):
-                triangle = self._tree("head", read.skin, self._triangles).closest(hand[near], _TOUCHING)[1]
-                touched[self._triangles[triangle[triangle >= 0]]] = True
+            if hand is not None:
+                touched |= touching.find(read.skin, hand)[0]
         return touched
-
-    def _tree(self, name: str, vertices: NDArray, triangles: NDArray) -> Any:
-        from ..sim.geometry.triangle_bvh import TriangleTree
-
-        if name in self._trees:
-            self._trees[name].refit(vertices)
-        else:
-            self._trees[name] = TriangleTree(vertices, triangles)
-        return self._trees[name]
 
     def summary(self) -> dict:
         from ..sim import measure
@@ -132,12 +110,6 @@ class _Measurement:
         summary = self._errors.summary()
         times = measure.percentiles(np.array(self._ms), (50, 95))
         return {"frames": len(self._ms), **summary, "ms_per_frame": times, "origin": self._network.weights.origin}
-
-
-def _within(points: NDArray, others: NDArray) -> NDArray[np.bool_]:
-    """Which points (n, 3) lie in the bounding box of the others, (n,)."""
-    low, high = others.min(axis=0) - _TOUCHING, others.max(axis=0) + _TOUCHING
-    return ((points > low) & (points < high)).all(axis=1)
 
 
 def _column(stage: Any, frame: int, network: NDArray) -> list[NDArray[np.uint8]]:

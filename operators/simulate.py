@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -17,7 +18,7 @@ from ..bridge.cache.manifest import last_rest, motion_fingerprint, topology_fing
 from ..bridge.cache.point_cache import PointCache, PointCacheWriter, cache_status, head_to_object
 from ..bridge.cache.results import frame_notes, hands_notes
 from ..bridge.obstacles import Obstacles, find_obstacles
-from ..bridge.plan import Method, read_method, read_plan
+from ..bridge.plan import Method, Plan, read_method, read_plan
 from ..bridge.rig import Rig, scene_object
 from ..bridge.surfaces import NeutralSurfaces, SurfaceReader
 from ..choices import MODES, NETWORK, PHYSICS, SURFACE, parse_frames
@@ -92,19 +93,25 @@ def simulate_job(
 ) -> Job[Simulated]:
     """Simulates the scene's frames into `FILE.nephim/simulation.pc2`. Raises NephimError; finished frames are kept.
 
-    The physics has a history: a resumed run first repeats the frames since the skin was last at rest. device: where
-    PyTorch runs the network, such as "cuda"; None runs it without PyTorch. The result is the same.
+    device: where PyTorch runs the network, such as "cuda"; None runs it without PyTorch. The result is the same.
+    """
+    choose(scene, frames=frames, preset=preset, interaction=interaction, mode=mode)
+    plan = read_plan(scene)
+    return (yield from simulate_plan_job(scene, plan, plan.folder.cache, device))
+
+
+def simulate_plan_job(scene: Any, plan: Plan, cache: Path, device: str | None = None) -> Job[Simulated]:
+    """Simulates by the method of the plan into the point cache at `cache`. Raises NephimError; finished frames are
+    kept. The physics has a history: a resumed run first repeats the frames since the skin was last at rest.
     """
     from ..sim.coarse import CoarseFit  # scipy and numba load on first use
 
-    choose(scene, frames=frames, preset=preset, interaction=interaction, mode=mode)
-    plan = read_plan(scene)
     rig, method = plan.rig, plan.method
     if device and method.mode != NETWORK:
         raise SimulationError(
             f"Only the network runs on a device, but the mode is {method.mode}.", advice="Leave the device out."
         )
-    replaced = check_not_played(rig, plan.folder.cache)
+    replaced = check_not_played(rig, cache)
     yield Progress(_STEP, 0.0, "preparing")
     with SurfaceReader(scene, rig) as reader:
         surfaces = reader.neutral()
@@ -112,7 +119,7 @@ def simulate_job(
         attachments = find_attachments(scene, rig, reader, surfaces, template)
         obstacles = _obstacles(method, scene, rig, reader, surfaces)
         writer = PointCacheWriter(
-            plan.folder.cache,
+            cache,
             object_name=rig.head.object_name,
             n_vertices=rig.head.n_vertices,
             frames=rig.frames,

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bake and report."""
+"""Bake, report and comparison."""
 
 from typing import Any
 
 import bpy
 
 from ..bridge.bake.shown import obstacles
+from ..operators.modes import why_no_network
 from ..operators.report import rows
 from ..operators.state import report_state
 from .sidebar import Step, entry, paragraph
@@ -54,4 +55,21 @@ class NEPHIM_PT_report(Step, bpy.types.Panel):
             entry(context, table, name, value)
 
 
-CLASSES = (NEPHIM_PT_bake, NEPHIM_PT_report)
+class NEPHIM_PT_compare(Step, bpy.types.Panel):
+    """Tracked, surface only, physics and network side by side"""
+
+    bl_label = "Compare"
+    bl_idname = "NEPHIM_PT_compare"
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        missing = why_no_network()
+        if missing:
+            paragraph(context, layout, f"Without the network: {missing}", icon="INFO")
+        column = layout.column(align=True)
+        column.operator("nephim.compare", text="Film and Sheet", icon="RENDER_ANIMATION")
+        column.operator("nephim.study", text="Blind Study", icon="HIDE_ON")
+        column.operator("nephim.evaluate_study", icon="COMMUNITY")
+        layout.operator("nephim.export_take", text="Export Take", icon="EXPORT")
+
+
+CLASSES = (NEPHIM_PT_bake, NEPHIM_PT_report, NEPHIM_PT_compare)

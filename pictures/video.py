@@ -50,7 +50,9 @@ def video_job(scene: Any, path: Path) -> Job[Path]:
     return path
 
 
-def smooth_cameras(framings: dict[int, Framing], count: int, frame_rate: float) -> list[tuple[View, Light]]:
+def smooth_cameras(
+    framings: dict[int, Framing], count: int, frame_rate: float, pixels: tuple[int, int] = _HALF
+) -> list[tuple[View, Light]]:
     """View and light of each of `count` frames: those of the nearest key frame, blended where they change."""
     keys = np.array(sorted(framings))
     nearest = keys[np.abs(np.arange(count)[:, None] - keys).argmin(axis=1)]
@@ -73,7 +75,7 @@ def smooth_cameras(framings: dict[int, Framing], count: int, frame_rate: float) 
     up = framings[int(keys[0])].up
     return [
         (
-            View(centre[k], -direction[k] / np.linalg.norm(direction[k]), up, height, _HALF),
+            View(centre[k], -direction[k] / np.linalg.norm(direction[k]), up, height, pixels),
             Light(key=tuple(key[k]), fill=tuple(fill[k]), rim=tuple(rim[k])),
         )
         for k in range(count)

@@ -11,8 +11,18 @@ ROOT = Path(__file__).resolve().parent.parent
 # From the ground up; a floor imports from itself and from those before it.
 FLOORS = (
     *("version", "errors", "choices", "threads", "compat", "files", "progress"),
-    *("sim", "tracks", "demo", "motions", "nn", "bridge", "pictures", "operators", "panels"),
-    *("migration", "handlers", "properties", "cli_import", "cli", "registration", "__main__", "__init__"),
+    *("sim", "tracks", "study", "demo", "motions", "nn", "bridge", "pictures", "operators", "panels"),
+    *(
+        "migration",
+        "handlers",
+        "properties",
+        "cli_import",
+        "cli_compare",
+        "cli",
+        "registration",
+        "__main__",
+        "__init__",
+    ),
 )
 FOLDERS = tuple(name for name in FLOORS if (ROOT / name).is_dir())
 TORCH = {"model", "training", "torch_runtime"}  # what trains, or runs on a graphics card

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import TrackError
-from . import arrays, decaf, meshes, parameters, point_caches
+from . import arrays, decaf, exported, meshes, parameters, point_caches
 from .body_models import BodyModel, mended, read_model
 from .track import ROLES, Faces, Track, refuse
 
@@ -57,6 +57,8 @@ def _read(path: Path, models: Models) -> list[Track]:
     kind = path.suffix.lower()
     if kind == ".npz":
         found = arrays.read_npz(path)
+        if exported.is_exported(found):
+            return exported.exported_tracks(path, found)
         if parameters.has_parameters(found) and not {"vertices", "pred_vertices"} & set(found):
             return parameters.pose_tracks(path, found, models.bodies)
         return arrays.surfaces_among(path, found)

@@ -38,6 +38,15 @@ class Folder:
     def sheet(self) -> Path:
         return self.path / "contact-sheet.png"
 
+    def compared(self, mode: str) -> Path:
+        """Point cache of a mode that the scene is not in, for comparison."""
+        return self.path / "compared" / f"{mode}.pc2"
+
+    @property
+    def comparison(self) -> Path:
+        """The folder of films and sheets that show the methods side by side."""
+        return self.path / "comparison"
+
     @property
     def weights(self) -> Path:
         """The character's own network."""

@@ -2,6 +2,7 @@
 """Tracked and simulated surfaces side by side, frame by frame: what the report measures and the pictures show."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,11 +44,12 @@ class ResultReader:
     Raises RigError if the scene is not set up and CacheError if nothing, or not everything, has been simulated.
     """
 
-    def __init__(self, scene: Any):
+    def __init__(self, scene: Any, cache: Path | None = None):
+        """cache: a point cache other than the scene's own."""
         self.scene = scene
         self.rig = read_rig(scene)
         self.folder = folder()
-        self.cache = PointCache(self.folder.cache)
+        self.cache = PointCache(cache or self.folder.cache)
         self.reader = SurfaceReader(scene, self.rig)
         if not self.cache.complete:
             raise CacheError(
