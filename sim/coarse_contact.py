@@ -67,7 +67,7 @@ class CoarseContact:
             rows, normals, reach = self._under(hand, result)
             if not rows.shape[0]:
                 break
-            _press(result, rest, most, self._movable, rows.indptr, rows.indices, rows.data, normals, reach, _SWEEPS)
+            press(result, rest, most, self._movable, rows.indptr, rows.indices, rows.data, normals, reach, _SWEEPS)
         return result.astype(np.float32)
 
     def _under(
@@ -96,7 +96,7 @@ class CoarseContact:
 
 
 @njit(cache=True)
-def _press(own, rest, most, movable, starts, columns, weights, normals, reach, sweeps):
+def press(own, rest, most, movable, starts, columns, weights, normals, reach, sweeps):
     """Gauss-Seidel: moves own (n, 3) until the points that rows of weights (k, n) pick lie no farther along their
     normals (k, 3) than `reach` (k,); no vertex farther from rest (n, 3) than `most` (n,)."""
     for _ in range(sweeps):

@@ -14,8 +14,13 @@ from numba.core import event
 from numba.core.dispatcher import Dispatcher
 
 from ..progress import Job, Progress, aside, call
+from .coarse_contact import press
+from .contact.bone_limit import spread
 from .frame import TrackedFrame
+from .geometry.points import displace
+from .geometry.rigid import apply_into
 from .geometry.surface import Surface, vertex_normals
+from .solver.untangle import untangle
 from .template import Template
 
 STEP = "compiling"
@@ -88,3 +93,22 @@ def warm_up(simulation: Any, template: Template, left: Surface | None, right: Su
         )
         simulation.step(TrackedFrame(template.head_vertices.astype(np.float32), one, other, still, still))
     simulation.reset()
+    _call_seldom_needed()
+
+
+def _call_seldom_needed() -> None:
+    """The loops that a light touch does not reach, and those around a simulation, with the types that they are called
+    with: for nothing, as there is nothing in the arrays. `tests/test_warm_up.py` finds what is missing here."""
+    points, single = np.zeros((0, 3)), np.zeros((0, 3), np.float32)
+    number, start, index = np.zeros(0), np.zeros(1, np.int32), np.zeros(0, np.int32)
+    spread(points, points, points, 0.0)  # hands deeper than bone allows
+    for ids, real in (
+        (np.int32, np.float64),
+        (np.int64, np.float32),
+    ):  # folded by expression, by contact
+        ratios, determinants = np.zeros(0, real), np.zeros(0, real)
+        corners, matrices = np.zeros((0, 4), ids), np.zeros((0, 3, 3), real)
+        untangle(points, corners, np.zeros((0, 4, 3)), matrices, determinants, ratios, number, start, index)
+    press(points, points, number, np.zeros(0, bool), start, index, number, points, number, 0)  # coarse meshes
+    apply_into(np.eye(4), single, single)  # from Blender …
+    displace(single, single, index, np.eye(3), single)  # … and back

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Compiling in advance: a step of its own with progress, once in a process, and no trace in the result."""
 
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,7 +42,7 @@ def test_compiling_is_a_step_with_progress():
     simulation = Slow()
     seen = list(warm_up.warm_up_job(simulation, TEMPLATE, FINGER, None))
     compiling = [progress for progress in seen if progress.step == warm_up.STEP]
-    assert compiling and "1 loops, once for this version" in compiling[-1].detail
+    assert compiling and "1 loops, once for this version" in compiling[0].detail
     assert all(0 < progress.done < 1 for progress in compiling)
     assert (simulation.steps > 0, simulation.resets) == (True, 1)
 
@@ -68,3 +71,17 @@ def test_tissue_with_pressure_cells_is_warmed_up_for_itself():
         simulation = Physics(TEMPLATE, settings, left=FINGER)
         assert list(warm_up.warm_up_job(simulation, TEMPLATE, FINGER, None))
         assert list(warm_up.warm_up_job(simulation, TEMPLATE, FINGER, None)) == []
+
+
+@pytest.mark.bpy
+def test_no_loop_is_compiled_after_the_warm_up(tmp_path):
+    """Whatever the mode and tissue, a deep contact of a coarse mesh stalls no frame."""
+    bpy, scenes = pytest.importorskip("bpy"), pytest.importorskip("scenes")
+    if bpy.app.binary_path:
+        pytest.skip("the modules' own process is needed, not the program's")
+    blend = scenes.with_volume(tmp_path)
+    script = Path(__file__).with_name("cold_loops.py")
+    run = subprocess.run([sys.executable, str(script), str(blend)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert [line for line in run.stdout.splitlines() if line.startswith("cold: ")] == []
+    assert "loops" in run.stdout

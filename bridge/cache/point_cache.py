@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ...errors import CacheError
+from ...sim.geometry.points import displace
 from .manifest import Manifest, checksum_of
 
 HEADER = struct.Struct("<12siiffi")
@@ -307,14 +307,5 @@ def head_to_object(rig: Any, reader: Any, frame: int, skin_world: NDArray) -> ND
         raise ValueError(f"{len(skin_world)} skin vertices for a head of {n_head}")
     state = reader.head
     positions = state.positions.copy()
-    _displace(skin_world, reader.last.head, rig.head.indices, np.linalg.inv(state.matrix[:3, :3]), positions)
+    displace(skin_world, reader.last.head, rig.head.indices, np.linalg.inv(state.matrix[:3, :3]), positions)
     return positions
-
-
-@njit(cache=True)
-def _displace(skin, tracked, indices, to_local, positions):
-    for v in range(len(indices)):
-        x, y, z = skin[v, 0] - tracked[v, 0], skin[v, 1] - tracked[v, 1], skin[v, 2] - tracked[v, 2]
-        if x != 0 or y != 0 or z != 0:
-            for d in range(3):
-                positions[indices[v], d] += np.float32(to_local[d, 0] * x + to_local[d, 1] * y + to_local[d, 2] * z)

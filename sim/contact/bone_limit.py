@@ -46,12 +46,12 @@ def lift_off_bone(
     far = np.flatnonzero(excess > single)
     if len(far):
         moves = (excess[far] - single)[:, None] * towards_bone[far]
-        lifted -= _spread(hands, hands[near[far]], moves, tuning.thickness * settings.gap)
+        lifted -= spread(hands, hands[near[far]], moves, tuning.thickness * settings.gap)
     return lifted, float(excess.max())
 
 
 @njit(cache=True)
-def _spread(points, sources, moves, thick):
+def spread(points, sources, moves, thick):
     """Moves (k, 3) of sources (k, 3) spread over the points (n, 3) around: the length of the largest, fading from
     `thick` [m] to twice that, in the direction of their mean; (n, 3)."""
     out = np.zeros_like(points)

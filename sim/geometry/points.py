@@ -45,3 +45,14 @@ def shorten_moves(before, most, after):
             after[i, 0] = before[i, 0] + share * x
             after[i, 1] = before[i, 1] + share * y
             after[i, 2] = before[i, 2] + share * z
+
+
+@njit(cache=True)
+def displace(skin, tracked, indices, to_local, positions):
+    """positions[indices] (m, 3) += what skin (n, 3) is off tracked (n, 3), turned by to_local (3, 3); what is not moved
+    is kept bit for bit."""
+    for v in range(len(indices)):
+        x, y, z = skin[v, 0] - tracked[v, 0], skin[v, 1] - tracked[v, 1], skin[v, 2] - tracked[v, 2]
+        if x != 0 or y != 0 or z != 0:
+            for d in range(3):
+                positions[indices[v], d] += np.float32(to_local[d, 0] * x + to_local[d, 1] * y + to_local[d, 2] * z)
