@@ -3,8 +3,10 @@
 
 import numpy as np
 import pytest
+from nephim.sim.volume import axes as axes_module
 from nephim.sim.volume.axes import axes_notes, find_axes
 from nephim.sim.volume.hints import Hints
+from nephim.sim.volume.size import head_height
 from scipy.spatial.transform import Rotation
 from synthetic_head import synthetic_head
 
@@ -76,3 +78,22 @@ def test_a_tilt_that_no_bone_explains_is_said(head):
     axes = find_axes(head.vertices @ turned.T, head.triangles)
     assert np.degrees(axes.tilt) == pytest.approx(30, abs=3)
     assert any("off the axes it was modelled along" in note for note in axes_notes(axes))
+
+
+def test_an_unchanged_head_is_looked_at_once(head, monkeypatch):
+    """By the check and by the build; a moved vertex, other triangles or another hint is another head."""
+    looked = []
+    inner = axes_module._look_for_axes
+    monkeypatch.setattr(axes_module, "_look_for_axes", lambda *told: looked.append(told) or inner(*told))
+    monkeypatch.setattr(axes_module, "_found", {})
+    first = find_axes(head.vertices, head.triangles)
+    head_height(head)
+    assert find_axes(head.vertices.copy(), head.triangles.copy()) is first and len(looked) == 1
+    moved = head.vertices.copy()
+    moved[100] += 1e-6
+    for told in (
+        (moved, head.triangles), (head.vertices, head.triangles[1:]), (head.vertices, head.triangles, Hints(neck=UP)),
+        (head.vertices, head.triangles, Hints(eyes=UP)),
+    ):  # fmt: skip
+        find_axes(*told)
+    assert len(looked) == 5 and len(axes_module._found) == 4

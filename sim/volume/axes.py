@@ -5,8 +5,9 @@ A head is symmetric, so its lateral axis is the normal of a plane of symmetry. W
 nose protrudes from its surroundings; what the rig and the scene tell decides between directions that look alike.
 """
 
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,12 +71,39 @@ class Axes:
         return np.cross(self.up, self.front)
 
 
+_REMEMBERED = 4  # heads: of two characters, each as checked and as built
+_found: dict[str, Axes] = {}
+
+
 def find_axes(vertices: NDArray, triangles: NDArray, hints: Hints | None = None, name: str = "head") -> Axes:
     """Up and front of a head (n, 3) with triangles (m, 3), of any size: seams joined, one part.
 
-    Raises VolumeError for a head that is flat.
+    The last few heads are remembered, as checking and building ask for the same one. Raises VolumeError for a head
+    that is flat.
     """
     hints = hints or Hints()
+    key = _told(vertices, triangles, hints)
+    if key not in _found:
+        found = _look_for_axes(vertices, triangles, hints, name)
+        while len(_found) >= _REMEMBERED:
+            _found.pop(next(iter(_found)), None)  # the oldest
+        _found[key] = found
+        return found
+    return _found[key]
+
+
+def _told(vertices: NDArray, triangles: NDArray, hints: Hints) -> str:
+    """Fingerprint of all that the axes depend on."""
+    digest = hashlib.sha256()
+    for value in (vertices, triangles, *(getattr(hints, f.name) for f in fields(hints))):
+        array = np.zeros(0) if value is None else np.ascontiguousarray(value)
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _look_for_axes(vertices: NDArray, triangles: NDArray, hints: Hints, name: str) -> Axes:
+    """See `find_axes`."""
     _check_solid(vertices[np.unique(triangles)], name)
     turned = np.eye(3) if hints.upright is None else np.asarray(hints.upright, float)
     shape = _Shape.of(vertices @ turned, triangles)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...errors import VolumeError
-from ..geometry.mending import main_part, weld_seams
+from ..geometry.mending import main_part, mend
 from ..geometry.surface import Surface
 from .axes import find_axes
 from .hints import Hints
@@ -17,7 +17,8 @@ SMALLEST, LARGEST = 0.12, 0.45  # heads between these [m] are simulated as they 
 LEAST_VERTICES = 500  # of a head: with fewer, neither its face nor its size is known
 _HUMAN = (0.18, 0.30)  # a known unit is taken for the intended one if it puts the head between these [m]
 _UNITS = (*(10.0**k for k in range(-4, 4)), 0.0254)  # metres: powers of ten, inches
-_EXTENT = 0.3  # landmarks are sampled in millimetres: the head is brought to this size before [m]
+_EXTENT = 0.3  # landmarks are sampled in millimetres: other heads are brought to this size before [m]
+_AS_IT_IS = (0.15, 0.6)  # extents of heads that are not [m]: these have the same axes as in the build, found once
 
 
 def head_height(head: Surface, hints: Hints | None = None) -> float:
@@ -27,20 +28,21 @@ def head_height(head: Surface, hints: Hints | None = None) -> float:
     """
     if len(head.vertices) < LEAST_VERTICES:
         return 0.0
-    triangles = weld_seams(head.vertices, head.triangles)[0]
+    triangles = mend(head.vertices, head.triangles).triangles
     triangles = triangles[main_part(head.vertices, triangles)]
     extent = float(np.ptp(head.vertices[np.unique(triangles)], axis=0).max()) if len(triangles) else 0.0
     if not extent > 0:
         return 0.0
-    scaled = head.vertices * (_EXTENT / extent)
+    factor = 1.0 if _AS_IT_IS[0] <= extent <= _AS_IT_IS[1] else _EXTENT / extent
+    scaled = head.vertices * factor
     if hints is not None and hints.eyes is not None:
-        hints = replace(hints, eyes=hints.eyes * (_EXTENT / extent))
+        hints = replace(hints, eyes=hints.eyes * factor)
     try:
         axes = find_axes(scaled, triangles, hints)
         marks = find_landmarks(scaled, triangles, axes.up, axes.front, head.name, axes.middle)
     except VolumeError:
         return extent
-    return float(marks.points["vertex"][1] - marks.points["menton"][1]) * extent / _EXTENT
+    return float(marks.points["vertex"][1] - marks.points["menton"][1]) / factor
 
 
 def fitting_unit(units: float) -> float:
