@@ -14,14 +14,15 @@ from ..bridge.comparison import ComparedTake, Measures
 from ..bridge.scene_time import playback_rate
 from ..choices import METHODS, TRACKED
 from ..progress import Job, Progress
+from ..study.page import make_alike
 from .contact_sheet import Framing, frame_shot, gesture_name
+from .encoding import encode_job
 from .follow import Cameras, ContactPath, mean_displacement
 from .highlights import choose_frames, episodes
 from .images import write_png
 from .raster import Model, render_all
-from .side_by_side import CLOSE, WIDE, FilmLayout, Sheet, stacked
+from .side_by_side import CLOSE, GAP, WIDE, FilmLayout, Sheet, stacked
 from .staging import Shot, Stage
-from .video import encode
 
 # A film of the study shows a contact from this long before it until this long after it [s], but no longer than this
 # in all: people watch it several times.
@@ -29,6 +30,7 @@ _BEFORE, _LONGEST, _SHORTEST = 0.5, 5.0, 1.5
 _COLUMNS = 5  # of the sheet
 _CONTACT = 0.5e-3  # [m] frames in which nothing moves farther show nothing to compare
 _STUDY = (560, 360), (560, 436)  # pixels of the two views of a film of the study, one above the other
+_DRAWN = 0.8  # share of the time of a film of the study until it is drawn; the rest encodes it
 _STEP = "side by side"
 
 
@@ -128,8 +130,7 @@ def film_job(watched: Watched, path: Path) -> Job[Path]:
             )
             write_png(Path(folder) / f"{k:06d}.png", picture, compression=1)
             yield Progress("film", 0.9 * (k + 1) / len(take.frames), f"frame {frame}")
-        encode(Path(folder), len(take.frames), layout.pixels, watched.rate, path)
-    yield Progress("film", 1.0)
+        yield from encode_job({path: Path(folder)}, layout.pixels, watched.rate, "film", 0.9)
     return path
 
 
@@ -192,21 +193,20 @@ def clip_films_job(watched: Watched, clips: Sequence[Clip], methods: Sequence[st
     """
     cameras = watched.cameras(*_STUDY)
     wide, close = _STUDY
-    total, done = sum(clip.end - clip.first for clip in clips), 0
+    size = (wide[0], wide[1] + GAP + close[1])
+    total, done, step = sum(clip.end - clip.first for clip in clips), 0, "films of the study"
     for number, clip in enumerate(clips):
         with tempfile.TemporaryDirectory(prefix="nephim-") as temporary:
-            folders = [Path(temporary) / method for method in methods]
-            for folder in folders:
+            of_clip = paths[number * len(methods) : (number + 1) * len(methods)]
+            films = {path: Path(temporary) / method for path, method in zip(of_clip, methods, strict=True)}
+            for folder in films.values():
                 folder.mkdir()
             for k in range(clip.first, clip.end):
                 shot, heads = watched.shot(k)
                 columns = _columns(shot, [heads[m] for m in methods], cameras, k)
-                for folder, column in zip(folders, columns, strict=True):
+                for folder, column in zip(films.values(), columns, strict=True):
                     write_png(folder / f"{k - clip.first:06d}.png", column, compression=1)
-                done += 1
-                yield Progress("films of the study", 0.95 * done / total, clip.name)
-            for m, folder in enumerate(folders):
-                size = (wide[0], wide[1] + close[1] + 4)
-                path = paths[number * len(methods) + m]
-                encode(folder, clip.end - clip.first, size, watched.rate, path)
-                yield Progress("films of the study", 0.95 * done / total, clip.name)
+                yield Progress(step, (done + _DRAWN * (k - clip.first)) / total, clip.name)
+            begin, done = done + _DRAWN * (clip.end - clip.first), done + clip.end - clip.first
+            yield from encode_job(films, size, watched.rate, step, begin / total, done / total)
+            make_alike(of_clip)

@@ -11,7 +11,7 @@ from .lettering import GREY, write_text
 
 # Pixels of the two views of a method in a film, one above the other.
 WIDE, CLOSE = (384, 300), (384, 384)
-_GAP = 4
+GAP = 4
 # Of a film: the names above, under the pictures the figures and the curve with its axis. h264 wants even sides.
 _NAMES, _FIGURES, _CURVE = 48, 40, 64
 _INSIDE, _LINE, _NOW = (226, 120, 84), (70, 74, 80), (240, 242, 245)
@@ -20,7 +20,7 @@ _WHITE = (225, 227, 230)
 
 def stacked(above: NDArray[np.uint8], below: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Two pictures of one width, one above the other."""
-    return np.concatenate([above, blank(above.shape[1], _GAP), below])
+    return np.concatenate([above, blank(above.shape[1], GAP), below])
 
 
 class FilmLayout:
@@ -32,13 +32,13 @@ class FilmLayout:
     def __init__(self, names: Sequence[str], deepest: Sequence[NDArray]):
         self._deepest = deepest
         self._end = scale_end(max(1.0, *(float(values.max(initial=0.0)) for values in deepest)))
-        width, high = CLOSE[0], WIDE[1] + _GAP + CLOSE[1]
+        width, high = CLOSE[0], WIDE[1] + GAP + CLOSE[1]
         count = len(names)
-        self.pixels = (count * (width + _GAP) - _GAP, _NAMES + high + _FIGURES + _CURVE + 2 * _GAP)
+        self.pixels = (count * (width + GAP) - GAP, _NAMES + high + _FIGURES + _CURVE + 2 * GAP)
         self.pixels = (self.pixels[0] + self.pixels[0] % 2, self.pixels[1] + self.pixels[1] % 2)
         self._empty = blank(*self.pixels)
-        self._left = [k * (width + _GAP) for k in range(count)]
-        self._curve_top = self.pixels[1] - _CURVE - _GAP
+        self._left = [k * (width + GAP) for k in range(count)]
+        self._curve_top = self.pixels[1] - _CURVE - GAP
         for x, name, values in zip(self._left, names, deepest, strict=True):
             write_text(self._empty, name, x + 10, 9, 26)
             part = self._empty[self._curve_top : self._curve_top + _CURVE, x : x + width]

@@ -1,23 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A video of the whole animation, tracked and simulated side by side, by Blender's ffmpeg and from a separate scene."""
+"""A video of the whole animation, tracked and simulated side by side."""
 
-import os
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import bpy
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bridge.cache.results import ResultReader
 from ..bridge.scene_time import playback_rate
-from ..errors import CacheError
 from ..progress import Job, Progress
 from .contact_sheet import Framing, frame_shot, gesture_name
+from .encoding import encode_job
 from .highlights import episodes
 from .images import write_png
 from .lettering import write_text
@@ -45,8 +40,7 @@ def video_job(scene: Any, path: Path) -> Job[Path]:
             picture = _picture(stage.shot(frame), cameras[k], frame, gesture_name(scene, frame))
             write_png(Path(folder) / f"{k:06d}.png", picture, compression=1)
             yield Progress(step, 0.1 + 0.8 * (k + 1) / len(frames), f"frame {frame}")
-        encode(Path(folder), len(frames), (2 * _HALF[0], _HALF[1]), rate, path)
-    yield Progress(step, 1.0)
+        yield from encode_job({path: Path(folder)}, (2 * _HALF[0], _HALF[1]), rate, step, 0.9)
     return path
 
 
@@ -92,67 +86,3 @@ def _picture(shot: Shot, camera: tuple[View, Light], frame: int, gesture: str) -
     write_text(picture, gesture, 16, _HALF[1] - 34, 22)
     write_text(picture, f"frame {frame}", 2 * _HALF[0] - 16, _HALF[1] - 34, 22, align="right")
     return picture
-
-
-def encode(folder: Path, count: int, pixels: tuple[int, int], frame_rate: float, path: Path) -> None:
-    """Joins folder/000000.png … into an h264 mp4 at `path`, atomically. Raises CacheError where that fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
-    scene = bpy.data.scenes.new("NePHIM video")
-    try:
-        _strip(scene, folder, count)
-        render = scene.render
-        render.resolution_x, render.resolution_y = pixels
-        render.resolution_percentage = 100
-        render.fps, render.fps_base = _rate(frame_rate)
-        render.use_file_extension = False
-        # Pictures are finished: no view transform on top.
-        scene.view_settings.view_transform = "Standard"
-        scene.sequencer_colorspace_settings.name = "sRGB"
-        settings = render.image_settings
-        if hasattr(settings, "media_type"):  # since Blender 5.0
-            settings.media_type = "VIDEO"
-        settings.file_format = "FFMPEG"
-        render.ffmpeg.format = "MPEG4"
-        render.ffmpeg.codec = "H264"
-        render.ffmpeg.constant_rate_factor = "HIGH"
-        render.ffmpeg.ffmpeg_preset = "GOOD"
-        render.ffmpeg.audio_codec = "NONE"
-        scene.frame_start, scene.frame_end = 1, count
-        render.filepath = str(temporary)
-        with _quiet():
-            bpy.ops.render.render(animation=True, scene=scene.name)
-        if not temporary.exists() or not temporary.stat().st_size:
-            raise CacheError(f"Blender wrote no video at {path}.", advice="Free disk space or choose another folder.")
-        os.replace(temporary, path)
-    finally:
-        bpy.data.scenes.remove(scene)
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Blender prints three lines a frame from C, which would bury the progress of the command line."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-
-
-def _strip(scene: Any, folder: Path, count: int) -> None:
-    editor = scene.sequence_editor_create()
-    strips = editor.strips if hasattr(editor, "strips") else editor.sequences  # renamed in Blender 4.4
-    strip = strips.new_image("frames", str(folder / "000000.png"), channel=1, frame_start=1)
-    for k in range(1, count):
-        strip.elements.append(f"{k:06d}.png")
-
-
-def _rate(frame_rate: float) -> tuple[int, float]:
-    """Blender's whole frames per second and the base they are divided by."""
-    whole = max(1, round(frame_rate))
-    return whole, whole / frame_rate

@@ -2,14 +2,17 @@
 """Writes the page of a study: a folder that any browser opens, from a disk or from any web server."""
 
 import json
+import os
 import shutil
-from collections.abc import Collection, Mapping
+import struct
+import time
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import StudyError
+from ..errors import CacheError, StudyError
 from ..files import atomic_write
 from .sealed import Film, identity, seal
 
@@ -17,6 +20,8 @@ _PAGE = Path(__file__).resolve().parent.parent / "presets" / "study"
 _FILES = ("index.html", "study.css", "study.js")
 QUESTION = "In which film does the face react more naturally to the hand?"
 FILMS = "films"  # the folder of the films, in that of the page
+_BOX = struct.Struct(">I4s")  # head of a box of an mp4: its size [bytes], its type
+_ADVICE = "Free disk space or choose another folder."
 
 
 def film_names(count: int, seed: int, taken: Collection[str] = ()) -> list[str]:
@@ -67,7 +72,23 @@ def write_page(folder: Path, films: Mapping[str, Film], seed: int, question: str
     return len(pairs)
 
 
-_ADVICE = "Free disk space or choose another folder."
+def make_alike(films: Sequence[Path]) -> None:
+    """Gives mp4s of the same clip the same size and time, so that neither tells which method is harder to compress or
+    was filmed first. Raises CacheError if they cannot be written.
+
+    A box of type `free` at the end of the file is skipped by every player (ISO/IEC 14496-12, 8.1.2).
+    """
+    try:
+        size = max(film.stat().st_size for film in films) + _BOX.size
+        for film in films:
+            empty = size - film.stat().st_size
+            with film.open("ab") as stream:
+                stream.write(_BOX.pack(empty, b"free") + bytes(empty - _BOX.size))
+        now = time.time()
+        for film in films:
+            os.utime(film, (now, now))
+    except OSError as error:
+        raise CacheError(f"The films could not be written: {error.strerror or error}.", advice=_ADVICE) from error
 
 
 def clear_films(folder: Path) -> None:

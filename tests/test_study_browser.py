@@ -11,9 +11,10 @@ bpy = pytest.importorskip("bpy")
 from browser import Browser, program  # noqa: E402
 from nephim.choices import PHYSICS, TRACKED  # noqa: E402
 from nephim.operators.study import evaluate_study  # noqa: E402
+from nephim.pictures.encoding import encode_job  # noqa: E402
 from nephim.pictures.images import write_png  # noqa: E402
-from nephim.pictures.video import encode  # noqa: E402
-from nephim.study.page import FILMS, film_names, write_page  # noqa: E402
+from nephim.progress import drive  # noqa: E402
+from nephim.study.page import FILMS, film_names, make_alike, write_page  # noqa: E402
 from nephim.study.sealed import Film, unseal  # noqa: E402
 
 pytestmark = [
@@ -28,14 +29,16 @@ def study(tmp_path):
     """A study of two clips by two methods, each film of one colour; returns its folder and films."""
     shown = [Film(method, clip, "face") for clip in ("cheek", "nose") for method in (TRACKED, PHYSICS)]
     films = dict(zip(film_names(4, 1), shown, strict=True))
-    frames = tmp_path / "frames"
-    frames.mkdir()
-    for number, name in enumerate(films):
+    folders = {tmp_path / "study" / FILMS / name: tmp_path / name for name in films}
+    for number, frames in enumerate(folders.values()):
+        frames.mkdir()
         for k in range(6):
             picture = np.full((320, 224, 3), 40 + 50 * number, np.uint8)
             picture[:, 20 * k : 20 * k + 20] = 255
             write_png(frames / f"{k:06d}.png", picture)
-        encode(frames, 6, (224, 320), 24.0, tmp_path / "study" / FILMS / name)
+    drive(encode_job(folders, (224, 320), 24.0, "films"))
+    make_alike(list(folders))
+    assert len({(path.stat().st_size, path.stat().st_mtime) for path in folders}) == 1
     assert write_page(tmp_path / "study", films, seed=1) == 2
     return tmp_path / "study", films
 
