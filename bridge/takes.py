@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import CacheError, TrackError
 from ..files import atomic_write
+from ..tracks.alembic import check_alembic
 from ..tracks.checks import Take
 from ..tracks.track import HEAD, LEFT, RIGHT, Faces, Track, role_of
 from .cache.point_cache import HEADER, MAGIC
@@ -187,6 +188,8 @@ def read_scene_file(scene: Any, path: Path, frame_rate: float | None) -> list[Tr
 
     The scene is left as it was. frame_rate: at which to sample; default: the scene's. Raises TrackError.
     """
+    if path.suffix.lower() == ".abc":
+        check_alembic(path)
     render = scene.render
     before = (scene.frame_start, scene.frame_end, render.fps, render.fps_base, scene.frame_current)
     known = {name: set(getattr(bpy.data, name)) for name in _KINDS}

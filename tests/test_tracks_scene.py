@@ -126,15 +126,25 @@ def test_alembic_and_usd_are_sampled(tmp_path, kind):
     assert not bpy.data.cache_files and len(bpy.data.objects) == 2
 
 
-@pytest.mark.parametrize("kind", ["abc", "usdc"])
-def test_a_damaged_scene_file_is_refused_and_leaves_nothing(tmp_path, kind):
+@pytest.mark.parametrize("kind", ["abc", "usdc", "usda", "usdz"])
+def test_damaged_scene_files_are_refused_and_leave_nothing(tmp_path, kind):
     if "alembic_export" not in dir(bpy.ops.wm):
         pytest.skip("this Blender is built without Alembic and USD")
-    (tmp_path / f"take.{kind}").write_bytes(b"Ogawa\xff" + bytes(200))
-    before = len(bpy.data.objects)
-    with pytest.raises(TrackError):
-        drive(import_job(bpy.context.scene, [tmp_path / f"take.{kind}"], tmp_path / "face.blend"))
-    assert len(bpy.data.objects) == before and not list(tmp_path.glob("*.pc2"))
+    path = tmp_path / f"take.{kind}"
+    bpy.ops.mesh.primitive_cube_add()
+    if kind == "abc":
+        bpy.ops.wm.alembic_export(filepath=str(path), start=1, end=2, as_background_job=False)
+    else:
+        bpy.ops.wm.usd_export(filepath=str(path), export_animation=True)
+    whole, before = path.read_bytes(), set(bpy.data.user_map())
+    cut = [whole[: int(share * len(whole))] for share in (0.05, 0.3, 0.6, 0.98)]
+    spoilt = [b"", b"Ogawa\xff" + bytes(200), b"\x80\x02cos\nsystem\nX\x01\x00\x00\x00x\x85R.", *cut]
+    for data in spoilt:
+        path.write_bytes(data)
+        with pytest.raises(TrackError) as caught:
+            drive(import_job(bpy.context.scene, [path], tmp_path / "face.blend"))
+        assert caught.value.advice
+        assert set(bpy.data.user_map()) == before and not list(tmp_path.glob("*.pc2"))
 
 
 def test_a_take_keeps_its_own_time_in_a_scene_of_another_rate(tmp_path):

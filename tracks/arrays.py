@@ -2,10 +2,12 @@
 """NumPy's files: arrays read with every size checked before memory is taken, and surfaces found among them."""
 
 import io
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 from .track import LEFT, RIGHT, Faces, Track, refuse, role_of
 
 LARGEST = 8 << 30  # [bytes] of all arrays of a file: ten minutes of a detailed scan; more is a damaged header
+BOMB = 1 << 30  # [bytes] above which an archive must not unpack to 200 times its size; moving surfaces do to a few
+BOMB_RATIO = 200
 _FACES = ("faces", "face", "triangles", "f", "tris")
 _RATES = ("fps", "frame_rate", "framerate", "mocap_framerate", "mocap_frame_rate")
 # Arrays (f, n, 3) of these names are no surfaces.
@@ -20,7 +24,7 @@ _NOT_SURFACES = ("joint", "landmark", "lmk", "keypoint", "normal", "marker", "de
 _SHOWN = 8  # names in a message
 # What zipfile and numpy raise for archives and headers that are damaged or something else.
 _DAMAGE = (ValueError, EOFError, LookupError, MemoryError, OverflowError, RuntimeError, SyntaxError, OSError,
-           zipfile.BadZipFile, zlib.error)  # fmt: skip
+           tokenize.TokenError, zipfile.BadZipFile, zlib.error)  # fmt: skip
 
 
 def read_npy(path: Path) -> NDArray:
@@ -37,7 +41,8 @@ def read_npy(path: Path) -> NDArray:
 
 
 def read_npz(path: Path) -> dict[str, NDArray]:
-    """The arrays of an npz file by name. Arrays of Python objects are left out: reading them could run code.
+    """The arrays of an npz file by name. Arrays of Python objects are not read, as that could run code: they come back
+    empty, so that whoever needs them can refuse.
 
     Raises TrackError where the file is damaged, something else, or claims more than it holds.
     """
@@ -45,22 +50,29 @@ def read_npz(path: Path) -> dict[str, NDArray]:
     try:
         with zipfile.ZipFile(path) as archive:
             items = [item for item in archive.infolist() if item.filename.endswith(".npy")]
-            if sum(item.file_size for item in items) > LARGEST:
+            if any(item.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for item in items):
+                raise ValueError("it is compressed in a way that NumPy does not use")
+            claimed = sum(item.file_size for item in items)
+            if claimed > LARGEST:
                 raise ValueError(f"its arrays claim more than {LARGEST >> 30} GB")
+            if claimed > max(BOMB, BOMB_RATIO * path.stat().st_size):
+                raise ValueError(f"its {path.stat().st_size} bytes claim to unpack to {claimed}")
             if any(item.compress_size > path.stat().st_size for item in items):
                 raise ValueError("it is shorter than it says")
             for item in items:
                 with archive.open(item) as member:
                     stream = io.BytesIO(member.read())  # compares the checksum
                 dtype, shape, fortran = _header(stream)
+                name = item.filename.removesuffix(".npy")
                 if dtype.hasobject:
+                    found[name] = np.zeros(0, object)
                     continue
                 _check_size(dtype, shape, item.file_size - stream.tell())
                 array = np.frombuffer(stream.getbuffer(), dtype, offset=stream.tell())
-                found[item.filename.removesuffix(".npy")] = array.reshape(shape, order="F" if fortran else "C")
+                found[name] = array.reshape(shape, order="F" if fortran else "C")
     except _DAMAGE as error:
         raise refuse(path, f"it cannot be read ({_reason(error)})") from error
-    if not found:
+    if all(array.dtype.hasobject for array in found.values()):
         raise refuse(path, "it holds no arrays of numbers")
     return found
 
@@ -86,8 +98,15 @@ def _check_size(dtype: np.dtype, shape: tuple[int, ...], present: int) -> None:
     size = dtype.itemsize
     for length in shape:
         size *= length
-    if size != present:
+    if size != present or min(shape, default=0) < 0:
         raise ValueError(f"its header claims {size} bytes, but it holds {present}")
+
+
+def no_numbers(name: str, array: Any) -> str:
+    """Why an array of an npz cannot be used, as part of a sentence."""
+    if isinstance(array, np.ndarray) and array.dtype.hasobject:
+        return f"'{name}' holds Python objects, which are not read, as that could run code"
+    return f"'{name}' holds no numbers"
 
 
 def frame_rate_of(arrays: Mapping[str, NDArray]) -> float | None:
@@ -103,7 +122,7 @@ def checked_faces(path: Path, array: NDArray, n_vertices: int) -> Faces:
     """Faces (m, 3) or (m, 4) of a surface with so many vertices. Raises TrackError."""
     if array.ndim != 2 or array.shape[1] not in (3, 4) or not len(array) or array.dtype.kind not in "iuf":
         raise refuse(path, f"its faces have shape {array.shape}, where (m, 3) or (m, 4) is expected")
-    if array.min() < 0 or array.max() >= n_vertices:
+    if not (array.min() >= 0 and array.max() < n_vertices):  # NaN is neither
         raise refuse(path, f"its faces name vertices from {array.min()} to {array.max()}, but it has {n_vertices}")
     return Faces.of(array)
 
@@ -135,7 +154,7 @@ def surfaces_among(path: Path, arrays: Mapping[str, NDArray]) -> list[Track]:
     tracks = []
     for name, array in moving.items():
         array = array.astype(np.float32)
-        side = next((arrays[key] for key in ("is_right", "right") if key in arrays), None)
+        side = _of_numbers(path, arrays, "is_right", "right")
         if side is not None and side.size == len(array) and len(moving) == 1:
             tracks += _hands(path, arrays, array, side.ravel() > 0.5)
             continue
@@ -157,18 +176,28 @@ def _faces_for(path: Path, arrays: Mapping[str, NDArray], name: str, n_vertices:
     return checked_faces(path, shared, n_vertices)
 
 
+def _of_numbers(path: Path, arrays: Mapping[str, NDArray], *names: str) -> NDArray | None:
+    """The first array of these names; None if there is none. Raises TrackError if it holds no numbers."""
+    name = next((name for name in names if name in arrays), None)
+    if name is not None and arrays[name].dtype.kind not in "fiub":
+        raise refuse(path, no_numbers(name, arrays[name]))
+    return None if name is None else arrays[name]
+
+
 def _hands(path: Path, arrays: Mapping[str, NDArray], vertices: NDArray, is_right: NDArray) -> list[Track]:
     """Detections of HaMeR or WiLoR, one hand a row: left hands are right ones, mirrored in x, moved by the camera.
 
     `frame` or `frame_id` (rows) says which frame a row belongs to; without it, each row is a frame.
     """
-    moved = next((arrays[key] for key in ("pred_cam_t_full", "cam_t", "pred_cam_t") if key in arrays), None)
-    frames = next((arrays[key].ravel().astype(int) for key in ("frame", "frame_id") if key in arrays), None)
-    frames = np.arange(len(vertices)) if frames is None else frames - frames.min()
-    if len(frames) != len(vertices) or (moved is not None and moved.shape != (len(vertices), 3)):
+    moved = _of_numbers(path, arrays, "pred_cam_t_full", "cam_t", "pred_cam_t")
+    given = _of_numbers(path, arrays, "frame", "frame_id")
+    given = np.arange(len(vertices)) if given is None else given.ravel()
+    if len(given) != len(vertices) or (moved is not None and moved.shape != (len(vertices), 3)):
         raise refuse(path, "its hands, cameras and frames differ in number")
-    if frames.max() >= 100 * len(vertices):
-        raise refuse(path, f"its frames reach {frames.max()} for {len(vertices)} hands")
+    if not np.ptp(given.astype(np.float64)) < 100 * len(vertices):  # NaN is not
+        raise refuse(path, f"its frames reach from {given.min()} to {given.max()} for {len(vertices)} hands")
+    frames = given.astype(np.int64)
+    frames -= frames.min()
     found = []
     for role, rows in ((LEFT, np.nonzero(~is_right)[0]), (RIGHT, np.nonzero(is_right)[0])):
         if not len(rows):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import read_npz
+from .arrays import no_numbers, read_npz
 from .pickles import read_pickle
 from .track import HEAD, LEFT, RIGHT, Faces, refuse
 
@@ -66,7 +66,12 @@ class BodyModel:
         self, betas: NDArray, rotations: NDArray, translation: NDArray, offset: NDArray | float = 0.0
     ) -> NDArray[np.float32]:
         """Vertices (f, n, 3) from coefficients (f or 1, k), joint rotations (f, j, 3, 3) relative to parents, and a
-        translation (f, 3). offset: (n, 3) added to the shaped template."""
+        translation (f, 3). offset: (n, 3) added to the shaped template.
+
+        Raises ValueError if numbers of frames differ.
+        """
+        if len(betas) not in (1, len(rotations)):
+            raise ValueError(f"{len(betas)} rows of coefficients for {len(rotations)} poses")
         result = np.empty((len(rotations), *self.template.shape), np.float32)
         shaped = joints = None
         for frame, turned in enumerate(rotations):
@@ -95,21 +100,21 @@ def read_model(path: Path) -> BodyModel:
     if not isinstance(fields, dict):
         raise refuse(path, "it is no body model")
     try:
-        template = _numbers(fields, "v_template")
-        n, parents = len(template), _numbers(fields, "kintree_table")[0].astype(np.int64)
+        template = _numbers(fields, "v_template", (None, 3))
+        n, parents = len(template), _numbers(fields, "kintree_table", (2, None))[0].astype(np.int64)
         j = len(parents)
         parents[0] = -1
         model = BodyModel(
             kind=_KINDS[j],
-            template=template.reshape(n, 3),
-            shape_dirs=_numbers(fields, "shapedirs").reshape(n, 3, -1),
-            pose_dirs=_numbers(fields, "posedirs").reshape(n, 3, 9 * (j - 1)),
-            regressor=_numbers(fields, "J_regressor").reshape(j, n),
+            template=template,
+            shape_dirs=_numbers(fields, "shapedirs", (n, 3, None)),
+            pose_dirs=_numbers(fields, "posedirs", (n, 3, 9 * (j - 1))),
+            regressor=_numbers(fields, "J_regressor", (j, n)),
             parents=parents,
-            weights=_numbers(fields, "weights").reshape(n, j),
-            faces=Faces.of(_numbers(fields, "f").reshape(-1, 3)),
+            weights=_numbers(fields, "weights", (n, j)),
+            faces=Faces.of(_numbers(fields, "f", (None, 3))),
             hands={
-                side: (_numbers(fields, components).reshape(-1, 45), _numbers(fields, mean).reshape(45))
+                side: (_numbers(fields, components, (None, 45)), _numbers(fields, mean, (45,)))
                 for side, (components, mean) in _HAND_POSES.items()
                 if components in fields
             },
@@ -159,8 +164,14 @@ def rotations_of(values: Any) -> NDArray[np.float64]:
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross  # Rodrigues
 
 
-def _numbers(fields: dict[Any, Any], name: str) -> NDArray[np.float64]:
+def _numbers(fields: dict[Any, Any], name: str, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
+    """The field, of this shape with None for any length. Raises ValueError, or KeyError if it is missing."""
     value = fields[name]
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
-        raise ValueError(f"'{name}' holds no numbers")
+        raise ValueError(no_numbers(name, value))
+    if not value.size or not np.isfinite(value).all():
+        raise ValueError(f"'{name}' is empty, or not all of it is finite")
+    if len(shape) != value.ndim or any(want not in (None, size) for want, size in zip(shape, value.shape, strict=True)):
+        expected = ", ".join("any" if want is None else str(want) for want in shape)
+        raise ValueError(f"'{name}' has shape {value.shape}, where ({expected}) is expected")
     return value.astype(np.float64)

@@ -73,7 +73,9 @@ def check_take(
         vertices = _fill_gaps(track, rate, said)
         _check_order(track, vertices)
         faces = _outward(track, vertices[_reference(track)], said)
-        captured = None if track.captured is None else track.captured @ matrix.T
+        captured = None
+        if track.captured is not None:
+            captured = np.where(np.isfinite(track.captured), track.captured, vertices) @ matrix.T
         done.append(
             replace(
                 track, vertices=vertices @ matrix.T, faces=faces, unit=1.0, up="+z", frame_rate=rate, captured=captured

@@ -7,6 +7,7 @@ principal components without mean; a deformation is subtracted from the posed he
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ def _beside(path: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any] | Non
             array = read_npy(place)
             if array.shape != shape or array.dtype.kind not in "fiub":
                 raise refuse(place, f"it has shape {array.shape}, where the parameters need {shape}")
+            if not np.isfinite(array).all():
+                raise refuse(place, "not all of it is finite")
             return array
     return None
 
@@ -116,6 +119,9 @@ def _longest(path: Path, frames: int) -> tuple[slice, str]:
     if beside == path or not beside.is_file():
         return slice(0, frames), ""
     cuts = [(int(last), int(first)) for last, first in read_pickle(beside)]
+    order = [-1, *(frame for cut in cuts for frame in cut), frames]
+    if any(one > other for one, other in pairwise(order)):
+        raise ValueError(f"the cuts in {beside.name} do not lie within its {frames} frames, one after the other")
     starts, ends = [0, *(first for _, first in cuts)], [*(last + 1 for last, _ in cuts), frames]
     start, end = max(zip(starts, ends, strict=True), key=lambda piece: piece[1] - piece[0])
     return slice(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TrackError
-from .arrays import frame_rate_of
+from .arrays import frame_rate_of, no_numbers
 from .body_models import FLAME, MANO, SMPLH, SMPLX, BodyModel, rotations_of
 from .track import HEAD, LEFT, RIGHT, Track, refuse, role_of
 
@@ -38,9 +38,7 @@ NO_EXPRESSION = np.zeros((1, 0))
 def has_parameters(arrays: Mapping[str, Any]) -> bool:
     """Whether these arrays pose a model, rather than hold vertices."""
     body = isinstance(arrays.get("poses"), np.ndarray) and arrays["poses"].ndim == 2
-    return (body and _one(arrays, "translation") is not None) or any(
-        _one(arrays, name) is not None for name in ("body", "hand", "jaw")
-    )
+    return (body and _has(arrays, "translation")) or any(_has(arrays, name) for name in ("body", "hand", "jaw"))
 
 
 def pose_tracks(path: Path, arrays: Mapping[str, Any], models: Sequence[BodyModel]) -> list[Track]:
@@ -48,20 +46,37 @@ def pose_tracks(path: Path, arrays: Mapping[str, Any], models: Sequence[BodyMode
     try:
         if isinstance(arrays.get("poses"), np.ndarray) and arrays["poses"].shape[-1] in _POSES:
             return [_body(path, arrays, models)]
-        if _one(arrays, "body") is not None:
+        if _has(arrays, "body"):
             return [_body_in_parts(path, arrays, models)]
-        if _one(arrays, "hand") is not None:
+        if _has(arrays, "hand"):
             return [_hand(path, arrays, models)]
-        if _one(arrays, "jaw") is not None:
+        if _has(arrays, "jaw"):
             return [_head(path, arrays, models)]
     except (ValueError, IndexError) as error:
-        raise refuse(path, f"its parameters have wrong shapes ({error})") from error
+        raise refuse(path, f"its parameters have wrong shapes, or do not fit the model ({error})") from error
     raise refuse(path, "its parameters are of no known model", "Known are FLAME, MANO, SMPL-H and SMPL-X.")
 
 
+def _has(arrays: Mapping[str, Any], name: str) -> bool:
+    return any(key in arrays for key in _NAMES[name])
+
+
 def _one(arrays: Mapping[str, Any], name: str) -> NDArray[np.float64] | None:
-    found = next((arrays[key] for key in _NAMES[name] if isinstance(arrays.get(key), np.ndarray)), None)
-    return None if found is None else found.astype(np.float64)
+    key = next((key for key in _NAMES[name] if key in arrays), None)
+    return None if key is None else numbers(arrays, key)
+
+
+def numbers(arrays: Mapping[str, Any], key: str) -> NDArray[np.float64]:
+    """The array of this name, with at least one axis. Raises ValueError if it holds no numbers."""
+    array = arrays[key]
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+        raise ValueError(no_numbers(key, array))
+    return np.atleast_1d(array).astype(np.float64)
+
+
+def _flag(arrays: Mapping[str, Any], key: str) -> bool | None:
+    """The first number of this array, as yes or no; None if it is not there."""
+    return bool(numbers(arrays, key).ravel()[0] > 0.5) if key in arrays else None
 
 
 def _rows(arrays: Mapping[str, Any], name: str, width: int, frames: int) -> NDArray[np.float64]:
@@ -88,7 +103,7 @@ def model_for(path: Path, models: Sequence[BodyModel], kind: str, side: str = ""
 
 
 def _body(path: Path, arrays: Mapping[str, Any], models: Sequence[BodyModel]) -> Track:
-    poses = np.asarray(arrays["poses"], np.float64)
+    poses = numbers(arrays, "poses")
     model = model_for(path, models, _POSES[poses.shape[1]])
     return _posed_body(arrays, model, rotations_of(poses.reshape(len(poses), -1, 3)), "+z")
 
@@ -111,7 +126,7 @@ def _body_in_parts(path: Path, arrays: Mapping[str, Any], models: Sequence[BodyM
     model = model_for(path, models, SMPLX if face or not kinds else kinds[0])
     body = rotations_of(_joints(given))[:, :_BODY_JOINTS]
     frames = len(body)
-    flat = bool(np.ravel(arrays["flat_hand_mean"])[0]) if "flat_hand_mean" in arrays else None
+    flat = _flag(arrays, "flat_hand_mean")
     parts, notes = [_turned(arrays, "rotation", 1, frames), body], set()
     if model.kind == SMPLX:
         parts.append(_turned(arrays, "jaw", 1, frames))
@@ -157,8 +172,8 @@ def _head(path: Path, arrays: Mapping[str, Any], models: Sequence[BodyModel]) ->
     ]
     betas = model.betas(_coefficients(arrays, "shape"), _coefficients(arrays, "expression"))
     offset, notes = np.zeros((1, 3)), []
-    if isinstance(arrays.get("static_offset"), np.ndarray):
-        given = arrays["static_offset"].reshape(-1, 3)
+    if "static_offset" in arrays:
+        given = numbers(arrays, "static_offset").reshape(-1, 3)
         offset = given[: len(model.template)]
         if len(given) > len(offset):
             notes.append(f"{len(given) - len(offset)} vertices of teeth are left out")
@@ -168,12 +183,12 @@ def _head(path: Path, arrays: Mapping[str, Any], models: Sequence[BodyModel]) ->
 
 
 def _hand(path: Path, arrays: Mapping[str, Any], models: Sequence[BodyModel]) -> Track:
-    right = arrays.get("is_right")
-    side = role_of(path.stem) if right is None else RIGHT if np.ravel(right)[0] > 0.5 else LEFT
+    right = _flag(arrays, "is_right")
+    side = role_of(path.stem) if right is None else RIGHT if right else LEFT
     given = _one(arrays, "hand")
     assert given is not None
     model = model_for(path, models, MANO, side if side in (LEFT, RIGHT) else "")
-    flat = bool(np.ravel(arrays["flat_hand_mean"])[0]) if "flat_hand_mean" in arrays else None
+    flat = _flag(arrays, "flat_hand_mean")
     fingers, note = _fingers(model, given, flat)
     frames, root = len(fingers), _one(arrays, "rotation")
     wrist = np.tile(np.eye(3), (frames, 1, 1, 1)) if root is None else rotations_of(_joints(root))
@@ -202,6 +217,8 @@ def _fingers(model: BodyModel, given: NDArray, flat: bool | None, side: str = ""
     components, mean = model.hands.get(side, (np.eye(45), np.zeros(45)))
     if given.shape[1] == 45:
         return rotations_of((given + (mean if flat is False else 0)).reshape(-1, 15, 3)), ""
+    if given.shape[1] > len(components):
+        raise ValueError(f"hand poses have {given.shape[1]} numbers, where the model has {len(components)} components")
     angles = given @ components[: given.shape[1]] + (0 if flat else mean)
     note = "" if flat is not None else "hand poses are taken relative to the model's mean (flat_hand_mean=0)"
     return rotations_of(angles.reshape(-1, 15, 3)), note

@@ -60,6 +60,20 @@ class _Record:
         self.state: Any = None
 
 
+class _Made:
+    """What has been made. values: by identity, to make nothing twice; size [bytes]: of arrays."""
+
+    def __init__(self) -> None:
+        self.values: dict[int, Any] = {}
+        self.size = 0
+
+    def add(self, size: int) -> None:
+        """Raises ValueError if all arrays together are too large: a few bytes can be named again and again."""
+        self.size += size
+        if self.size > LARGEST:
+            raise ValueError(f"its arrays take more than {LARGEST >> 30} GB")
+
+
 def read_pickle(path: Path) -> Any:
     """Dictionaries, lists, numbers, text and arrays of a pickle; sparse matrices as dense arrays.
 
@@ -68,7 +82,7 @@ def read_pickle(path: Path) -> Any:
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError(f"it is larger than {LARGEST >> 30} GB")
-        return _plain(_interpret(path.read_bytes()), {}, 0)
+        return _plain(_interpret(path.read_bytes()), _Made(), 0)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError, OSError) as error:
         raise refuse(path, f"it cannot be read as data ({' '.join(str(error).split()).rstrip('.')})") from error
 
@@ -120,7 +134,7 @@ def _interpret(data: bytes) -> Any:
             stack[-size:] = [tuple(stack[-size:])]
         elif name in ("TUPLE", "LIST", "DICT"):
             items = after_mark()
-            made = dict(zip(items[::2], items[1::2], strict=True)) if name == "DICT" else items
+            made = dict(zip(_keys(items[::2]), items[1::2], strict=True)) if name == "DICT" else items
             stack.append(tuple(items) if name == "TUPLE" else made)
         elif name in ("APPEND", "APPENDS"):
             items = after_mark() if name == "APPENDS" else [stack.pop()]
@@ -131,8 +145,7 @@ def _interpret(data: bytes) -> Any:
             if isinstance(target, _Record) and target.of.kind == _DICT:
                 target.state = target.state or {}
                 target = target.state
-            keys = [_plain(key, {}, 0) for key in items[::2]]
-            _expect(target, dict).update(zip(keys, items[1::2], strict=True))
+            _expect(target, dict).update(zip(_keys(items[::2]), items[1::2], strict=True))
         elif name == "POP":
             stack.pop()
         elif name == "STOP":
@@ -142,19 +155,27 @@ def _interpret(data: bytes) -> Any:
     raise ValueError("it ends early")
 
 
+def _keys(items: list[Any]) -> list[Any]:
+    """Keys of a dictionary: text and numbers. Nested tuples can take for ever to hash."""
+    keys = [_plain(key, _Made(), 0) for key in items]
+    if not all(isinstance(key, str | bytes | int | float | np.generic | None) for key in keys):
+        raise ValueError("a key of its dictionaries is neither text nor a number")
+    return keys
+
+
 def _expect(value: Any, kind: type[Any]) -> Any:
     if not isinstance(value, kind):
         raise ValueError(f"it takes a {type(value).__name__} for a {kind.__name__}")
     return value
 
 
-def _plain(value: Any, done: dict[int, Any], depth: int) -> Any:
-    """The value with every record replaced by what it stands for. done: by identity, to make nothing twice."""
+def _plain(value: Any, done: _Made, depth: int) -> Any:
+    """The value with every record replaced by what it stands for."""
     if depth > _DEEPEST:
         raise ValueError("its containers are nested too deeply")
     if not isinstance(value, _Record | dict | list | tuple | _Name):
         return value
-    if id(value) not in done:
+    if id(value) not in done.values:
         if isinstance(value, dict):
             made: Any = {key: _plain(item, done, depth + 1) for key, item in value.items()}
         elif isinstance(value, list | tuple):
@@ -163,18 +184,18 @@ def _plain(value: Any, done: dict[int, Any], depth: int) -> Any:
             made = _rebuilt(value, done, depth + 1)
         else:
             made = None  # a name by itself is of no use
-        done[id(value)] = made
-    return done[id(value)]
+        done.values[id(value)] = made
+    return done.values[id(value)]
 
 
-def _rebuilt(record: _Record, done: dict[int, Any], depth: int) -> Any:
+def _rebuilt(record: _Record, done: _Made, depth: int) -> Any:
     kind, state = record.of.kind, record.state
     if kind == _ARRAY:
         _, shape, dtype, fortran, data = _expect(state, tuple)
-        return _array(_plain(data, done, depth), _plain(dtype, done, depth), shape, "F" if fortran else "C")
+        return _array(done, _plain(data, done, depth), _plain(dtype, done, depth), shape, "F" if fortran else "C")
     if kind == _BUFFER:
         data, dtype, shape, order = record.args
-        return _array(_plain(data, done, depth), _plain(dtype, done, depth), shape, _expect(order, str))
+        return _array(done, _plain(data, done, depth), _plain(dtype, done, depth), shape, _expect(order, str))
     if kind == _DTYPE:
         name = str(record.args[0])
         if re.fullmatch(r"[fiubSU]\d{1,4}|O8?", name) is None:
@@ -182,11 +203,11 @@ def _rebuilt(record: _Record, done: dict[int, Any], depth: int) -> Any:
         order = state[1] if isinstance(state, tuple) and state[1] in ("<", ">") else "|" if name[0] in "bSO" else "<"
         return "O" if name[0] == "O" else f"{order}{name}"
     if kind == _SCALAR:
-        return _array(_plain(record.args[1], done, depth), _plain(record.args[0], done, depth), (), "C")[()]
+        return _array(done, _plain(record.args[1], done, depth), _plain(record.args[0], done, depth), (), "C")[()]
     if kind == _ENCODE:
         return _expect(record.args[0], str).encode("latin-1")
     if kind == _SPARSE:
-        return _dense(record.of.name, _plain(state, done, depth))
+        return _dense(done, record.of.name, _plain(state, done, depth))
     if kind == _DICT:
         return {key: _plain(item, done, depth) for key, item in (state or {}).items()}
     if kind == _WRAPPER:  # chumpy keeps the array as `x`; results of its arithmetic cannot be had without running it
@@ -199,7 +220,7 @@ def _rebuilt(record: _Record, done: dict[int, Any], depth: int) -> Any:
     raise ValueError(f"it makes a {record.of.name}, which holds no numbers")
 
 
-def _array(data: Any, dtype: Any, shape: Any, order: str) -> Any:
+def _array(done: _Made, data: Any, dtype: Any, shape: Any, order: str) -> Any:
     if dtype == "O":
         return data
     raw = data.encode("latin-1") if isinstance(data, str) else data  # text of Python 2 is bytes
@@ -208,22 +229,24 @@ def _array(data: Any, dtype: Any, shape: Any, order: str) -> Any:
         size *= _expect(length, int)
     if not isinstance(raw, bytes | bytearray) or len(raw) != size:
         raise ValueError(f"an array of shape {shape} claims {size} bytes, but holds {len(raw)}")
+    done.add(size)
     return np.frombuffer(bytes(raw), dtype).reshape(shape, order=order)  # type: ignore[call-overload]
 
 
-def _dense(name: str, state: Any) -> NDArray[np.float64]:
+def _dense(done: _Made, name: str, state: Any) -> NDArray[np.float64]:
     """A sparse matrix from its fields; scipy is asked only for the sums."""
     fields = _expect(state, dict)
     rows, columns = (int(n) for n in fields.get("_shape", fields.get("shape")))
     by_column = ".csc_" in name
     long = columns if by_column else rows
     start, index, values = (np.asarray(fields[key]) for key in ("indptr", "indices", "data"))
-    if rows * columns > LARGEST >> 3 or start.shape != (long + 1,) or (np.diff(start) < 0).any():
+    if rows < 0 or columns < 0 or start.shape != (long + 1,) or (np.diff(start) < 0).any():
         raise ValueError(f"a sparse matrix of {rows} × {columns} is not whole")
     outer = np.repeat(np.arange(long), np.diff(start))
     inner = index[start[0] : start[-1]]
     if len(outer) != len(inner) or len(values) != len(index) or (len(inner) and inner.min() < 0):
         raise ValueError("a sparse matrix is not whole")
+    done.add(8 * rows * columns)
     dense = np.zeros((rows, columns))
     np.add.at(dense, (inner, outer) if by_column else (outer, inner), values[: len(inner)])
     return dense
