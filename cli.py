@@ -87,6 +87,7 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     def verb(name: str, text: str) -> argparse.ArgumentParser:
         made = verbs.add_parser(name, help=text, description=text)
         made.add_argument("file", metavar="FILE.blend", type=Path, nargs=None if file_needed else "?")
+        made.add_argument("--character", metavar="NAME", help="of several, default the active one; setup adds it")
         return made
 
     setup = verb("setup", "Choose head and hands and save the choice in the .blend.")
@@ -163,7 +164,6 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
         "--tolerance", type=_millimetres, metavar="MM", help=f"largest error of the shape keys, default {TOLERANCE_MM}"
     )
     bake.add_argument("--per-frame", action="store_true", help="one shape key per frame instead of a few with weights")
-
     bake.add_argument(
         "--existing",
         choices=(REPLACE, ADD),
@@ -235,6 +235,7 @@ def run(parsed: argparse.Namespace) -> int:
         file = parsed.onto if parsed.verb == "import" else getattr(parsed, "file", None)
         if parsed.verb not in ("demo", "import", "compare") or file is not None:
             _open(file)
+            _choose(getattr(parsed, "character", None), may_add=parsed.verb == "setup")
         print(_VERBS[parsed.verb](parsed))
         return EXIT_OK
     except NephimError as error:
@@ -263,6 +264,15 @@ def _open(path: Path | None) -> None:
         raise RigError(
             f"Blender cannot open {path}: {error}", advice="Check that it is a .blend of this version."
         ) from error
+
+
+def _choose(character: str | None, may_add: bool) -> None:
+    if character:
+        import bpy
+
+        from .operators.characters import choose
+
+        choose(bpy.context.scene, character, may_add=may_add)
 
 
 def _setup(parsed: argparse.Namespace) -> str:

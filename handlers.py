@@ -17,8 +17,9 @@ def _migrate_scenes() -> None:
     """Settings of older versions become those of this one; where a newer one has written them, that is said."""
     for scene in bpy.data.scenes:
         if scene.library is None:
-            note = migrate(scene.nephim)
-            if note:
+            others = [character.settings for character in scene.nephim_cast.characters]
+            notes = {migrate(settings) for settings in (scene.nephim, *others)} - {""}
+            for note in notes:
                 moved.say(RigError(note))
 
 

@@ -277,22 +277,50 @@ class SceneSettings(PropertyGroup):
     preview_changes: CollectionProperty(type=PreviewChange)  # type: ignore[valid-type]
 
 
+def _character_chosen(cast, _context) -> None:
+    from .operators import characters
+
+    characters.chosen(cast.id_data)
+
+
+class Character(PropertyGroup):
+    """One of several characters of a scene, see `bridge/characters.py`. `name`: what the user calls it, if anything."""
+
+    folder: StringProperty()  # type: ignore[valid-type]
+    settings: PointerProperty(type=SceneSettings)  # type: ignore[valid-type]
+
+
+class Cast(PropertyGroup):
+    """The characters of a scene; none where there is only one."""
+
+    characters: CollectionProperty(  # type: ignore[valid-type]
+        type=Character, name="Characters", description="Each has settings, a simulation and a bake of its own"
+    )
+    active: IntProperty(  # type: ignore[valid-type]
+        name="Active Character",
+        description="The character whose settings the sidebar shows and whose results its buttons work on",
+        update=_character_chosen,
+    )
+    shown: IntProperty()  # type: ignore[valid-type] # the one whose settings are in `scene.nephim`
+
+
+_CLASSES = (PreviewChange, Attachment, Obstacle, SceneSettings, Character, Cast)
+
+
 def register() -> None:
-    """Adds `scene.nephim`."""
-    bpy.utils.register_class(PreviewChange)
-    bpy.utils.register_class(Attachment)
-    bpy.utils.register_class(Obstacle)
-    bpy.utils.register_class(SceneSettings)
+    """Adds `scene.nephim`, and `scene.nephim_cast` for several characters."""
+    for cls in _CLASSES:
+        bpy.utils.register_class(cls)
     bpy.types.Scene.nephim = PointerProperty(type=SceneSettings)
+    bpy.types.Scene.nephim_cast = PointerProperty(type=Cast)
     if is_module():  # the bpy module hangs at the interpreter's exit while Python classes are registered
         atexit.register(unregister)
 
 
 def unregister() -> None:
-    """Removes `scene.nephim`; the data in .blend files stays."""
+    """Removes them; the data in .blend files stays."""
     atexit.unregister(unregister)
+    del bpy.types.Scene.nephim_cast
     del bpy.types.Scene.nephim
-    bpy.utils.unregister_class(SceneSettings)
-    bpy.utils.unregister_class(Obstacle)
-    bpy.utils.unregister_class(Attachment)
-    bpy.utils.unregister_class(PreviewChange)
+    for cls in reversed(_CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -13,6 +13,7 @@ from ..errors import SimulationError
 from .cache.folder import Folder
 from .cache.manifest import settings_fingerprint
 from .cache.open_file import folder
+from .characters import check_own_head
 from .rig import Rig, read_rig
 from .scene_time import frame_rate
 
@@ -100,10 +101,11 @@ class Plan:
 def read_plan(scene: Any) -> Plan:
     """Raises RigError if the rig cannot be used, CacheError if the .blend has never been saved."""
     chosen = scene.nephim
+    check_own_head(scene)
     return Plan(
         rig=read_rig(scene),
         method=read_method(scene),
-        folder=folder(),
+        folder=folder(scene),
         target_edge=1e-3 * chosen.target_edge_mm,
         skull_model=Path(bpy.path.abspath(chosen.skull_model)) if chosen.skull_model else None,
         skull=chosen.skull,

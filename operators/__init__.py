@@ -8,6 +8,7 @@ def _classes() -> tuple[type, ...]:
     )
     from . import (
         bake,
+        characters,
         clean,
         compare,
         cutaway,
@@ -37,6 +38,8 @@ def _classes() -> tuple[type, ...]:
         problems.NEPHIM_OT_dismiss_problem,
         demo.NEPHIM_OT_add_demo,
         demo.NEPHIM_OT_build_demo,
+        characters.NEPHIM_OT_add_character,
+        characters.NEPHIM_OT_remove_character,
         find.NEPHIM_OT_find,
         find.NEPHIM_OT_show_parts,
         import_take.NEPHIM_OT_import_take,

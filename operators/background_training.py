@@ -21,6 +21,7 @@ import bpy
 
 from ..bridge.cache.manifest import write_json
 from ..bridge.cache.open_file import folder
+from ..bridge.characters import active_label
 from ..compat import is_module
 from ..errors import NephimError, SimulationError
 from . import problems
@@ -50,7 +51,9 @@ def _files() -> tuple[Path, Path]:
 
 def training_command(blend: Path, minutes: float, sequences: int, scratch: bool) -> list[str]:
     """The command line that trains the network of a file, in the same kind of Blender."""
+    character = active_label(bpy.context.scene)
     options = ["--minutes", f"{minutes:g}", "--sequences", str(sequences), *(["--scratch"] if scratch else [])]
+    options += ["--character", character] if character else []
     if is_module():
         return [sys.executable, "-m", "nephim", "train", str(blend), *options]
     return [bpy.app.binary_path, "-b", str(blend), "--command", "nephim", "train", *options]

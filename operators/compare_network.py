@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bridge.cache.open_file import folder
 from ..bridge.plan import SHIPPED
 from ..bridge.touching import touching_hands
 from ..errors import CacheError, SimulationError
@@ -65,7 +64,7 @@ def _network_job(result: Any, weights: Path) -> Job[Any]:
 
     def make() -> Network:
         return Network(
-            Template.load(folder().volume), Weights.load(weights), left=neutral.left, right=neutral.right,
+            Template.load(result.folder.volume), Weights.load(weights), left=neutral.left, right=neutral.right,
             frame_rate=result.frame_rate,
         )  # fmt: skip
 

@@ -24,8 +24,8 @@ def load_network(scene: Any, path: Path) -> Path:
     from ..sim.template import Template
 
     weights = Weights.load(path)
-    check_fit(Template.load(folder().volume), weights, None, None, read_method(scene).frame_rate)
-    own = folder().weights
+    check_fit(Template.load(folder(scene).volume), weights, None, None, read_method(scene).frame_rate)
+    own = folder(scene).weights
     weights.save(own)
     return own
 

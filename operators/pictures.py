@@ -19,7 +19,7 @@ def pictures_job(scene: Any) -> Job[Path]:
     from ..pictures.contact_sheet import contact_sheet_job
 
     yield from finished_cache_job(scene)
-    path = folder().sheet
+    path = folder(scene).sheet
     yield from contact_sheet_job(scene, path)
     return path
 

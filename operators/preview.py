@@ -63,7 +63,7 @@ def preview_job(scene: Any, mode: str) -> Job[str]:
     if mode == "off":
         return "The preview is off."
     read_plan(scene)  # raises for what cannot be previewed, before anything is built
-    if not folder().volume.exists():
+    if not folder(scene).volume.exists():
         yield from volume_job(scene)
     preview = yield from _prepare_job(scene, mode)
     settings = scene.nephim

@@ -7,6 +7,7 @@ from typing import Any
 import bpy
 from bpy.props import IntProperty, StringProperty
 
+from ..bridge.characters import check_own_head
 from ..bridge.painted_stiffness import stiffness_groups
 from ..bridge.pieces import untick
 from ..bridge.rig import Rig, read_rig
@@ -93,6 +94,7 @@ def setup(
 def checked_rig(scene: Any) -> Rig:
     """The rig, once its neutral frame has been read and its head is as large as a person's. Raises NephimError."""
     rig = read_rig(scene)
+    check_own_head(scene)
     check_size(SurfaceReader(scene, rig).neutral(), rig)
     return rig
 

@@ -22,7 +22,7 @@ def subdivide_coarse(scene: Any) -> int:
     from ..sim.template import Template
 
     rig = read_rig(scene)
-    template = Template.load(folder().volume)
+    template = Template.load(folder(scene).volume)
     if template.n_head != len(rig.head.indices):
         raise RigError(
             "The mesh has changed since its volume was built.",

@@ -5,6 +5,7 @@ from typing import Any
 
 import bpy
 
+from ..bridge.characters import label
 from ..choices import REGIONS
 from ..operators.find import found_parts
 from ..operators.state import volume_state
@@ -12,6 +13,29 @@ from .sidebar import Step, paragraph
 
 _ROLES = (("head", "head_group"), ("left", "left_group"), ("right", "right_group"))
 _BONES = (("head_armature", "head_bone", "Head Bone"), ("jaw_armature", "jaw_bone", "Jaw Bone"))
+
+
+class NEPHIM_UL_characters(bpy.types.UIList):
+    """The characters of a scene"""
+
+    def draw_item(
+        self, context: Any, layout: Any, data: Any, item: Any, icon: Any, active_data: Any, active: Any, index: int = 0
+    ) -> None:
+        layout.prop(item, "name", text="", emboss=False, icon="USER", placeholder=label(context.scene, index))
+
+
+def _draw_cast(context: bpy.types.Context, layout: Any) -> None:
+    """The list of characters, once there are several."""
+    cast = context.scene.nephim_cast
+    if not len(cast.characters):
+        if context.scene.nephim.head is not None:
+            layout.operator("nephim.add_character", icon="ADD")
+        return
+    row = layout.row()
+    row.template_list("NEPHIM_UL_characters", "", cast, "characters", cast, "active", rows=2)
+    buttons = row.column(align=True)
+    buttons.operator("nephim.add_character", text="", icon="ADD")
+    buttons.operator("nephim.remove_character", text="", icon="REMOVE")
 
 
 class NEPHIM_PT_character(Step, bpy.types.Panel):
@@ -22,6 +46,7 @@ class NEPHIM_PT_character(Step, bpy.types.Panel):
     bl_options = set()
 
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        _draw_cast(context, layout)
         row = layout.row(align=True)
         row.operator("nephim.find", icon="VIEWZOOM")
         row.operator("nephim.import_take", text="Import", icon="IMPORT")
@@ -180,6 +205,7 @@ def piece_text(item: Any) -> str:
 
 
 CLASSES = (
+    NEPHIM_UL_characters,
     NEPHIM_PT_character,
     NEPHIM_PT_axes,
     NEPHIM_PT_bones,

@@ -70,7 +70,7 @@ def counter(scene, monkeypatch):
         return stand_in
 
     monkeypatch.setattr(preview, "start_job", start)
-    monkeypatch.setattr(preview, "folder", lambda: SimpleNamespace(volume=SimpleNamespace(exists=lambda: True)))
+    monkeypatch.setattr(preview, "folder", lambda _: SimpleNamespace(volume=SimpleNamespace(exists=lambda: True)))
     assert bpy.ops.nephim.preview(mode="physics") == {"FINISHED"}
     yield stand_in
     preview.forget_all()

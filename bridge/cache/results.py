@@ -48,7 +48,7 @@ class ResultReader:
         """cache: a point cache other than the scene's own."""
         self.scene = scene
         self.rig = read_rig(scene)
-        self.folder = folder()
+        self.folder = folder(scene)
         self.cache = PointCache(cache or self.folder.cache)
         self.reader = SurfaceReader(scene, self.rig)
         if not self.cache.complete:
