@@ -24,6 +24,7 @@ from .cache.manifest import write_json
 from .cache.results import ResultFrame, ResultReader, frame_notes, hands_notes, part_at_rest
 from .obstacles import find_obstacles
 from .rig import Part
+from .takes import captured_jitter
 
 _STEP = "report"
 
@@ -201,6 +202,7 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
         "rest_error_mm": measure.MM * survey.rest_error(),
         "bake_error_mm": None if baked is None else float(baked),
         "shown_error_mm": None,
+        "jitter": _jitter(rig),
         "per_frame": survey.per_frame(),
         "smoothness": survey.smoothness(result.frames.start),
         "objects": {
@@ -215,6 +217,13 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
         "versions": manifest.versions,
         "machine": machine(),
     }
+
+
+def _jitter(rig: Any) -> dict[str, dict[str, float]]:
+    """Of the captures that head and hands play, by object."""
+    names = dict.fromkeys(part.object_name for part in (rig.head, rig.left, rig.right) if part is not None)
+    found = {name: captured_jitter(bpy.data.objects[name]) for name in names}
+    return {name: numbers for name, numbers in found.items() if numbers is not None}
 
 
 def worst_volume_ratios(statistics: list[dict[str, float]]) -> dict[str, float]:

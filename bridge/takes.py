@@ -24,6 +24,7 @@ from .surfaces import view_layer_of
 MODIFIER = "Take"
 CAPTURED = "nephim_captured"  # on heads: the object that plays the surface as it was captured
 CONTACT = "contact"  # vertex attribute
+JITTER = "nephim_jitter"  # on objects: jitter [m] of the capture; cut-off [1/s] and jitter [m] after it, if filtered
 _NAMES = {HEAD: "Head", LEFT: "Left Hand", RIGHT: "Right Hand", "": "Body"}
 
 
@@ -99,6 +100,7 @@ def _add_object(
     added.append(obj)
     for role, inside in track.parts.items():
         obj.vertex_groups.new(name=role).add(np.flatnonzero(inside).tolist(), 1.0, "REPLACE")
+    obj[JITTER] = [track.jitter, *(track.smoothed or ())]
     if track.touched is not None:
         _mark_contacts(scene, obj, track.touched, frame_scale)
     _play(scene, obj, track.vertices * scale, _free_path(blend, obj.name, aside), frame_scale)
@@ -157,6 +159,17 @@ def _mark_contacts(scene: Any, obj: Any, touched: NDArray[np.bool_], frame_scale
         for sample in np.flatnonzero(np.diff(any_of.astype(int))):
             name = "Contact" if any_of[sample + 1] else "Release"
             scene.timeline_markers.new(name, frame=scene.frame_start + round(sample / frame_scale))
+
+
+def captured_jitter(obj: Any) -> dict[str, float] | None:
+    """Jitter of the capture that an object plays, before and after the filter, and its cut-off; None without one."""
+    found = obj.get(JITTER)
+    if found is None or len(found) not in (1, 3):
+        return None
+    values = [float(value) for value in found]
+    if len(values) == 1:
+        return {"before_mm": 1000 * values[0]}
+    return {"before_mm": 1000 * values[0], "cut_off_hz": values[1], "after_mm": 1000 * values[2]}
 
 
 def relative_paths(blend: Path) -> None:

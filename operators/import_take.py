@@ -2,7 +2,6 @@
 """Import: captured surfaces over time become head and hand objects, checked and set up."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ from ..bridge.face_capture import add_capture
 from ..bridge.scene_time import playback_rate
 from ..bridge.takes import added_take, read_scene_file
 from ..choices import AUTO, POINT_CACHE, SHAPE_KEYS, TRACK_ROLES, UNITS, UP_AXES
-from ..errors import NephimError, TrackError
+from ..errors import NephimError
 from ..progress import Job, Progress, aside
 from ..tracks.checks import Take, check_take
 from ..tracks.face_capture import FaceCapture, read_face_capture
 from ..tracks.read import FACE_CAPTURES, KINDS, SCENES, Models, read_models, read_take, with_roles
-from ..tracks.smoothing import contact_changes, jitter, low_pass
+from ..tracks.smoothing import smoothed, smoothed_capture, with_jitter
 from ..tracks.track import HEAD, LEFT, RIGHT, Track
 from . import setup
 from .jobs import JobOperator, is_free
@@ -52,7 +51,7 @@ def import_job(
         if path.suffix.lower() in SCENES and path.is_file():
             tracks += read_scene_file(scene, path, frame_rate)
         elif path.suffix.lower() == FACE_CAPTURES:
-            captures.append((yield from aside(_capture_job(path, frame_rate))))
+            captures.append((yield from aside(_capture_job(path, frame_rate, smooth))))
         else:
             tracks += yield from aside(_read_job(path, known))
     take = (
@@ -74,9 +73,10 @@ def _added(scene: Any, take: Take, blend: Path) -> str:
         return _set_up(scene, take, added)
 
 
-def _capture_job(path: Path, frame_rate: float | None) -> Job[FaceCapture]:
+def _capture_job(path: Path, frame_rate: float | None, smooth: float | None) -> Job[FaceCapture]:
     yield Progress("Reading", 0.0, path.name)
-    return read_face_capture(path, frame_rate)
+    capture = read_face_capture(path, frame_rate)
+    return smoothed_capture(capture, smooth) if smooth else capture
 
 
 def _models_job(paths: Sequence[Path]) -> Job[Models]:
@@ -100,33 +100,7 @@ def _check_job(
     yield Progress("Checking", 0.0)
     take = check_take(with_roles(tracks, roles), frame_rate=frame_rate, units=units, up=up)
     yield Progress("Checking", 0.5)
-    return smoothed(take, smooth) if smooth else take
-
-
-def smoothed(take: Take, cut_off: float) -> Take:
-    """The take through a low-pass filter, between the moments in which contact begins and ends. Raises TrackError."""
-    if not 0 < cut_off < 0.5 * take.frame_rate:
-        raise TrackError(
-            f"A cut-off of {cut_off:g} Hz cannot be had at {take.frame_rate:g} frames per second.",
-            advice="Give one below half the frame rate; 6 Hz suits hands.",
-        )
-    surfaces = {
-        role: track.vertices[:, track.parts[role]] if track.parts else track.vertices
-        for track in take.tracks
-        for role in (track.parts or [track.role])
-    }
-    changes = contact_changes(surfaces[HEAD], [surfaces[r] for r in (LEFT, RIGHT) if r in surfaces]) if (
-        HEAD in surfaces
-    ) else []  # fmt: skip
-    said, tracks = list(take.said), []
-    for track in take.tracks:
-        after = low_pass(track.vertices, cut_off, take.frame_rate, changes)
-        before_mm, after_mm = 1000 * jitter(track.vertices), 1000 * jitter(after)
-        said.append(
-            f"{track.name}: smoothed at {cut_off:g} Hz, jitter {before_mm:.2f} mm before, {after_mm:.2f} mm after"
-        )
-        tracks.append(replace(track, vertices=after))
-    return replace(take, tracks=tuple(tracks), said=tuple(said))
+    return smoothed(take, smooth) if smooth else with_jitter(take)
 
 
 def _set_up(scene: Any, take: Take, added: Sequence[Any]) -> str:

@@ -43,7 +43,15 @@ def rows(report: dict) -> list[tuple[str, str]]:
         ("bake error", "not baked" if baked is None else f"{baked:.3f} mm"),
         ("shown in the scene", "nothing baked" if shown is None else f"{shown:.3f} mm from the simulation"),
         ("time per frame", f"{ms['p50']:.0f} ms (p95 {ms['p95']:.0f} ms)"),
+        *((f"jitter of '{name}'", _jitter(of)) for name, of in report.get("jitter", {}).items()),
     ]
+
+
+def _jitter(of: dict) -> str:
+    """Of a capture, before and after the filter."""
+    if "after_mm" not in of:
+        return f"{of['before_mm']:.2f} mm, not smoothed"
+    return f"{of['before_mm']:.2f} mm captured, {of['after_mm']:.2f} mm smoothed at {of['cut_off_hz']:g} Hz"
 
 
 def _in_obstacles(report: dict) -> str:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An imported take plays, is set up and runs from one command line each: volume, simulate, bake."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -77,15 +79,23 @@ def test_a_take_in_millimetres_and_y_up_becomes_a_scene_that_plays(tmp_path, cap
     assert scene.nephim.neutral_frame == 1
 
 
-def test_an_imported_take_runs_to_the_bake(tmp_path):
+def test_an_imported_take_runs_to_the_bake(tmp_path, capsys):
     npz(tmp_path / "take.npz", fps=24)
     blend = tmp_path / "face.blend"
-    assert nephim("import", tmp_path / "take.npz", "-o", blend) == cli.EXIT_OK
+    assert nephim("import", tmp_path / "take.npz", "--smooth", 10, "-o", blend) == cli.EXIT_OK
     bpy.context.scene.nephim.target_edge_mm = 12.0
     bpy.ops.wm.save_mainfile()
     for verb in ("volume", "simulate"):
         assert nephim(verb, blend) == cli.EXIT_OK
     assert nephim("bake", blend, "--to", "point-cache") == cli.EXIT_OK
+    bpy.data.objects["Head"]["nephim_jitter"] = [0.0]
+    assert nephim("report", blend, "--json", tmp_path / "report.json") == cli.EXIT_OK
+    jitter = json.loads((tmp_path / "report.json").read_text())["jitter"]
+    assert jitter["Head"] == {"before_mm": 0.0}
+    row = r"jitter of 'Left Hand' +0\.\d\d mm captured, 0\.\d\d mm smoothed at 10 Hz"
+    assert re.search(row, capsys.readouterr().out)
+    hand = jitter["Left Hand"]
+    assert hand["cut_off_hz"] == 10 and hand["after_mm"] == pytest.approx(hand["before_mm"], abs=0.5)
     heads = take_arrays()[0]
     dent = np.linalg.norm(evaluated("Head", FRAMES) - heads[-1], axis=1)
     assert 0.002 < dent.max() < 0.01

@@ -67,7 +67,8 @@ class Track:
     if unknown, or if `parts` holds the roles of a whole body as (n,) bool. frame_rate: frames per second, None if the
     file does not say. unit: metres per unit of the file, up: '+y' and the like; None if the file does not say. notes:
     what the reader found, to show. captured: (f, n, 3) the surface as it was captured, deformed, where `vertices` is
-    only what it is fitted with. touched: (f, n) which vertices are labelled as in contact.
+    only what it is fitted with. touched: (f, n) which vertices are labelled as in contact. jitter: of the vertices as
+    they came [m]; smoothed: the cut-off [1/s] of the filter that they went through, and the jitter after it [m].
     """
 
     name: str
@@ -81,6 +82,8 @@ class Track:
     notes: tuple[str, ...] = ()
     captured: NDArray[np.float32] | None = None
     touched: NDArray[np.bool_] | None = None
+    jitter: float = 0.0
+    smoothed: tuple[float, float] | None = None
 
 
 def role_of(name: str) -> str:
