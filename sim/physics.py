@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .contact.bone_limit import lift_off_bone
 from .contact.contact_solver import ContactProblem
+from .contact.grip import Grip
 from .contact.obstacles import Nearby, Obstacles
 from .contact.pinch import PinchTracker
 from .contact.stops import Bone, contact_problem, hand_rows, obstacle_rows, reach_over
@@ -76,6 +77,7 @@ class Physics:
             tuning.contact,
             gap,
         )
+        self._grip = Grip.of(template, settings)
         self.obstacles: Obstacles | None = None
         if obstacles is not None and len(obstacles.triangles):
             self.obstacles = Obstacles(obstacles, template.outer, movable, settings, tuning)
@@ -279,7 +281,7 @@ class Physics:
         """Minimises the energy for one position of skin (n_skin, 3) displacement, volume, hands and obstacles; returns
         the iterations."""
         system, settings, tuning, cells = self.system, self.settings, self.tuning.step, self.cells
-        gap, limit = settings.gap, settings.drag_limit
+        gap = settings.gap
         self._local.pose(volume)
         if cells is not None:
             cells.begin(volume, self._u)
@@ -297,12 +299,13 @@ class Physics:
         iterate[:] = before
         self._anderson.restart()
         carried = self._carried(contacts)
-        directions = self.contact.directions(carried, tuning.pushed_along * limit, tuning.pushed_under * limit)
+        grip = self._grip.at(contacts)
+        directions = self.contact.directions(carried, tuning.pushed_along * grip[1], tuning.pushed_under * grip[1])
         near = problem = None
         if self.obstacles is not None and len(obstacles):
             near = self.obstacles.near(obstacles, tracked, deformed, contacts.skin)
         if len(contacts) or near is not None:
-            problem = self._contact_problem(tracked, deformed, hands, directions, carried, near)
+            problem = self._contact_problem(tracked, deformed, hands, directions, carried, grip, near)
 
         enough = gap * (tuning.converged if len(contacts) else tuning.converged_free)
         count = settings.final_iterations if last else settings.iterations
@@ -357,11 +360,12 @@ class Physics:
 
     def _contact_problem(
         self, tracked: NDArray, deformed: NDArray, hands: NDArray, normals: NDArray, carried: NDArray,
-        near: Nearby | None,
+        grip: tuple[NDArray, NDArray], near: Nearby | None,
     ) -> ContactProblem:  # fmt: skip
         """The present contacts, pushing along `normals` (m, 3), and the bone and obstacles that stop skin near them.
 
-        carried: (m, 3) how far the skin in contact is from where it was tracked [m]; near: the skin over obstacles.
+        carried: (m, 3) how far the skin in contact is from where it was tracked [m]; grip: see `Grip.at`; near: the
+        skin over obstacles.
         """
         contacts, settings, tuning = self.contact.contacts, self.settings, self.tuning
         limit = settings.compression_limit * self.template.tissue_depth
@@ -370,7 +374,7 @@ class Physics:
         reach = bone.reach(contacts, normals, tuning.step.towards_bone)
         if near is not None:
             reach = np.minimum(reach, reach_over(near, contacts, normals, tuning.step.towards_bone))
-        rows = [hand_rows(contacts, hands, deformed, normals, carried, reach, settings, tuning)]
+        rows = [hand_rows(contacts, hands, deformed, normals, carried, reach, grip, settings, tuning)]
         rows.append(bone.rows(tracked, self._yielding, tuning))
         if near is not None:
             rows.append(obstacle_rows(near, tuning, settings.gap))

@@ -12,7 +12,7 @@ from ..errors import SimulationError
 FOLDER = Path(__file__).resolve().parent.parent / "presets" / "tissues"
 INTERACTIONS = FOLDER.parent / "interactions"
 # Values that depend on hand and skin together belong to the interaction, which may also override hand-specific ones.
-_OF_CONTACT = frozenset({"friction", "gap"})
+_OF_CONTACT = frozenset({"friction", "gap", "lips_grip", "lips_drag", "scalp_grip"})
 _OVERRIDABLE = frozenset({"drag_limit", "compression_limit", "relaxation_time"})
 
 
@@ -28,6 +28,9 @@ class PhysicsSettings:
     w_tra: float = 2.0e4  # [Pa/m] attachment of the skin to the tracked surface
     friction: float = 0.5  # [-] Coulomb coefficient between hand and skin
     drag_limit: float = 0.007  # [m] skin dragged further starts to slip, at twice this it slips freely
+    lips_grip: float = 2.0  # [-] friction of lips as a multiple of `friction`
+    lips_drag: float = 2.0  # [-] drag limit of lips as a multiple of `drag_limit`
+    scalp_grip: float = 0.5  # [-] friction of the hairy scalp as a multiple of `friction`
     pull_limit: float = 0.030  # [m] pinched skin that was pulled further lets go
     gap: float = 0.0005  # [m] distance at which skin and hand touch
     compression_limit: float = 0.7  # [-] fraction of the local tissue depth by which skin may yield towards bone

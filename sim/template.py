@@ -13,6 +13,8 @@ from ..files import atomic_write, read_arrays
 
 FORMAT = 1
 TISSUE, JAW, CRANIUM = 0, 1, 2
+REGIONS = ("cheek", "lips", "scalp", "cartilage")  # of the skin
+CHEEK, LIPS, SCALP, CARTILAGE = range(len(REGIONS))
 
 
 @dataclass
@@ -46,6 +48,7 @@ class Template:
     fingerprint: str = ""  # of the surfaces and settings it was built from
     linear: csr_matrix | None = None  # (n_skin, n_head) the point of the character's own surface under each vertex of H
     axes: NDArray[np.float64] | None = None  # (2, 3) unit vectors to the top and the front of the head
+    skin_region: NDArray[np.float32] | None = None  # (n_skin, 4) shares of the REGIONS
 
     @property
     def n_head(self) -> int:

@@ -27,6 +27,9 @@ RANGES = {
     "w_tra": (1e3, 1e5),
     "friction": (0.1, 1.5),
     "drag_limit": (0.002, 0.03),
+    "lips_grip": (1.0, 3.0),  # moist, not lubricated
+    "lips_drag": (1.0, 3.0),
+    "scalp_grip": (0.3, 1.0),  # hair slides, yet a hand does not glide as on ice
     "gap": (0.0001, 0.001),
     "compression_limit": (0.4, 0.9),
     "relaxation_time": (0.01, 0.5),

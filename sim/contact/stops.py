@@ -92,13 +92,14 @@ def hand_rows(
     normals: NDArray,
     carried: NDArray,
     reach: NDArray,
+    grip: tuple[NDArray, NDArray],
     settings: PhysicsSettings,
     tuning: Tuning,
 ) -> Rows:
     """The present contacts, each wanting its skin point a gap off its anchor along `normals` (m, 3).
 
     deformed: (n_skin, 3); carried: (m, 3) how far the skin is from where it was tracked [m]; reach: (m,) how far it can
-    still be pushed: a contact asks for no more.
+    still be pushed: a contact asks for no more; grip: see `Grip.at`.
     """
     targets = interpolate(hands, contacts.hand, contacts.hand_weights) + settings.gap * normals
     present = interpolate(deformed, contacts.skin, contacts.skin_weights)
@@ -110,13 +111,14 @@ def hand_rows(
 
     # Skin that was carried far slips.
     along = carried - np.einsum("ij,ij->i", carried, normals)[:, None] * normals
-    hold = np.clip(2.0 - np.linalg.norm(along, axis=1) / settings.drag_limit, 0.0, 1.0)
+    friction, drag_limit = grip
+    hold = np.clip(2.0 - np.linalg.norm(along, axis=1) / np.maximum(drag_limit, 1e-12), 0.0, 1.0)
     return Rows(
         contacts.skin,
         contacts.skin_weights,
         normals,
         targets,
-        settings.friction * hold,
+        friction * hold,
         np.full(len(contacts), tuning.contact.hand_give),
         contacts.held,
         contacts.force,

@@ -239,16 +239,16 @@ class ContactTracker:
         """Unit normals of the tracked skin at the contacts, (m, 3)."""
         return _unit(interpolate(self.tracked_normals, self.contacts.skin, self.contacts.skin_weights))
 
-    def directions(self, carried: NDArray, free: float, limit: float) -> NDArray[np.float64]:
+    def directions(self, carried: NDArray, free: NDArray, limit: NDArray) -> NDArray[np.float64]:
         """Unit directions in which the skin is pushed, (m, 3).
 
-        Skin that was carried (m, 3) [m] along the face by no more than `free` [m] is pushed along the hand's normal,
-        skin carried as far as `limit` straight into the head, so that it slips under the hand instead of piling up in
-        front of it. What is held is pushed along the normal wherever it is.
+        Skin that was carried (m, 3) [m] along the face by no more than `free` (m,) [m] is pushed along the hand's
+        normal, skin carried as far as `limit` (m,) [m] straight into the head, so that it slips under the hand instead
+        of piling up in front of it. What is held is pushed along the normal wherever it is.
         """
         normals, outward = self.normals(), self._outward()
         lateral = carried - np.einsum("ij,ij->i", carried, outward)[:, None] * outward
-        share = np.clip((np.linalg.norm(lateral, axis=1) - free) / max(limit - free, 1e-12), 0.0, 1.0)
+        share = np.clip((np.linalg.norm(lateral, axis=1) - free) / np.maximum(limit - free, 1e-12), 0.0, 1.0)
         share[self.contacts.held] = 0.0
         return _unit(normals - share[:, None] * (normals + outward))
 

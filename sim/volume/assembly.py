@@ -14,7 +14,7 @@ from ..geometry.triangle_bvh import TriangleTree
 from ..template import CRANIUM, JAW, TISSUE, Template
 from .envelope import embed
 from .landmarks import Landmarks
-from .regions import rim, skin_stiffness
+from .regions import STIFFNESS, rim, skin_regions
 from .skull import Skull, tissue_thickness
 
 _NO_BONE = 1.0  # tissue depth if there is no bone at all [m]
@@ -54,7 +54,7 @@ def assemble(
     """The template from tetrahedra.
 
     points: (n, 3) [m]; if `conforming`, its first rows are the skin's vertices. tets: (t, 4). groups: see
-    `regions.skin_stiffness`, weights (n_head,). skull: the bones of the volume; whole: with what lies outside of it,
+    `regions.skin_regions`, weights (n_head,). skull: the bones of the volume; whole: with what lies outside of it,
     as teeth in the mouth do.
     """
     count = len(skin.vertices)
@@ -74,7 +74,7 @@ def assemble(
     held[represented] = held[skin.welded_to[represented]]
     depth, direction = _to_bone(skin, whole.bones, landmarks, with_teeth=whole is not skull)
     painted = {name: skin.linear @ np.asarray(weight, float) for name, weight in (groups or {}).items()}
-    stiffness = skin_stiffness(landmarks.frame.into(skin.vertices), depth, landmarks, painted)
+    regions = skin_regions(landmarks.frame.into(skin.vertices), depth, landmarks, painted)
     nearest = np.flatnonzero(used)[cKDTree(skin.vertices[used]).query(centres)[1]]
     return Template(
         head_vertices=head.vertices,
@@ -90,7 +90,7 @@ def assemble(
         outer=skin.outer & used,
         tissue_depth=depth,
         bone_direction=direction,
-        tet_stiffness=stiffness[nearest],
+        tet_stiffness=(regions @ STIFFNESS)[nearest],
         jaw_vertices=whole.jaw_vertices,
         jaw_triangles=whole.jaw_triangles,
         cranium_vertices=whole.cranium_vertices,
@@ -98,6 +98,7 @@ def assemble(
         conforming=conforming and not represented.any(),
         linear=skin.linear,
         axes=landmarks.frame.rotation[1:],
+        skin_region=regions.astype(np.float32),
     )
 
 

@@ -62,7 +62,7 @@ def build_template(
     """Builds the template from a head at its neutral frame, in world space [m].
 
     jaw, cranium: the artist's own surfaces inside the head, or None: placed as `settings.skull` says. groups: weights
-    (n_head,) that repaint stiffness (see `regions.skin_stiffness`). hints: how the head stands, as far as known.
+    (n_head,) that repaint stiffness (see `regions.skin_regions`). hints: how the head stands, as far as known.
     Raises SurfaceError for vertices that are not finite, VolumeError if no volume can be built.
     """
     settings = settings or VolumeSettings()

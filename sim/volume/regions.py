@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Regions of a skin: visible or hidden, rim, and how stiff its tissue is."""
+"""Regions of a skin: visible or hidden, rim, and cheek, lips, scalp or cartilage."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,7 @@ from ..geometry.refine import averaging
 from ..geometry.surface import vertex_normals
 from ..geometry.topology import boundary_loops
 from ..geometry.triangle_bvh import TriangleTree
+from ..template import CARTILAGE, CHEEK, LIPS, REGIONS, SCALP
 from .landmarks import Landmarks
 
 _RAYS = 64  # per vertex; averaging over neighbours reduces their noise
@@ -16,7 +17,7 @@ _OPEN = 0.12  # fraction of free rays above which skin is visible: the hollow of
 _RIM = 0.010  # skin closer than this to the cut of the neck is fixed [m]
 _LIFT = 1e-4  # of ray origins off the skin [m]
 
-CARTILAGE, SCALP, LIPS, CHEEK = 20.0, 3.0, 1.5, 1.0  # m_t, relative to the cheek
+STIFFNESS = np.array([1.0, 1.5, 3.0, 20.0])  # m_t of each of the REGIONS, relative to the cheek
 
 
 def openness(vertices: NDArray, triangles: NDArray) -> NDArray[np.float64]:
@@ -57,32 +58,34 @@ def rim(vertices: NDArray, triangles: NDArray, up: NDArray) -> NDArray[np.bool_]
     return held
 
 
-def skin_stiffness(
+def skin_regions(
     local: NDArray, tissue_depth: NDArray, landmarks: Landmarks, groups: dict[str, NDArray] | None
 ) -> NDArray[np.float64]:
-    """m (n,) at skin vertices: local (n, 3) in the head's frame, tissue_depth (n,) [m].
+    """Shares (n, 4) of the `REGIONS` at skin vertices, of sum 1: local (n, 3) in the head's frame, tissue_depth (n,)
+    [m].
 
-    groups: "cartilage", "scalp", "lips" or "cheek" → weights (n,) in 0..1 that override the landmarks.
+    groups: the name of a region → weights (n,) in 0..1 that override the landmarks.
     """
     p, k = landmarks.points, landmarks.scale
-    stiffness = np.full(len(local), CHEEK)
+    region = np.full(len(local), CHEEK)
     brow, ear = p["sellion"][1] + 0.012 * k, 0.5 * (p["ear_left"][1:] + p["ear_right"][1:])
     # The scalp begins at the brows in front and falls to the nape behind the ears.
     nape = ear - 0.03 * k
     edge = np.interp(local[:, 2], [nape[1], ear[1] + 0.01 * k, p["sellion"][2]], [nape[0], brow, brow])
-    stiffness[local[:, 1] > edge] = SCALP
+    region[local[:, 1] > edge] = SCALP
     mouth = (local - p["stomion"]) / (k * np.array([0.030, 0.015, 0.022]))
-    stiffness[(mouth**2).sum(1) < 1] = LIPS
+    region[(mouth**2).sum(1) < 1] = LIPS
     lateral, up, front = local.T
     nose = (np.abs(lateral) < 0.021 * k) & (front > p["subnasale"][2] - 0.006 * k)
     nose &= (up > p["subnasale"][1] + 0.004 * k) & (up < p["sellion"][1] - 0.016 * k)
-    stiffness[nose] = CARTILAGE
+    region[nose] = CARTILAGE
     for name in ("ear_left", "ear_right"):
         near = np.linalg.norm(local - p[name], axis=1) < 0.038 * k
         # The auricle protrudes from the skull; the skin beside it does not.
-        stiffness[near & (tissue_depth > 0.012 * k) & (np.abs(lateral) > np.abs(p[name][0]) - 0.018 * k)] = CARTILAGE
-    for name, value in (("cheek", CHEEK), ("lips", LIPS), ("scalp", SCALP), ("cartilage", CARTILAGE)):
+        region[near & (tissue_depth > 0.012 * k) & (np.abs(lateral) > np.abs(p[name][0]) - 0.018 * k)] = CARTILAGE
+    shares = np.eye(len(REGIONS))[region]
+    for name, share in zip(REGIONS, np.eye(len(REGIONS)), strict=True):
         if groups and name in groups:
-            weight = np.clip(np.asarray(groups[name], float), 0, 1)
-            stiffness = stiffness * (1 - weight) + value * weight
-    return stiffness
+            weight = np.clip(np.asarray(groups[name], float), 0, 1)[:, None]
+            shares = shares * (1 - weight) + share * weight
+    return shares
