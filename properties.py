@@ -44,7 +44,7 @@ def _group(of: str):
 def _paint(tissue: str, usually: str):
     return StringProperty(
         name=tissue.capitalize(),
-        description=f"Vertex group or float attribute that makes tissue as stiff, and hands grip it, as {tissue}; empty: {usually}",
+        description=f"Group or float attribute where skin is like {tissue}, in stiffness and grip; empty: {usually}",
     )
 
 

@@ -12,7 +12,6 @@ from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
 from nephim.sim.template import CHEEK, LIPS, REGIONS, SCALP
 from nephim.sim.volume.regions import STIFFNESS
-
 from volumes import RADIUS, finger, round_head
 
 SETTINGS = PhysicsSettings(friction=0.4, drag_limit=0.005, lips_grip=2.0, lips_drag=3.0, scalp_grip=0.5)
