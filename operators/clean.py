@@ -4,7 +4,7 @@
 import bpy
 
 from ..bridge.cache.open_file import folder
-from ..bridge.cache.point_cache import manifest_path
+from ..bridge.cache.point_cache import delete_cache
 from ..errors import CacheError
 from .jobs import is_free
 from .volume import needs_setup
@@ -40,14 +40,9 @@ class NEPHIM_OT_clear(bpy.types.Operator):
 
 
 def _delete() -> None:
-    path = folder().cache
-    try:
-        for cache in (path, *folder().attached.glob("*.pc2")):
-            manifest_path(cache).unlink(missing_ok=True)  # first: the positions are useless without it
-            cache.unlink(missing_ok=True)
-    except OSError as error:
-        advice = "Make the folder writable."
-        raise CacheError(f"{path} could not be deleted: {error.strerror}.", advice=advice) from error
+    place = folder()
+    for cache in (place.cache, *place.attached.glob("*.pc2"), *place.compared("").parent.glob("*.pc2")):
+        delete_cache(cache)
 
 
 class NEPHIM_OT_unbake(bpy.types.Operator):

@@ -10,6 +10,7 @@ import bpy
 from bpy.props import StringProperty
 
 from ..bridge.cache.open_file import folder
+from ..bridge.cache.point_cache import delete_cache
 from ..bridge.plan import read_plan
 from ..choices import METHODS, NETWORK, TRACKED
 from ..errors import CacheError, SimulationError
@@ -52,6 +53,8 @@ def simulations_job(scene: Any, methods: Sequence[str] | None = None) -> Job[tup
             # A network that was trained for other heads, or none at all, is no reason to compare nothing.
             if mode != NETWORK or methods is not None:
                 raise
+            if path != plan.folder.cache:
+                delete_cache(path)
             notes.append(f"Network: left out. {error}")
             continue
         caches[mode] = path

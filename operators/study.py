@@ -48,7 +48,7 @@ class StudyWriter:
         from ..bridge.comparison import ComparedTake
         from ..pictures.comparison import clip_films_job, watch_job
         from ..study.page import FILMS, film_names
-        from ..study.sealed import Film
+        from ..study.sealed import Film, fingerprint
 
         file = Path(bpy.data.filepath).stem
         if methods is not None and len(set(methods)) < 2:
@@ -66,8 +66,10 @@ class StudyWriter:
                 raise StudyError("No hand moves the skin in this take.", object=file, advice="Choose other frames.")
             shown = [method for method in take.methods if methods is None or method in methods]
             names = film_names(len(clips) * len(shown), self._seed, self._films)
-            films = [Film(method, clip.name, file) for clip in clips for method in shown]
-            yield from clip_films_job(watched, clips, shown, [self._folder / FILMS / name for name in names])
+            paths = [self._folder / FILMS / name for name in names]
+            yield from clip_films_job(watched, clips, shown, paths)
+        what = [(method, clip.name, file) for clip in clips for method in shown]
+        films = [Film(*shows, fingerprint(path.read_bytes())) for shows, path in zip(what, paths, strict=True)]
         self._films |= dict(zip(names, films, strict=True))
         self._clips += len(clips)
 

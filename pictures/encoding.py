@@ -60,7 +60,8 @@ def encode_job(
         raise CacheError(f"No video could be written: {error.strerror or error}.", advice=_ADVICE) from error
     finally:
         for half in halves.values():
-            half.unlink(missing_ok=True)
+            if half.exists():
+                half.unlink()
     yield Progress(step, end)
 
 

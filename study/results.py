@@ -28,7 +28,7 @@ class Vote:
 
 
 def read_results(paths: Sequence[Path]) -> list[Vote]:
-    """The votes of all files; of several files of one person in one study, those of the last one saved.
+    """The votes of all files; of several files of one person in one study, those of the one with the most answers.
 
     Raises StudyError naming the file that is not one of answers, or damaged.
     """

@@ -8,7 +8,7 @@ from ..choices import METHODS
 from .evaluation import Comparison, Evaluation, Tally
 
 # Geometry of the plots [pixels]: names on the left, the axis from 0 to 100 %, figures on the right.
-_NAMES, _AXIS, _FIGURES = 250, 420, 220
+_NAMES, _AXIS, _FIGURES = 330, 400, 220
 _ROW, _TOP, _TICKS = 30, 8, 26
 _FIRST, _SECOND, _OPEN = "#b4562a", "#2f6f9f", "#8a8f96"  # preferred, the other preferred, undecided
 
@@ -43,13 +43,15 @@ def results_page(found: Evaluation) -> str:
         "<h2>Figures</h2>",
         _figures(found.comparisons),
         '<p class="note">People: how many prefer the method named first in more of their votes than not; those without '
-        "a preference are left out. The votes of one person are not independent of each other, so where both intervals "
-        "differ in what they say, believe that of the people. p: two-sided exact binomial test of a tie.</p>",
+        "a preference are left out. The votes of one person are not independent of each other, so where the two "
+        "intervals disagree, trust the one over people. p: two-sided exact binomial test of a tie, not corrected for "
+        "the number of pairs.</p>",
     ]
+    one_file = len({file for comparison in found.comparisons for file, _ in comparison.clips}) == 1
     for comparison in found.comparisons:
         parts += [
             f"<h2>{escape(_versus(comparison))}, clip by clip</h2>",
-            _plot([(", ".join(clip), numbers) for clip, numbers in comparison.clips.items()]),
+            _plot([(clip if one_file else f"{file}: {clip}", t) for (file, clip), t in comparison.clips.items()]),
         ]
     parts += [
         "<h2>Do people agree?</h2>",
@@ -96,8 +98,8 @@ def _p(numbers: Tally) -> str:
     return "&lt; 0.001" if numbers.p < 0.001 else f"{numbers.p:.3f}"
 
 
-def _number(value: float | None, form: str = ".2f") -> str:
-    return "–" if value is None else f"{value:{form}}"
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:z.2f}"
 
 
 def _figures(comparisons: Sequence[Comparison]) -> str:
@@ -155,7 +157,7 @@ def _x(share: float) -> float:
 
 def _short(name: str) -> str:
     """What fits beside the axis; the whole name is in the tooltip."""
-    longest = 32  # letters
+    longest = 42  # letters
     if len(name) <= longest:
         return escape(name)
     return f"<title>{escape(name)}</title>{escape(name[: longest - 1])}…"

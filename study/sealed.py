@@ -17,11 +17,20 @@ _LARGEST = 4 << 20  # [bytes] of an unfolded key: a film takes about a hundred
 
 @dataclass(frozen=True)
 class Film:
-    """What a film shows: the method, the clip (name and first frame), and the file it is from."""
+    """What a film shows: the method, the clip (its gesture and frames), and the .blend it is from.
+
+    content: fingerprint of the film itself, so that a study of other films is another study.
+    """
 
     method: str
     clip: str
     file: str
+    content: str = ""
+
+
+def fingerprint(data: bytes) -> str:
+    """Short name of a film, from its content."""
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def seal(films: Mapping[str, Film]) -> str:

@@ -44,6 +44,16 @@ def manifest_path(path: Path) -> Path:
     return Path(path).with_suffix(".json")
 
 
+def delete_cache(path: Path) -> None:
+    """Deletes a point cache and its manifest, if they exist. Raises CacheError."""
+    try:
+        manifest_path(path).unlink(missing_ok=True)  # first: the positions are useless without it
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        advice = "Make the folder writable."
+        raise CacheError(f"{path} could not be deleted: {error.strerror}.", advice=advice) from error
+
+
 def cache_status(
     path: Path, *, topology: str, settings: str, frames: range, motion: Sequence[str] | None = None
 ) -> CacheStatus:
