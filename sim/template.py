@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from ..choices import REGIONS
 from ..errors import CacheError
 from ..files import atomic_write, read_arrays
 
 FORMAT = 1
 TISSUE, JAW, CRANIUM = 0, 1, 2
-REGIONS = ("cheek", "lips", "scalp", "cartilage")  # of the skin
-CHEEK, LIPS, SCALP, CARTILAGE = range(len(REGIONS))
+CHEEK, LIPS, SCALP, CARTILAGE = range(len(REGIONS))  # columns of `skin_region`
 
 
 @dataclass

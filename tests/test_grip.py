@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from nephim.choices import REGIONS
 from nephim.sim.contact.grip import Grip
 from nephim.sim.contact.tracker import Contacts
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
-from nephim.sim.template import CHEEK, LIPS, REGIONS, SCALP
+from nephim.sim.template import CHEEK, LIPS, SCALP
 from nephim.sim.volume.regions import STIFFNESS
 from volumes import RADIUS, finger, round_head
 

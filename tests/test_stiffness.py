@@ -19,7 +19,8 @@ from nephim.operators import volume  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
 from nephim.operators.setup import setup  # noqa: E402
 from nephim.progress import drive  # noqa: E402
-from nephim.sim.volume.regions import CARTILAGE  # noqa: E402
+from nephim.sim.template import CARTILAGE  # noqa: E402
+from nephim.sim.volume.regions import STIFFNESS  # noqa: E402
 
 pytestmark = pytest.mark.bpy
 ROLES = {"head": "Head", "left": "Left", "head_bone": "HeadRig:head"}
@@ -56,8 +57,8 @@ def test_a_painted_group_changes_the_stiffness(tmp_path, attribute):
         volume.load_volume(reader.neutral(), read_plan(scene))
     painted = drive(volume.volume_job(scene), io.StringIO())
     height = painted.vertices[painted.tets].mean(1)[:, 2]
-    assert (painted.tet_stiffness[height > 1.65] == CARTILAGE).all()
-    assert (plain.tet_stiffness[height > 1.65] < CARTILAGE).all()
+    assert (painted.tet_stiffness[height > 1.65] == STIFFNESS[CARTILAGE]).all()
+    assert (plain.tet_stiffness[height > 1.65] < STIFFNESS[CARTILAGE]).all()
     low = height < 1.59
     assert np.array_equal(painted.tet_stiffness[low], plain.tet_stiffness[low])
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...choices import REGIONS
 from ..settings import PhysicsSettings
-from ..template import LIPS, REGIONS, SCALP, Template
+from ..template import LIPS, SCALP, Template
 from .tracker import Contacts
 
 

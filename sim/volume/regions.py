@@ -4,11 +4,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from ...choices import REGIONS
 from ..geometry.refine import averaging
 from ..geometry.surface import vertex_normals
 from ..geometry.topology import boundary_loops
 from ..geometry.triangle_bvh import TriangleTree
-from ..template import CARTILAGE, CHEEK, LIPS, REGIONS, SCALP
+from ..template import CARTILAGE, CHEEK, LIPS, SCALP
 from .landmarks import Landmarks
 
 _RAYS = 64  # per vertex; averaging over neighbours reduces their noise
