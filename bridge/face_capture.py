@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from ..errors import TrackError
 from ..tracks.face_capture import FaceCapture, keys_for
-from .own_action import check_playable, new_action
+from .own_action import add_keys, check_playable, new_action
 from .recognise import armature_of
 from .scene_time import frame_rate, stretch
 
-_LINEAR = 1  # 'LINEAR' in Blender's list of interpolations, for foreach_set
 _GAP = 1.5  # usual steps between rows, beyond which frames between them get no key
 _SHOWN = 8  # names in a message
 
@@ -51,7 +50,7 @@ def add_capture(scene: Any, capture: FaceCapture, first: int, *, rotate: bool = 
             for name in keys.get(expression, ()):
                 if name not in driven[obj.name]:
                     path = f'key_blocks["{bpy.utils.escape_identifier(name)}"].value'
-                    _key(curves, path, 0, frames * stretch(scene), values)
+                    add_keys(curves, path, 0, frames * stretch(scene), values)
                     keyed.add(expression)
     last = int(frames[-1])
     scene.frame_end = max(scene.frame_end, last)
@@ -129,18 +128,6 @@ def _at(capture: FaceCapture, values: NDArray, times: NDArray) -> NDArray[np.flo
     return np.interp(times, capture.times[known], values[known])
 
 
-def _key(curves: Any, path: str, index: int, frames: NDArray, values: NDArray) -> None:
-    """Linear keys, without those that repeat their neighbours."""
-    keep = np.ones(len(values), bool)
-    keep[1:-1] = (values[1:-1] != values[:-2]) | (values[1:-1] != values[2:])
-    curve = curves.new(path, index=index)
-    curve.keyframe_points.add(int(keep.sum()))
-    points = np.column_stack([frames[keep], values[keep]]).astype(np.float32)
-    curve.keyframe_points.foreach_set("co", points.ravel())
-    curve.keyframe_points.foreach_set("interpolation", np.full(len(points), _LINEAR, np.int32))
-    curve.update()
-
-
 def _what_turns(scene: Any, head: Any) -> tuple[Any, Any]:
     """(object, pose bone) of the head bone, or (head, None)."""
     settings = scene.nephim
@@ -156,7 +143,7 @@ def _turn(scene: Any, capture: FaceCapture, turned: tuple[Any, Any], frames: NDA
     prefix = f'pose.bones["{bpy.utils.escape_identifier(bone.name)}"].' if bone else ""
     channel, rows = _channels(what, _rotations(capture, obj, bone, times))
     for index, column in enumerate(np.array(rows).T):
-        _key(curves, prefix + channel, index, frames * stretch(scene), column)
+        add_keys(curves, prefix + channel, index, frames * stretch(scene), column)
     return f"{capture.name}: rotation of the head, relative to its first frame, keyed on {what.name}"
 
 

@@ -3,10 +3,12 @@
 
 from typing import Any
 
+import bpy
 import numpy as np
 from numpy.typing import NDArray
 
 from ..sim.geometry import rigid
+from ..tracks.track import Faces
 
 
 def mesh_positions(mesh: Any) -> NDArray[np.float32]:
@@ -14,6 +16,21 @@ def mesh_positions(mesh: Any) -> NDArray[np.float32]:
     positions = np.empty(3 * len(mesh.vertices), np.float32)
     mesh.attributes["position"].data.foreach_get("vector", positions)  # a hundred times faster than mesh.vertices
     return positions.reshape(-1, 3)
+
+
+def new_mesh(name: str, vertices: NDArray, faces: Faces) -> Any:
+    """A mesh with smooth shading from vertices (n, 3), Blender units."""
+    mesh = bpy.data.meshes.new(name)
+    mesh.vertices.add(len(vertices))
+    mesh.loops.add(len(faces.corners))
+    mesh.polygons.add(len(faces.sizes))
+    mesh.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(vertices, np.float32).ravel())
+    mesh.loops.foreach_set("vertex_index", faces.corners)
+    mesh.polygons.foreach_set("loop_start", (np.cumsum(faces.sizes) - faces.sizes).astype(np.int32))
+    mesh.polygons.foreach_set("use_smooth", np.ones(len(faces.sizes), bool))
+    mesh.update(calc_edges=True)
+    mesh.validate()  # faces that name a vertex twice
+    return mesh
 
 
 def mesh_triangles(mesh: Any) -> NDArray[np.int32]:

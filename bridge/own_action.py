@@ -4,11 +4,14 @@
 from typing import Any
 
 import bpy
+import numpy as np
+from numpy.typing import NDArray
 
 from ..compat import new_fcurves
 from ..errors import TrackError
 
 _MARK = "nephim_take"  # on actions that an import has made
+_LINEAR = 1  # 'LINEAR' in Blender's list of interpolations, for foreach_set
 _WIDER = 1000  # frames: strips reach beyond the scene's range by this, so that cycles and slopes go on there
 
 
@@ -47,6 +50,18 @@ def new_action(scene: Any, owner: Any, name: str, id_type: str) -> Any:
         data.action_slot = slot
     data.action_blend_type, data.action_extrapolation, data.action_influence = "REPLACE", "HOLD", 1.0
     return curves
+
+
+def add_keys(curves: Any, path: str, index: int, frames: NDArray, values: NDArray) -> None:
+    """An F-curve of linear keys, without those that repeat their neighbours."""
+    keep = np.ones(len(values), bool)
+    keep[1:-1] = (values[1:-1] != values[:-2]) | (values[1:-1] != values[2:])
+    curve = curves.new(path, index=index)
+    curve.keyframe_points.add(int(keep.sum()))
+    points = np.column_stack([frames[keep], values[keep]]).astype(np.float32)
+    curve.keyframe_points.foreach_set("co", points.ravel())
+    curve.keyframe_points.foreach_set("interpolation", np.full(len(points), _LINEAR, np.int32))
+    curve.update()
 
 
 def _push_down(scene: Any, data: Any) -> None:

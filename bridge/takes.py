@@ -16,7 +16,8 @@ from ..tracks.alembic import check_alembic
 from ..tracks.checks import Take
 from ..tracks.track import HEAD, LEFT, RIGHT, Faces, Track, role_of
 from .cache.point_cache import HEADER, MAGIC
-from .meshes import mesh_positions, to_world, world_matrix
+from .landmark_hands import add_hand
+from .meshes import mesh_positions, new_mesh, to_world, world_matrix
 from .rig import unit_scale
 from .scene_time import playback_rate
 from .surfaces import view_layer_of
@@ -59,13 +60,12 @@ def added_take(scene: Any, take: Take, blend: Path) -> Iterator[list[Any]]:
     added: list[Any] = []
     markers, aside, done = set(scene.timeline_markers), dict[Path, Path](), False
     try:
-        for track in take.tracks:
-            _add_object(scene, track, take, blend, take.frame_rate / rate, added, aside)
+        fitted = [_add_object(scene, track, take, blend, take.frame_rate / rate, added, aside) for track in take.tracks]
         layer = view_layer_of(scene)
         layer.update()  # knows the new objects only then
-        fitted = [obj for obj in added if not obj.name.startswith("Captured ")]
         for obj in added:
-            obj.hide_set(obj not in fitted, view_layer=layer)  # to compare with, not in the way
+            if obj.name.startswith("Captured "):
+                obj.hide_set(True, view_layer=layer)  # to compare with, not in the way
         yield fitted
         done = True
         for before_it in aside.values():
@@ -74,13 +74,20 @@ def added_take(scene: Any, take: Take, blend: Path) -> Iterator[list[Any]]:
         if not done:
             for marker in set(scene.timeline_markers) - markers:
                 scene.timeline_markers.remove(marker)
-            for obj in added:
-                for modifier in obj.modifiers:
-                    Path(bpy.path.abspath(modifier.filepath)).unlink(missing_ok=True)
-                bpy.data.meshes.remove(obj.data)  # and the object with it
+            _remove(added)
             for path, before_it in aside.items():
                 before_it.replace(path)
             scene.frame_start, scene.frame_end, scene.render.fps, scene.render.fps_base = before
+
+
+def _remove(added: list[Any]) -> None:
+    """Objects with all that they have, and the point caches that they play."""
+    for obj in added:
+        for modifier in obj.modifiers:
+            if modifier.type == "MESH_CACHE":
+                Path(bpy.path.abspath(modifier.filepath)).unlink(missing_ok=True)
+    actions = [obj.animation_data.action for obj in added if obj.animation_data and obj.animation_data.action]
+    bpy.data.batch_remove([*actions, *(obj.data for obj in added), *added])
 
 
 def _add_object(
@@ -91,10 +98,15 @@ def _add_object(
     frame_scale: float,
     added: list[Any],
     aside: dict[Path, Path],
-) -> None:
+) -> Any:
+    """The object of a track; `added` gets it and all that comes with it, from the moment on in which they exist."""
+    if track.landmarks:
+        obj = add_hand(scene, _NAMES[track.role], track.vertices, frame_scale, added)
+        obj[JITTER] = [track.jitter, *(track.smoothed or ())]
+        return obj
     assert track.faces is not None
     scale = np.float32(1 / unit_scale(scene))
-    mesh = _mesh(_NAMES[track.role], track.vertices[take.neutral] * scale, track.faces)
+    mesh = new_mesh(_NAMES[track.role], track.vertices[take.neutral] * scale, track.faces)
     obj = bpy.data.objects.new(_NAMES[track.role], mesh)
     scene.collection.objects.link(obj)
     added.append(obj)
@@ -111,6 +123,7 @@ def _add_object(
         _play(scene, other, track.captured * scale, _free_path(blend, other.name, aside), frame_scale)
         other.hide_render = True
         obj[CAPTURED] = other
+    return obj
 
 
 def _free_path(blend: Path, name: str, aside: dict[Path, Path]) -> Path:
@@ -180,20 +193,6 @@ def relative_paths(blend: Path) -> None:
                 path = Path(bpy.path.abspath(modifier.filepath))
                 if path.parent == blend.parent:
                     modifier.filepath = f"//{path.name}"
-
-
-def _mesh(name: str, vertices: NDArray, faces: Faces) -> Any:
-    mesh = bpy.data.meshes.new(name)
-    mesh.vertices.add(len(vertices))
-    mesh.loops.add(len(faces.corners))
-    mesh.polygons.add(len(faces.sizes))
-    mesh.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(vertices, np.float32).ravel())
-    mesh.loops.foreach_set("vertex_index", faces.corners)
-    mesh.polygons.foreach_set("loop_start", (np.cumsum(faces.sizes) - faces.sizes).astype(np.int32))
-    mesh.polygons.foreach_set("use_smooth", np.ones(len(faces.sizes), bool))
-    mesh.update(calc_edges=True)
-    mesh.validate()  # faces that name a vertex twice
-    return mesh
 
 
 def read_scene_file(scene: Any, path: Path, frame_rate: float | None) -> list[Track]:

@@ -239,3 +239,19 @@ def character(folder):
     values[:, EXPRESSIONS.index("eyeBlinkLeft")] = np.linspace(0, 1, FRAMES)
     seconds = table(timecodes(2 * FRAMES - 1, 60, 30 / RATE), np.repeat(values, 2, 0)[:-1])
     (folder / "take.csv").write_text(seconds)
+
+
+def landmarks(folder):
+    """Landmarks of a left hand whose index finger presses into the cheek, with a head in the same axes."""
+    from test_hand_skeleton import flat_hand
+
+    hand = flat_hand() @ [[0, 1, 0], [-1, 0, 0], [0, 0, 1]]  # fingers along -x, thumb to the front
+    for root in (9, 13, 17):  # fingers that are drawn in
+        hand[root + 1 : root + 4] = hand[root] + 0.4 * (hand[root + 1 : root + 4] - hand[root])
+    tip, (_, _, way) = hand[8], finger()
+    cheek = finger()[0][:, 0].min() - GAPS[0]
+    reach = 0.0067  # of the skin over the landmark in the fingertip
+    start = np.array([cheek + GAPS[0] + reach, *finger()[0].mean(0)[1:]]) - tip
+    moving = turned((hand + start + way[:, None]).astype(np.float32), Y_UP)
+    np.savez(folder / "landmarks.npz", left_hand=moving, fps=RATE)
+    np.savez(folder / "head.npz", vertices=heads(Y_UP), faces=head()[1])

@@ -39,6 +39,7 @@ FILES = {
     "nephim import head.npz right.npz --model MANO_RIGHT.pkl --bake -o face.blend": takes.mano_take,
     "nephim import test/params/S3/params_smoothed.pkl --model generic_model.pkl --model MANO_RIGHT.pkl --fps 50 --bake "
     "-o face.blend": takes.decaf,
+    "nephim import head.npz landmarks.npz --bake -o face.blend": takes.landmarks,
     "nephim import take.csv --onto character.blend --bake": takes.character,
 }  # fmt: skip
 

@@ -13,7 +13,6 @@ from nephim.errors import TrackError
 from nephim.tracks import arrays, pickles
 from nephim.tracks.checks import Take, check_take
 from nephim.tracks.face_capture import read_face_capture
-from nephim.tracks.landmarks import read_landmarks
 from nephim.tracks.read import read_models, read_take
 from test_face_capture import VALUES, table, timecodes
 from test_tracks_meshes import BIG, OBJECTS, box, mdd_bytes, obj_text, pc2_bytes, ply_bytes, zipped
@@ -130,17 +129,28 @@ def csv(folder):
 
 
 def landmarks_json(folder):
-    hand = [{"x": 0.1 * k, "y": 0.2, "z": 0.3} for k in range(21)]
+    hand = [{"x": 0.01 * k, "y": 0.2, "z": 0.3} for k in range(21)]
     (folder / "take.json").write_text(json.dumps({"fps": 30, "frames": [{"left_hand": hand, "face": None}] * F}))
-    return lambda: read_landmarks(folder / "take.json")
+    return surfaces(folder / "take.json")
 
 
 def landmarks_npz(folder):
-    np.savez(folder / "take.npz", left_hand=np.random.default_rng(0).normal(0, 1, (F, 21, 3)), fps=30)
-    return lambda: read_landmarks(folder / "take.npz")
+    hand = np.cumsum(np.full((F, 21, 3), 0.007), 1)
+    np.savez(folder / "take.npz", left_hand=hand, fps=30)
+    return surfaces(folder / "take.npz")
 
 
-FAMILIES = (npz, npy, pc2, mdd, objs, plys, hamer, amass, smplx, vhap, mano, decaf, csv, landmarks_json, landmarks_npz)
+def exported(folder):
+    np.savez(
+        folder / "take.npz", format="nephim-take 1", fps=24.0, head_tracked=TAKE, head_faces=FACES, right_tracked=TAKE,
+        right_faces=FACES, right_missing=np.array([False, True, False]),
+    )  # fmt: skip
+    return surfaces(folder / "take.npz")
+
+
+FAMILIES = (
+    npz, npy, pc2, mdd, objs, plys, hamer, amass, smplx, vhap, mano, decaf, csv, landmarks_json, landmarks_npz, exported
+)  # fmt: skip
 families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
 
 

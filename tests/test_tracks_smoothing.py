@@ -43,11 +43,9 @@ def test_contact_changes_are_found():
     heights = [0.1, 0.05, 0.0009, 0.002, 0.0029, 0.0005, 0.002, 0.004, -0.01, 0.0]
     hand = np.array(heights)[:, None, None] * [0, 0, 1.0]
     head = np.stack([PLATE] * len(heights))
-    assert contact_changes(head, HALVES, [hand]) == [2, 6, 8]
-    other = np.full_like(hand, 0.5)
-    other[:4] = -0.001
-    assert contact_changes(head, HALVES, [hand, other]) == [2, 4, 6, 8]
-    assert contact_changes(head, HALVES, [hand + 1]) == []
+    assert contact_changes(head, HALVES, hand) == [2, 6, 8]
+    assert contact_changes(head, HALVES, hand + [0, 0, 0.007], 0.007) == [2, 6, 8]
+    assert contact_changes(head, HALVES, hand - 0.2) == contact_changes(head, HALVES, hand + 1) == []
 
 
 def touch(seed, noise):

@@ -135,19 +135,28 @@ def read_surfaces(path: Path) -> list[Track]:
     return [Track(path.stem, array.astype(np.float32), None, role_of(path.stem))]
 
 
-def surfaces_among(path: Path, arrays: Mapping[str, NDArray]) -> list[Track]:
-    """Surfaces of an .npz: every array (f, n, 3) of numbers, with the faces that go with it.
+def has_surfaces(arrays: Mapping[str, NDArray]) -> bool:
+    """Whether `surfaces_among` finds any."""
+    return bool(_moving(arrays))
 
-    `left_vertices` goes with `left_faces`, else with `faces` if those fit. Vertices (f, 778, 3) beside `is_right` are
-    those of HaMeR or WiLoR. Raises TrackError.
-    """
-    moving = {
+
+def _moving(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    return {
         name: array
         for name, array in arrays.items()
         if array.ndim == 3 and array.shape[2] == 3 and array.size and array.dtype.kind in "fiu"
         and not any(word in name.lower() for word in (*_NOT_SURFACES, *_FACES[:3]))
         and array.shape[1] > 3  # rotation matrices (f, 3, 3)
     }  # fmt: skip
+
+
+def surfaces_among(path: Path, arrays: Mapping[str, NDArray]) -> list[Track]:
+    """Surfaces of an .npz: every array (f, n, 3) of numbers, with the faces that go with it.
+
+    `left_vertices` goes with `left_faces`, else with `faces` if those fit. Vertices (f, 778, 3) beside `is_right` are
+    those of HaMeR or WiLoR. Raises TrackError.
+    """
+    moving = _moving(arrays)
     if not moving:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in list(arrays.items())[:_SHOWN])
         raise refuse(path, f"it holds no vertices of shape (f, n, 3), but {shapes}")

@@ -72,7 +72,7 @@ def check_take(
     for track in tracks:
         vertices = _fill_gaps(track, rate, said)
         _check_order(track, vertices)
-        faces = _outward(track, vertices[_reference(track)], said)
+        faces = track.faces if track.landmarks else _outward(track, vertices[_reference(track)], said)
         captured = None
         if track.captured is not None:
             captured = np.where(np.isfinite(track.captured), track.captured, vertices) @ matrix.T
@@ -196,7 +196,12 @@ def _rotation(tracks: Sequence[Track], up: str | None, said: list[str]) -> NDArr
         axis, how = str(next(iter(known))), "as its format has it"
     elif not up:
         heads = [track for track in tracks if track.role == HEAD]
-        axis, how = _up_of_head(heads[0]) if heads else ("+y", "assumed, as there is no head; else give --up z")
+        if heads:
+            axis, how = _up_of_head(heads[0])
+        elif all(track.landmarks for track in tracks):
+            axis, how = "-y", "as detectors have it; else give --up"
+        else:
+            axis, how = "+y", "assumed, as there is no head; else give --up z"
     said.append(f"{axis} is up, {how}" + ("" if axis == "+z" else ": turned to z"))
     return np.array(_UP[axis], np.float64)
 

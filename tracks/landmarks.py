@@ -4,7 +4,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import frame_rate_of, read_npy, read_npz
-from .track import LEFT, RIGHT, refuse, role_of
+from .track import LEFT, RIGHT, Faces, Track, refuse, role_of
 
 FACE = "face"
 # Of a hand: wrist, then four of each finger from the thumb on, root to tip. Of a face: without and with the irises.
@@ -37,9 +37,17 @@ def group_of(name: str) -> str:
     return role if role in (LEFT, RIGHT) else FACE if re.search(r"face", name, re.I) else ""
 
 
-def is_landmarks(arrays: Mapping[str, NDArray]) -> bool:
-    """Whether these arrays of an npz hold landmarks rather than surfaces."""
-    return bool(_points_among(arrays))
+def landmark_names(arrays: Mapping[str, NDArray]) -> set[str]:
+    """The arrays, of a file's by name, that hold landmarks rather than surfaces or parameters."""
+    return {name for name, array in arrays.items() if _fits(name, array)}
+
+
+def _fits(name: str, array: Any) -> bool:
+    group = group_of(name)
+    return (
+        bool(group) and isinstance(array, np.ndarray) and array.ndim == 3 and array.dtype.kind in "fiu"
+        and array.shape[1] in COUNTS[group] and array.shape[2] in (2, 3) and len(array) > 0
+    )  # fmt: skip
 
 
 def read_landmarks(path: Path) -> Landmarks:
@@ -75,14 +83,40 @@ def read_landmarks(path: Path) -> Landmarks:
     return Landmarks(path.stem, points, rate)
 
 
+def landmark_tracks(path: Path, found: Landmarks) -> list[Track]:
+    """A track for each hand, of its 21 points. A frame in which any of them is missing is a gap. Raises TrackError if
+    there is no hand in three dimensions."""
+    tracks, notes = [], []
+    if FACE in found.points:
+        notes.append("landmarks of the face are left out: they fit a rig, and make none")
+    for role in (LEFT, RIGHT):
+        points = found.points.get(role)
+        if points is None:
+            continue
+        if points.shape[2] != 3:
+            raise refuse(path, "its landmarks are those of an image", "Triangulate them from several cameras first.")
+        seen = np.isfinite(points).all((1, 2))
+        if not seen.any():
+            notes.append(f"no {role} hand was seen")
+            continue
+        vertices = np.where(seen[:, None, None], points, np.nan).astype(np.float32)
+        tracks.append(Track(role, vertices, _BONES, role, found.frame_rate, landmarks=True))
+    if not tracks:
+        raise refuse(path, "it holds no landmarks of a hand", "Landmarks of a face alone move no surface.")
+    return [replace(tracks[0], notes=tuple(notes)), *tracks[1:]]
+
+
+# Edges from landmark to landmark along the fingers, as triangles, so that sizes and lengths can be checked.
+_BONES = Faces.of_polygons([(k if k % 4 else 0, k + 1, k + 2) for k in range(19) if k % 4 != 3])
+
+
 def _points_among(arrays: Mapping[str, NDArray]) -> dict[str, NDArray[np.float64]]:
     """By group; of two the same, those in the world count less than those without, as they have no place."""
     found: dict[str, NDArray[np.float64]] = {}
     for name in sorted(arrays, key=lambda name: "world" in name.lower()):
-        array, group = arrays[name], group_of(name)
-        fits = isinstance(array, np.ndarray) and array.ndim == 3 and array.dtype.kind in "fiu" and len(array)
-        if fits and group and group not in found and array.shape[1] in COUNTS[group] and array.shape[2] in (2, 3):
-            found[group] = array.astype(np.float64)
+        group = group_of(name)
+        if _fits(name, arrays[name]) and group not in found:
+            found[group] = arrays[name].astype(np.float64)
     return found
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import TrackError
-from . import arrays, decaf, exported, meshes, parameters, point_caches
+from . import arrays, decaf, exported, landmarks, meshes, parameters, point_caches
 from .body_models import BodyModel, mended, read_model
 from .track import ROLES, Faces, Track, refuse
 
 SCENES = (".abc", ".usd", ".usda", ".usdc", ".usdz")  # read by Blender's own importers
 FACE_CAPTURES = ".csv"  # read by `face_capture`: they move a head that is there
-KINDS = (".npz", ".npy", ".pkl", ".pc2", ".mdd", FACE_CAPTURES, *SCENES)
+KINDS = (".npz", ".npy", ".json", ".pkl", ".pc2", ".mdd", FACE_CAPTURES, *SCENES)
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,17 @@ def _read(path: Path, models: Models) -> list[Track]:
             return exported.exported_tracks(path, found)
         if parameters.has_parameters(found) and not {"vertices", "pred_vertices"} & set(found):
             return parameters.pose_tracks(path, found, models.bodies)
-        return arrays.surfaces_among(path, found)
+        hands = landmarks.landmark_names(found)
+        rest = {name: array for name, array in found.items() if name not in hands}
+        tracks = landmarks.landmark_tracks(path, landmarks.read_landmarks(path)) if hands else []
+        return tracks + (arrays.surfaces_among(path, rest) if not hands or arrays.has_surfaces(rest) else [])
     if kind == ".npy":
-        return arrays.read_surfaces(path)
+        tracks = arrays.read_surfaces(path)
+        if landmarks.landmark_names({path.stem: tracks[0].vertices}):
+            return landmarks.landmark_tracks(path, landmarks.read_landmarks(path))
+        return tracks
+    if kind == ".json":
+        return landmarks.landmark_tracks(path, landmarks.read_landmarks(path))
     if kind == ".pkl":
         return decaf.read_decaf(path, models.bodies)
     if kind == ".pc2":

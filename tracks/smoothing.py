@@ -15,6 +15,7 @@ from .track import HEAD, LEFT, RIGHT, Track
 _ORDER = 2  # forwards and backwards: the fourth order that biomechanics uses for markers (Winter 2009)
 _TOUCH, _RELEASE = 0.001, 0.003  # [m] below and above which contact begins and ends: apart by more than usual jitter
 _NEAR = 0.02  # [m] beyond which no distance is asked for
+_BENEATH = 0.007  # [m] landmarks of fingertips lie about so deep in them
 _SHORTEST = 4  # frames; what is shorter cannot be filtered
 _MEASURED = 1000  # vertices that jitter is measured at; more say the same
 _AT_ONCE = 1000  # vertices that are filtered together, to save memory
@@ -34,28 +35,23 @@ def jitter(vertices: NDArray) -> float:
     return float(np.sqrt((third**2).sum(2).mean() / 20))
 
 
-def contact_changes(
-    head: NDArray, triangles: NDArray, hands: Sequence[NDArray], touch: float = _TOUCH, release: float = _RELEASE
-) -> list[int]:
-    """Frames in which contact of hands (f, n, 3) with the head (f, m, 3) and its triangles (t, 3) begins or ends: the
+def contact_changes(head: NDArray, triangles: NDArray, hand: NDArray, beneath: float = 0.0) -> list[int]:
+    """Frames in which contact of a hand (f, n, 3) with the head (f, m, 3) and its triangles (t, 3) begins or ends: the
     first frame of the new state.
 
-    A hand touches as long as a vertex of it is less than `touch` [m] above the skin, or inside. It must go further away
-    than `release` [m] in between, or it has touched all the time: jitter is no end of a contact.
+    A hand touches as long as a vertex of it is less than a millimetre above the skin, or inside. It must go further
+    away than three in between, or it has touched all the time: jitter is no end of a contact. beneath: how deep in the
+    hand its vertices lie [m].
     """
-    changes = set[int]()
-    for hand in hands:
-        gap = _gaps(head, triangles, hand)
-        touches = np.flatnonzero(gap < touch)
-        if not len(touches):
-            continue
-        away = np.flatnonzero(gap > release)
-        # Between one touch and the next, has it been away?
-        parted = np.searchsorted(away, touches[1:]) > np.searchsorted(away, touches[:-1])
-        begins = [touches[0], *touches[1:][parted]]
-        ends = [*(touches[:-1][parted] + 1), touches[-1] + 1]
-        changes |= {int(frame) for frame in [*begins, *ends]}
-    return sorted(changes - {0, len(head)})
+    gap = _gaps(head, triangles, hand) - beneath
+    touches = np.flatnonzero(gap < _TOUCH)
+    if not len(touches):
+        return []
+    away = np.flatnonzero(gap > _RELEASE)
+    # Between one touch and the next, has it been away?
+    parted = np.searchsorted(away, touches[1:]) > np.searchsorted(away, touches[:-1])
+    begins, ends = [touches[0], *touches[1:][parted]], [*(touches[:-1][parted] + 1), touches[-1] + 1]
+    return sorted({int(frame) for frame in [*begins, *ends]} - {0, len(head)})
 
 
 def _gaps(head: NDArray, triangles: NDArray, hand: NDArray) -> NDArray[np.float64]:
@@ -107,9 +103,13 @@ def smoothed(take: Take, cut_off: float) -> Take:
     _check_cut_off(cut_off, take.frame_rate)
     surfaces = {role: (track, track.parts.get(role)) for track in take.tracks for role in (track.parts or [track.role])}
     changes: list[int] = []
-    hands = [_vertices(*surfaces[role]) for role in (LEFT, RIGHT) if role in surfaces]
-    if HEAD in surfaces and hands:
-        changes = contact_changes(*_surface(*surfaces[HEAD]), hands)
+    for role in (LEFT, RIGHT):
+        if HEAD in surfaces and role in surfaces:
+            track, inside = surfaces[role]
+            beneath = _BENEATH if track.landmarks else 0.0
+            head, triangles = _surface(*surfaces[HEAD])
+            changes += contact_changes(head, triangles, _vertices(track, inside), beneath)
+    changes = sorted(set(changes))
     said, tracks = list(take.said), []
     for track in take.tracks:
         after = low_pass(track.vertices, cut_off, take.frame_rate, changes)

@@ -69,6 +69,7 @@ class Track:
     what the reader found, to show. captured: (f, n, 3) the surface as it was captured, deformed, where `vertices` is
     only what it is fitted with. touched: (f, n) which vertices are labelled as in contact. jitter: of the vertices as
     they came [m]; smoothed: the cut-off [1/s] of the filter that they went through, and the jitter after it [m].
+    landmarks: the vertices are 21 landmarks of a hand, and no surface.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Track:
     touched: NDArray[np.bool_] | None = None
     jitter: float = 0.0
     smoothed: tuple[float, float] | None = None
+    landmarks: bool = False
 
 
 def role_of(name: str) -> str:
