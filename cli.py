@@ -300,7 +300,7 @@ def _setup(parsed: argparse.Namespace) -> str:
         left_behind=parsed.leave_behind,
         no_obstacle=parsed.no_obstacle,
     )
-    return f"{setup.summary(found)} Saved {save_blend(parsed.output)}."
+    return f"{setup.summary(found, setup.notes(bpy.context.scene))} Saved {save_blend(parsed.output)}."
 
 
 def _volume(parsed: argparse.Namespace) -> str:

@@ -10,6 +10,7 @@ from bpy.props import (
     CollectionProperty,
     EnumProperty,
     FloatProperty,
+    FloatVectorProperty,
     IntProperty,
     PointerProperty,
     StringProperty,
@@ -52,6 +53,12 @@ def _bone(of: str):
     return StringProperty(name="Bone", description=f"Bone that carries the {of}; empty: fitted to the surface")
 
 
+def _axis_changed(settings, _context) -> None:
+    from .operators import looked_at
+
+    looked_at.axis_changed(settings.id_data)
+
+
 def _axis(name: str, what: str):
     return EnumProperty(
         name=name,
@@ -61,6 +68,7 @@ def _axis(name: str, what: str):
             *((axis, axis, f"The {what} points to {axis}") for axis in AXES),
         ),
         default="AUTO",
+        update=_axis_changed,
     )
 
 
@@ -124,6 +132,14 @@ class Obstacle(PropertyGroup):
     vertices: IntProperty()  # type: ignore[valid-type]
 
 
+class Facing(PropertyGroup):
+    """Two arrows that show how the head stands, in the space of what carries it, see `bridge/direction.py`."""
+
+    carrier: PointerProperty(type=bpy.types.Object)  # type: ignore[valid-type]
+    bone: StringProperty()  # type: ignore[valid-type]
+    ends: FloatVectorProperty(size=12)  # type: ignore[valid-type]
+
+
 class SceneSettings(PropertyGroup):
     """Roles, frames and tolerances of one scene."""
 
@@ -160,6 +176,12 @@ class SceneSettings(PropertyGroup):
     cartilage_group: _paint("cartilage", "tip of the nose and ears (stiffness 20)")  # type: ignore[valid-type]
     up_axis: _axis("Up", "top of the head")  # type: ignore[valid-type]
     front_axis: _axis("Front", "face")  # type: ignore[valid-type]
+    facing: PointerProperty(type=Facing)  # type: ignore[valid-type]
+    show_facing: BoolProperty(  # type: ignore[valid-type]
+        name="Show Direction",
+        description="Show in the viewport where the face and the top of the head were found to be",
+        default=True,
+    )
     unit_scale: FloatProperty(  # type: ignore[valid-type]
         name="Unit Scale",
         description="Metres per unit for NePHIM alone, so that the head is as large as a person's; 0: as in the "
@@ -304,7 +326,7 @@ class Cast(PropertyGroup):
     shown: IntProperty()  # type: ignore[valid-type] # the one whose settings are in `scene.nephim`
 
 
-_CLASSES = (PreviewChange, Attachment, Obstacle, SceneSettings, Character, Cast)
+_CLASSES = (PreviewChange, Attachment, Obstacle, Facing, SceneSettings, Character, Cast)
 
 
 def register() -> None:

@@ -29,7 +29,7 @@ def read_hints(
         upright = _upright(rig.head_bone, depsgraph, scene.frame_current)
         neck = _neck(rig.head_bone, depsgraph)
         eyes = _eyes(rig, depsgraph)
-    return Hints(upright, neck, _left(head, left, right), eyes, _axis(chosen.up_axis), _axis(chosen.front_axis))
+    return Hints(upright, neck, _left(head, left, right), eyes, axis_of(chosen.up_axis), axis_of(chosen.front_axis))
 
 
 def _upright(bone: tuple[str, str], depsgraph: Any, frame: int) -> NDArray[np.float64]:
@@ -77,7 +77,7 @@ def _left(head: Surface, left: Surface | None, right: Surface | None) -> NDArray
     return towards / length * (1.0 if len(hands) == 2 else _ONE_HAND)
 
 
-def _axis(chosen: str) -> NDArray[np.float64] | None:
+def axis_of(chosen: str) -> NDArray[np.float64] | None:
     """'-Y' as a direction (3,); None for 'AUTO'."""
     if chosen == "AUTO":
         return None

@@ -12,6 +12,7 @@ from ..bridge.selection import select_objects, select_parts
 from ..errors import NephimError
 from . import problems
 from .jobs import is_free
+from .looked_at import notes
 from .setup import checked_rig, summary
 
 _LABELS = (("head", "Head"), ("left", "Left hand"), ("right", "Right hand"))
@@ -127,7 +128,7 @@ class NEPHIM_OT_find(bpy.types.Operator):
             return {"CANCELLED"}
         problems.forget()
         highlight(context)
-        self.report({"INFO"}, f"Found {summary(rig)}")
+        self.report({"INFO"}, f"Found {summary(rig, notes(context.scene))}")
         return {"FINISHED"}
 
 

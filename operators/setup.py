@@ -17,6 +17,7 @@ from ..choices import REGIONS, THICKNESS
 from ..errors import NephimError, RigError
 from . import problems
 from .jobs import is_free
+from .looked_at import look, notes
 
 # Everything that `setup` writes; a failed setup leaves these unchanged.
 _DECIDED = (
@@ -95,7 +96,10 @@ def checked_rig(scene: Any) -> Rig:
     """The rig, once its neutral frame has been read and its head is as large as a person's. Raises NephimError."""
     rig = read_rig(scene)
     check_own_head(scene)
-    check_size(SurfaceReader(scene, rig).neutral(), rig)
+    with SurfaceReader(scene, rig) as reader:
+        surfaces = reader.neutral()
+        check_size(surfaces, rig)
+        look(scene, rig, surfaces)
     return rig
 
 
@@ -145,15 +149,16 @@ def _known(scene: Any, kind: str) -> str:
     )  # fmt: skip
 
 
-def summary(rig: Rig) -> str:
-    """One sentence on what was found."""
+def summary(rig: Rig, noted: Sequence[str] = ()) -> str:
+    """One sentence on what was found, and the notes of the check."""
     hands = " and ".join(
         f"{side} hand {part.label} ({len(part.indices)} vertices)"
         for side, part in (("left", rig.left), ("right", rig.right))
         if part is not None
     )
     frames = f"frames {rig.frames[0]}-{rig.frames[-1]}, neutral {rig.neutral_frame}"
-    return f"Head {rig.head.label} ({len(rig.head.indices)} vertices), {hands}; {frames}."
+    found = f"Head {rig.head.label} ({len(rig.head.indices)} vertices), {hands}; {frames}."
+    return " ".join([found, *noted])
 
 
 class NEPHIM_OT_setup(bpy.types.Operator):
@@ -194,7 +199,7 @@ class NEPHIM_OT_setup(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         problems.forget()
-        self.report({"INFO"}, summary(rig))
+        self.report({"INFO"}, summary(rig, notes(scene)))
         return {"FINISHED"}
 
 

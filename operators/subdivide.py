@@ -5,34 +5,28 @@ from typing import Any
 
 import bpy
 
-from ..bridge.cache.open_file import folder
 from ..bridge.rig import read_rig, scene_object
 from ..bridge.subdivide import subdivide_region
+from ..bridge.surfaces import SurfaceReader
 from ..errors import NephimError, RigError
 from . import problems
-from .volume import needs_setup
+from .jobs import is_free
+from .looked_at import look
 
 
 def subdivide_coarse(scene: Any) -> int:
-    """Halves the edges of the head's mesh where the volume found it too coarse; returns how many vertices are new.
+    """Halves the edges of the head's mesh where it is too coarse for a fingertip; returns how many vertices are new.
 
     Raises NephimError.
     """
-    from ..sim.coarse import coarse_vertices
-    from ..sim.template import Template
-
     rig = read_rig(scene)
-    template = Template.load(folder(scene).volume)
-    if template.n_head != len(rig.head.indices):
-        raise RigError(
-            "The mesh has changed since its volume was built.",
-            object=rig.head.object_name,
-            advice="Build the volume again: its notes say whether the mesh is still too coarse.",
-        )
-    coarse, _ = coarse_vertices(template)
-    if not len(coarse):
+    with SurfaceReader(scene, rig) as reader:
+        seen = look(scene, rig, reader.neutral())
+    if seen is None:
+        raise RigError("No face was found on it.", object=rig.head.object_name, advice="Press Check Setup.")
+    if not len(seen.coarse):
         raise RigError("The mesh is fine enough for a fingertip.", object=rig.head.object_name)
-    return subdivide_region(scene_object(rig.head.object_name), rig.head.indices[coarse])
+    return subdivide_region(scene_object(rig.head.object_name), rig.head.indices[seen.coarse])
 
 
 class NEPHIM_OT_subdivide_region(bpy.types.Operator):
@@ -44,7 +38,12 @@ class NEPHIM_OT_subdivide_region(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return needs_setup(cls, context)
+        if not is_free(cls):
+            return False
+        if context.scene.nephim.head is None:
+            cls.poll_message_set("Choose a head")
+            return False
+        return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
@@ -54,5 +53,5 @@ class NEPHIM_OT_subdivide_region(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         problems.forget()
-        self.report({"INFO"}, f"{added} vertices are new. Build the volume again.")
+        self.report({"INFO"}, f"{added} vertices are new. Check the setup, then build the volume again.")
         return {"FINISHED"}

@@ -14,6 +14,7 @@ from ..bridge.surfaces import SurfaceReader
 from ..errors import CacheError
 from ..progress import Job, aside
 from .jobs import JobOperator, is_free
+from .looked_at import look
 
 if TYPE_CHECKING:  # scipy and numba load on first use, so that enabling the add-on stays fast
     from ..sim.template import Template
@@ -26,7 +27,8 @@ def volume_job(scene: Any) -> Job["Template"]:
     plan = read_plan(scene)
     with SurfaceReader(scene, plan.rig) as reader:
         surfaces = reader.neutral()
-    check_size(surfaces, plan.rig)
+        check_size(surfaces, plan.rig)
+        look(scene, plan.rig, surfaces)
     jaw, cranium = bones(surfaces, plan)
     job = build_template(
         surfaces.head,

@@ -17,12 +17,18 @@ def _classes() -> tuple[type, ...]:
 def register() -> None:
     import bpy
 
+    from . import overlay
+
     for cls in _classes():
         bpy.utils.register_class(cls)
+    overlay.register()
 
 
 def unregister() -> None:
     import bpy
 
+    from . import overlay
+
+    overlay.unregister()
     for cls in reversed(_classes()):
         bpy.utils.unregister_class(cls)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What comes before simulating: choosing head and hands, and building the volume of the head."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import bpy
@@ -8,6 +9,7 @@ import bpy
 from ..bridge.characters import label
 from ..choices import REGIONS
 from ..operators.find import found_parts
+from ..operators.looked_at import notes
 from ..operators.state import volume_state
 from .sidebar import Step, paragraph
 
@@ -22,6 +24,14 @@ class NEPHIM_UL_characters(bpy.types.UIList):
         self, context: Any, layout: Any, data: Any, item: Any, icon: Any, active_data: Any, active: Any, index: int = 0
     ) -> None:
         layout.prop(item, "name", text="", emboss=False, icon="USER", placeholder=label(context.scene, index))
+
+
+def draw_notes(context: bpy.types.Context, layout: Any, lines: Iterable[str]) -> None:
+    """Notes on a head, each with the button that it speaks of."""
+    for note in lines:
+        paragraph(context, layout, note, icon="INFO")
+        if "'Subdivide Coarse Skin'" in note:
+            layout.operator("nephim.subdivide_region", icon="MOD_SUBSURF")
 
 
 def _draw_cast(context: bpy.types.Context, layout: Any) -> None:
@@ -65,7 +75,10 @@ class NEPHIM_PT_character(Step, bpy.types.Panel):
         row = layout.row(align=True)
         row.prop(settings, "neutral_frame")
         row.operator("nephim.neutral_here", text="", icon="TIME")
-        layout.operator("nephim.setup", icon="CHECKMARK")
+        row = layout.row(align=True)
+        row.operator("nephim.setup", icon="CHECKMARK")
+        row.prop(settings, "show_facing", text="", icon="EMPTY_ARROWS")
+        draw_notes(context, layout, notes(context.scene))
 
 
 class NEPHIM_PT_axes(Step, bpy.types.Panel):
@@ -151,10 +164,7 @@ class NEPHIM_PT_volume_facts(Step, bpy.types.Panel):
         facts = layout.column(align=True)
         for line in state.facts[1:]:
             facts.label(text=line)
-        for note in state.notes:
-            paragraph(context, layout, note, icon="INFO")
-            if "'Subdivide Coarse Skin'" in note:
-                layout.operator("nephim.subdivide_region", icon="MOD_SUBSURF")
+        draw_notes(context, layout, state.notes)
 
 
 class NEPHIM_PT_attachments(Step, bpy.types.Panel):

@@ -8,6 +8,7 @@ its faces then still cut off a hand is given way to, see `coarse_contact`.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,22 @@ class CoarseFit:
         return own
 
 
-def coarse_vertices(template: Template) -> tuple[NDArray[np.int64], float]:
+@dataclass(frozen=True)
+class RefinedHead:
+    """What of a `Template` tells how coarse the character's mesh is, before there is a volume."""
+
+    head_vertices: NDArray[np.float64]
+    skin_vertices: NDArray[np.float64]
+    skin_triangles: NDArray[np.int32]
+    outer: NDArray[np.bool_]
+    linear: csr_matrix
+
+    @property
+    def n_head(self) -> int:
+        return len(self.head_vertices)
+
+
+def coarse_vertices(template: Template | RefinedHead) -> tuple[NDArray[np.int64], float]:
     """The character's own vertices (k,) where its mesh is too coarse for a fingertip, and the longest mean length of
     the edges there [m]; only skin that a hand can reach."""
     if template.linear is None:
@@ -102,7 +118,7 @@ def coarse_vertices(template: Template) -> tuple[NDArray[np.int64], float]:
     return _coarse(template, *own_edges(template))
 
 
-def _coarse(template: Template, own: NDArray, fine: NDArray) -> tuple[NDArray[np.int64], float]:
+def _coarse(template: Template | RefinedHead, own: NDArray, fine: NDArray) -> tuple[NDArray[np.int64], float]:
     """See `coarse_vertices`, with `own_edges`."""
     found = np.flatnonzero(template.outer[: template.n_head] & (own > np.maximum(_WIDE, _COARSER * fine)))
     return found, float(own[found].max(initial=0.0))
@@ -117,7 +133,7 @@ def coarse_note(count: int, longest: float) -> str:
     )
 
 
-def own_edges(template: Template) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def own_edges(template: Template | RefinedHead) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean length [m] of the edges at each of the character's own vertices, before and after refinement; 0 without
     edges. (n_head,) each."""
     n, at = template.n_head, template.skin_vertices

@@ -9,7 +9,7 @@ import scenes  # noqa: E402
 from nephim.bridge.subdivide import subdivide_region  # noqa: E402
 from nephim.errors import RigError  # noqa: E402
 from nephim.operators import subdivide  # noqa: E402
-from nephim.sim import coarse  # noqa: E402
+from nephim.sim.volume import look  # noqa: E402
 
 pytestmark = pytest.mark.bpy
 REGION = np.arange(100, 160)
@@ -85,21 +85,16 @@ def test_linked_mesh(tmp_path):
         subdivide_region(wanted.objects[0], REGION)
 
 
-def test_operator_from_the_volume_with_undo(tmp_path, monkeypatch):
-    scenes.with_volume(tmp_path)
-    scene = bpy.context.scene
-    if not hasattr(bpy.types, "NEPHIM_OT_subdivide_region"):
-        bpy.utils.register_class(subdivide.NEPHIM_OT_subdivide_region)
-    monkeypatch.setattr(coarse, "coarse_vertices", lambda template: (np.zeros(0, np.int64), 0.0))
+def test_operator_with_undo(registered, monkeypatch):
+    scene = scenes.build(segments=32, rings=24)
+    monkeypatch.setattr(look, "coarse_vertices", lambda refined: (np.zeros(0, np.int64), 0.0))
     with pytest.raises(RigError, match="fine enough"):
         subdivide.subdivide_coarse(scene)
-    monkeypatch.setattr(coarse, "coarse_vertices", lambda template: (REGION, 0.02))
+    monkeypatch.setattr(look, "coarse_vertices", lambda refined: (REGION, 0.02))
     count = len(scene.nephim.head.data.vertices)
     bpy.ops.ed.undo_push(message="before")
     assert bpy.ops.nephim.subdivide_region() == {"FINISHED"}
     assert len(bpy.context.scene.nephim.head.data.vertices) > count
-    with pytest.raises(RigError, match="has changed since its volume was built"):
-        subdivide.subdivide_coarse(bpy.context.scene)
     bpy.ops.ed.undo_push(message="after")
     bpy.ops.ed.undo()
     assert len(bpy.context.scene.nephim.head.data.vertices) == count

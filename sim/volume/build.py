@@ -83,7 +83,7 @@ def build_template(
     landmarks = find_landmarks(body.vertices, body.triangles, axes.up, axes.front, head.name, axes.middle)
 
     yield Progress("volume", 0.1, "refining the skin")
-    skin = _skin(head, welded, main, welded_to, landmarks, settings.target_edge)
+    skin = refined_skin(head, welded, main, welded_to, landmarks, settings.target_edge)
     yield Progress("volume", 0.3, "closing and repairing the skin")
     surface = skin.triangles[skin.main]
     limit = np.full(len(skin.vertices), _REPAIR)
@@ -217,7 +217,9 @@ def _told(settings: VolumeSettings) -> tuple:
     return astuple(settings) if settings.skull != THICKNESS else astuple(settings)[:2]
 
 
-def _skin(head: Surface, welded: NDArray, main: NDArray, welded_to: NDArray, landmarks: Landmarks, edge: float) -> Skin:
+def refined_skin(
+    head: Surface, welded: NDArray, main: NDArray, welded_to: NDArray, landmarks: Landmarks, edge: float
+) -> Skin:
     """The refined skin; where fairing would make it intersect itself, with plain edge midpoints."""
     share = openness(head.vertices, welded)
     target = target_edges(head.vertices, visible(share, welded), landmarks, edge)
