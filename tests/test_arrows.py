@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # From the ground up; a floor imports from itself and from those before it.
 FLOORS = (
     *("version", "errors", "choices", "threads", "compat", "files", "progress"),
-    *("sim", "tracks", "study", "demo", "motions", "nn", "bridge", "pictures", "operators", "panels"),
+    *("sim", "tracks", "fit", "study", "demo", "motions", "nn", "bridge", "pictures", "operators", "panels"),
     *(
         "migration",
         "handlers",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("sim", "tracks", "study", "demo", "motions", "nn", "bridge", "pictures", "operators", "panels")
+PACKAGES = ("sim", "tracks", "fit", "study", "demo", "motions", "nn", "bridge", "pictures", "operators", "panels")
 LONGEST_FILE = 400
 
 
@@ -35,7 +35,7 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", sources("sim", "nn", "tracks", "study"), ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("path", sources("sim", "nn", "tracks", "fit", "study"), ids=lambda p: str(p.relative_to(ROOT)))
 def test_physics_and_network_know_no_blender(path):
     assert not imported(path) & {"bpy", "mathutils", "bmesh", "gpu", "bl_ui"}
 

@@ -13,7 +13,7 @@ from ..geometry.surface import Surface
 from ..geometry.topology import unique_edges
 from ..geometry.triangle_bvh import TriangleTree
 from .landmarks import Landmarks
-from .registration import Skin, register, similarity
+from .registration import Registration, Skin, register, similarity
 from .template_head import TemplateHead, load_template_head
 
 _TINY = 1e-6  # [m] below which a direction is undefined
@@ -62,11 +62,7 @@ def register_skull(
     Raises VolumeError where the template cannot be brought onto the head.
     """
     template = template or load_template_head()
-    own = Skin.of(template.skin_vertices, template.skin_triangles)
-    local, tip = landmarks.frame.into(vertices), landmarks.points["pronasale"]
-    low = tip[1] - _BELOW_NOSE * max(landmarks.scale, 1.0)  # a face without its forehead looks like a small head
-    head = Skin.of(local, triangles[local[triangles, 1].min(axis=1) > low])
-    found = register(own, head, _starts(template, landmarks))
+    found = register_template(vertices, triangles, landmarks, template)
     bones = [
         (found.warp(template.jaw_vertices), template.jaw_triangles),
         (found.warp(template.cranium_vertices), template.cranium_triangles),
@@ -91,6 +87,18 @@ def register_skull(
     )
     _check(result, size)
     return result
+
+
+def register_template(
+    vertices: NDArray, triangles: NDArray, landmarks: Landmarks, template: TemplateHead
+) -> Registration:
+    """The registration of the template's skin to a head's: vertices (n, 3) [m], triangles (m, 3); its warp leads from
+    the template's frame to the head's."""
+    own = Skin.of(template.skin_vertices, template.skin_triangles)
+    local, tip = landmarks.frame.into(vertices), landmarks.points["pronasale"]
+    low = tip[1] - _BELOW_NOSE * max(landmarks.scale, 1.0)  # a face without its forehead looks like a small head
+    head = Skin.of(local, triangles[local[triangles, 1].min(axis=1) > low])
+    return register(own, head, _starts(template, landmarks))
 
 
 def _starts(template: TemplateHead, landmarks: Landmarks) -> list[NDArray[np.float64]]:

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wrist and fingers from the 21 points of a hand."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .anatomy import joints_of
+from .kinematics import Bones, Freedoms, Motion, Moving, Points, pose
+from .rig import Rig
+from .rotations import kabsch
+from .solver import Beliefs, Data, Problem
+
+PALM = (0, 1, 5, 9, 13, 17)  # points that move nearly as one rigid body
+_ARM, _ARM_FURTHEST = np.radians(60.0), np.radians(150.0)
+_ANY = 10.0  # [rad] no belief
+_NEVER = 100.0  # [rad] no limit
+_PLACED = 1.0  # [m]
+# Accelerations of people's wrists and fingers [rad/s², m/s², rad/s²].
+_WRIST_TURN, _WRIST_MOVE, _FINGER = 25.0, 4.0, 30.0
+_START_BEND = np.radians(25.0)  # half-bent fingers reach both a flat hand and a fist
+_LENGTHS = 0.15  # deviation of people's bones from the rig's, as a fraction
+_SAME = 0.015  # bones that differ by less are taken as equal
+_KABSCH_ROUNDS, _KABSCH_HALF = 8, 0.008  # of reweighting, and residual [m] that counts half
+
+
+def hand_problem(rig: Rig, side: str, bones: Bones, points: Points, data: Data, frame_rate: float) -> Problem:
+    """The unknowns of a hand: its arm, wrist and fingers."""
+    hand, joints = rig.hands[side], joints_of(rig.bones, rig.hands[side])
+    turning = [*reversed(rig.arms[side]), hand.wrist, *joints]
+    located = [rig.located[side]] if side in rig.located else []
+    count, above = len(turning), len(rig.arms[side])
+    axes = np.tile(np.eye(3), (count, 1, 1))
+    deviation, low, high = (
+        np.full((count, 3), _ARM),
+        np.full((count, 3), -_ARM_FURTHEST),
+        np.full((count, 3), _ARM_FURTHEST),
+    )
+    rate = np.full((count, 3), _WRIST_TURN)
+    deviation[above], low[above], high[above] = (_ARM if above else _ANY), -_NEVER, _NEVER
+    for row, joint in enumerate(joints.values(), above + 1):
+        axes[row], deviation[row], low[row], high[row] = joint.axes, joint.deviation, joint.low, joint.high
+        rate[row] = _FINGER
+    step = 1 / frame_rate**2
+    beliefs = Beliefs(
+        axes, np.zeros((count, 3)), deviation, low, high,
+        np.full(len(located), _PLACED), np.zeros(0), np.zeros(0), np.zeros(0),
+        step * np.concatenate([rate.ravel(), np.full(3 * len(located), _WRIST_MOVE)]),
+    )  # fmt: skip
+    free = Freedoms(np.array(turning, np.int64), np.array(located, np.int64), np.zeros(0, np.int64))
+    return Problem(bones, points, free, beliefs, data)
+
+
+def bent(problem: Problem, motion: Motion) -> Motion:
+    """The motion with half-bent fingers: the best place to start from."""
+    from .rotations import exp
+
+    result, b = motion.copy(), problem.beliefs
+    for row, bone in enumerate(problem.free.turning):
+        if b.high[row, 0] < _NEVER and b.low[row, 1] > -0.8:  # a finger's joint
+            angle = np.clip(_START_BEND, b.low[row, 0], b.high[row, 0])
+            result.turns[:, bone] = exp(b.axes[row, :, 0] * angle)
+    return result
+
+
+def with_rigid_wrist(rig: Rig, side: str, problem: Problem, motion: Motion, numbers: NDArray) -> Motion:
+    """The motion with the wrist where the palm's points are, if the wrist may be placed freely."""
+    wrist = rig.hands[side].wrist
+    if rig.located.get(side) != wrist:
+        return motion
+    palm = np.flatnonzero(np.isin(numbers, PALM))
+    rest = np.broadcast_to(problem.points.rest[palm], (len(motion.turns), len(palm), 3))
+    target, weight = problem.data.target[:, palm], problem.data.seen[:, palm].astype(float)
+    kept = weight
+    for _ in range(_KABSCH_ROUNDS):
+        rotation, shift = kabsch(rest, target, kept)
+        away = np.linalg.norm(np.einsum("fab,fmb->fma", rotation, rest) + shift[:, None] - target, axis=-1)
+        kept = weight / (1 + (away / _KABSCH_HALF) ** 2) ** 2
+    frames = weight.sum(1) >= 3
+    frame = np.tile(np.eye(4), (len(rotation), 1, 1))
+    frame[:, :3, :3], frame[:, :3, 3] = rotation, shift
+    return placed(problem.bones, motion, wrist, frame @ problem.bones.rest[wrist], frames)
+
+
+def placed(bones: Bones, motion: Motion, bone: int, frames: NDArray, chosen: NDArray) -> Motion:
+    """The motion with a bone's frames (f, 4, 4) in the world where `chosen` (f,), and the nearest such elsewhere."""
+    if not chosen.any():
+        return motion
+    known = np.flatnonzero(chosen)
+    every = np.arange(len(chosen))
+    frames = frames[known[np.abs(every[:, None] - known).argmin(1)]]
+    parent = bones.parents[bone]
+    base = bones.rest[bone][None]
+    if parent >= 0:
+        turned, origin = pose(bones, motion)
+        above = np.tile(np.eye(4), (len(frames), 1, 1))
+        above[:, :3, :3], above[:, :3, 3] = turned[:, parent], origin[:, parent]
+        base = above @ np.linalg.inv(bones.rest[parent]) @ bones.rest[bone]
+    local = np.linalg.inv(base) @ frames
+    result = motion.copy()
+    result.turns[:, bone], result.places[:, bone] = local[:, :3, :3], local[:, :3, 3]
+    return result
+
+
+def bone_factors(rig: Rig, side: str, problem: Problem, motion: Motion, numbers: NDArray) -> NDArray[np.float64]:
+    """(j,) how many times as long as the rig's the tracked person's bones are; 1 where they agree or nothing is known.
+
+    From the points of both ends of a bone along its solved direction, in which noise does not add up.
+    """
+    factors = np.ones(len(rig.bones.parents))
+    moving = Moving(problem.bones, problem.points, motion)
+    good = problem.data.seen & (problem.weights(motion) > 0.5)
+    target, at = problem.data.target, {int(n): k for k, n in enumerate(numbers)}
+
+    def ratio(one: int, other: int) -> tuple[float, float]:
+        """The median over frames and its variance."""
+        both = good[:, one] & good[:, other]
+        along = moving.places[both, other] - moving.places[both, one]
+        length = np.linalg.norm(along, axis=1)
+        if both.sum() < 3 or not length.all():
+            return 1.0, np.inf
+        share = ((target[both, other] - target[both, one]) * along).sum(1) / length**2
+        middle = float(np.median(share))
+        spread = 1.4826 * float(np.median(np.abs(share - middle)))
+        return middle, 1.57 * spread**2 / both.sum()
+
+    def believed(found: list[tuple[float, float]]) -> float:
+        weights = np.array([1 / (v + 1e-8) for _, v in found])
+        value = float((weights @ [m - 1 for m, _ in found]) / (weights.sum() + _LENGTHS**-2))
+        return 1.0 if abs(value) < _SAME else 1.0 + value
+
+    hand = rig.hands[side]
+    roots = [at[0]] if 0 in at else []
+    palm = believed([ratio(roots[0], at[n]) for n in PALM[1:] if n in at]) if roots else 1.0
+    below = rig.bones.below()[hand.wrist]
+    factors[below] = palm
+    for number, chain in enumerate(hand.fingers):
+        for place, bone in enumerate(chain or ()):
+            first = 1 + 4 * number + 3 - len(chain or ()) + place
+            factors[bone] = believed([ratio(at[first], at[first + 1])]) if first in at and first + 1 in at else palm
+    return factors
+
+
+def rescaled(rig: Rig, factors: NDArray, points: Points) -> tuple[Bones, Points]:
+    """Bones and points of the tracked person's lengths."""
+    bones = rig.bones.scaled(factors)
+    return bones, points.moved_along(rig.bones, bones)
+
+
+def own_noise(data: Data, places: NDArray, weight: NDArray, least: float) -> tuple[Data, float]:
+    """The data with information scaled so that typical residuals are one standard deviation, and that factor's inverse
+    root. least: of the factor's inverse root, so that perfect data are not believed beyond reason."""
+    away = places - data.target
+    squares = np.einsum("fmi,fmij,fmj->fm", away, data.information, away)
+    seen = data.seen
+    if not seen.any():
+        return data, 1.0
+    rank = np.linalg.matrix_rank(data.information[seen][:200], hermitian=True)
+    expected = np.where(np.median(rank) >= 3, 2.366, 1.386)  # medians of chi-squares with 3 and 2 degrees of freedom
+    size = max(float(np.sqrt(np.median(squares[seen]) / expected)), least)
+    return replace(data, information=data.information / size**2), size
