@@ -7,36 +7,27 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..progress import Job, Progress
+from ..progress import Job
 from . import hand as hands
 from .head import head_problem, own_face
 from .kinematics import Motion, Moving, Points
+from .observed import Observed
+from .placing import alignment, rigid_poses
 from .rig import SIDES, Rig
-from .solver import Data, Problem
+from .solver import Problem
 
 FACE = "face"
-_FIRST_NOISE = 0.005  # [m] of points, until their residuals say more
-_LEAST_NOISE = 0.0003  # [m] trackers are not better
 _FEWEST = {"face": 12, "hand": 6}  # points without which a frame is a gap
 _ROUGH = 12  # rounds of the first solutions, which only show noise and lengths
-
-
-@dataclass(frozen=True)
-class Observed:
-    """Points of one part over time. numbers: (m,) of the points in the part's numbering; data: (f, m) of them, with
-    information for a noise of one metre, or of one pixel if `in_pixels`; cameras: (f, m) how many saw each."""
-
-    numbers: NDArray[np.int64]
-    data: Data
-    in_pixels: bool = False
-    cameras: NDArray[np.int64] | None = None
+_SWITCH = 4.0  # what changing from one of two poses to its mirror image costs, in squared standard deviations
+_GOOD = 0.25  # of its weight that a point keeps unless it is an outlier
 
 
 @dataclass(frozen=True)
 class PartFit:
     """How well a part was fitted. valid: (f,) frames with enough points, where keys are to be written; residual: (f, m)
-    distance of each point [m], NaN where it was not seen or along the ray of a single camera; outliers: share of the
-    points; noise: as `Observed.data` counts."""
+    distance of each point [m], or from its camera's ray, NaN where it was not seen; outliers: share of the points;
+    noise: of one coordinate [m] or [px]; lengths: bone → how many times as long as the rig's."""
 
     valid: NDArray[np.bool_]
     residual: NDArray[np.float64]
@@ -47,89 +38,128 @@ class PartFit:
 
 @dataclass
 class Fitted:
-    """The motion of the rig's own bones and expressions, and how well each part fits. contacts: side → (f,) bool."""
+    """The motion of the rig's own bones and expressions, and how well each part fits. moved: the rigid (4, 4) and the
+    scale that brought the take to the rig, None if it was there. contacts: side → (f,) bool."""
 
     motion: Motion
     parts: dict[str, PartFit]
+    moved: tuple[NDArray[np.float64], float] | None = None
     contacts: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 def fit_job(rig: Rig, observed: Mapping[str, Observed], frame_rate: float) -> Job[Fitted]:
     """Fits 'face', 'left' and 'right' as far as they were observed. frame_rate [1/s]."""
-    frames = len(next(iter(observed.values())).data.target)
+    observed = dict(observed)
+    frames = next(iter(observed.values())).frames
     fitted = Fitted(Motion.at_rest(frames, len(rig.bones.parents), len(rig.keys)), {})
     if FACE in observed and rig.face_points is not None:
-        yield Progress("Fitting the head", 0.0)
-        fitted.motion, fitted.parts[FACE] = _fit_head(rig, observed[FACE], fitted.motion, frame_rate)
+        points, seen = _matched(rig.face_points, rig.face_indices, observed[FACE])
+        fitted.moved = alignment(points.rest, rigid_poses(points.rest, seen)[0], fixed="head" not in rig.located)
+        if fitted.moved is not None:
+            observed = {part: each.moved(*fitted.moved) for part, each in observed.items()}
+        yield from _fit_head(rig, observed[FACE], fitted, frame_rate)
     for side in SIDES:
         if side in observed and side in rig.hands:
-            yield Progress(f"Fitting the {side} hand", 0.0)
-            fitted.motion, fitted.parts[side] = _fit_hand(rig, side, observed[side], fitted.motion, frame_rate)
+            yield from _fit_hand(rig, side, observed[side], fitted, frame_rate)
     return fitted
 
 
-def _matched(points: Points, own: NDArray, observed: Observed) -> tuple[Points, Data, NDArray[np.int64]]:
-    """The points that both the rig and the take have, in the rig's order, and their numbers."""
+def _matched(points: Points, own: NDArray, observed: Observed) -> tuple[Points, Observed]:
+    """The points that both the rig and the take have, in the rig's order."""
     rows = [(k, int(np.flatnonzero(observed.numbers == n)[0])) for k, n in enumerate(own) if n in observed.numbers]
     mine, theirs = np.array(rows, np.int64).reshape(-1, 2).T
-    data = observed.data
-    taken = Data(data.target[:, theirs], data.information[:, theirs], data.robust)
-    return points.taken(mine), taken, np.asarray(own)[mine]
+    return points.taken(mine), observed.taken(theirs)
 
 
-def _scaled(data: Data, noise: float) -> Data:
-    return replace(data, information=data.information / noise**2)
+def _with_noise(problem: Problem, motion: Motion, observed: Observed) -> Problem:
+    """The problem with the noise that the residuals show."""
+    squares, seen = problem.squares(motion)
+    if not seen.any():
+        return problem
+    # Medians of chi-squares with 3 and 2 degrees of freedom.
+    size = float(np.sqrt(np.median(squares[seen]) / (1.386 if observed.one_view else 2.366)))
+    return replace(problem, noise=max(size * problem.noise, observed.least_noise))
 
 
-def _first_noise(observed: Observed) -> float:
-    return 3.0 if observed.in_pixels else _FIRST_NOISE
-
-
-def _least_noise(observed: Observed) -> float:
-    return 0.2 if observed.in_pixels else _LEAST_NOISE
-
-
-def _fit_head(rig: Rig, observed: Observed, motion: Motion, frame_rate: float) -> tuple[Motion, PartFit]:
+def _fit_head(rig: Rig, observed: Observed, fitted: Fitted, frame_rate: float) -> Job[None]:
     assert rig.face_points is not None
-    points, plain, _ = _matched(rig.face_points, rig.face_indices, observed)
-    noise = _first_noise(observed)
-    problem = head_problem(rig, points, _scaled(plain, noise), frame_rate)
-    motion = replace(problem, rounds=_ROUGH).solve(motion)
+    points, seen = _matched(rig.face_points, rig.face_indices, observed)
+    problem = head_problem(rig, points, seen, frame_rate)
+    motion = fitted.motion
+    if "head" in rig.located:
+        poses = rigid_poses(points.rest, seen)[0]
+        bone = rig.located["head"]
+        motion = hands.placed(rig.bones, motion, bone, poses.frames @ rig.bones.rest[bone], poses.valid)
+    motion = yield from replace(problem, rounds=_ROUGH).solve(motion, "Fitting the head")
     for _ in range(2):
         if rig.head is not None:
             problem = replace(problem, points=own_face(problem, rig.head, motion))
-        problem, noise = _renoised(problem, plain, motion, observed)
-        motion = problem.solve(motion)
-    return motion, _judged(problem, motion, noise, _FEWEST["face"])
+        problem = _with_noise(problem, motion, seen)
+        motion = yield from problem.solve(motion, "Fitting the head")
+    fitted.motion, fitted.parts[FACE] = motion, _judged(problem, motion, _FEWEST["face"])
 
 
-def _renoised(problem: Problem, plain: Data, motion: Motion, observed: Observed) -> tuple[Problem, float]:
-    places = Moving(problem.bones, problem.points, motion).places
-    data, noise = hands.own_noise(plain, places, problem.weights(motion), _least_noise(observed))
-    return replace(problem, data=data), noise
-
-
-def _fit_hand(rig: Rig, side: str, observed: Observed, motion: Motion, frame_rate: float) -> tuple[Motion, PartFit]:
+def _fit_hand(rig: Rig, side: str, observed: Observed, fitted: Fitted, frame_rate: float) -> Job[None]:
+    step = f"Fitting the {side} hand"
     points, numbers = rig.hand_points(side)
-    points, plain, numbers = _matched(points, numbers, observed)
-    noise = _first_noise(observed)
-    problem = hands.hand_problem(rig, side, rig.bones, points, _scaled(plain, noise), frame_rate)
-    start = hands.with_rigid_wrist(rig, side, problem, hands.bent(problem, motion), numbers)
-    found = replace(problem, rounds=_ROUGH).solve(start)
+    points, seen = _matched(points, numbers, observed)
+    problem = hands.hand_problem(rig, side, rig.bones, points, seen, frame_rate)
+    motion = yield from _first_hand(rig, side, problem, seen, fitted.motion, step)
     factors = np.ones(len(rig.bones.parents))
     for _ in range(2):
-        factors = hands.bone_factors(rig, side, problem, found, numbers) * factors
+        if not seen.one_view:  # the size of a hand and its depth look the same
+            factors = hands.bone_factors(rig, side, problem, motion, seen.numbers) * factors
         bones, own = hands.rescaled(rig, factors, points)
-        problem, noise = _renoised(replace(problem, bones=bones, points=own), plain, found, observed)
-        found = problem.solve(found)
+        problem = _with_noise(replace(problem, bones=bones, points=own), motion, seen)
+        motion = yield from problem.solve(motion, step)
     lengths = {rig.bones.names[b]: float(f) for b, f in enumerate(factors) if f != 1}
-    return found, replace(_judged(problem, found, noise, _FEWEST["hand"]), lengths=lengths)
+    judged = _judged(problem, motion, _FEWEST["hand"])
+    fitted.motion, fitted.parts[side] = motion, replace(judged, lengths=lengths)
 
 
-def _judged(problem: Problem, motion: Motion, noise: float, fewest: int) -> PartFit:
-    weight, seen = problem.weights(motion), problem.data.seen
-    away = problem.data.target - Moving(problem.bones, problem.points, motion).places
-    residual = np.where(seen, np.linalg.norm(away, axis=-1), np.nan)
-    good = seen & (weight > 0.25)
-    outliers = 1 - good.sum() / max(seen.sum(), 1)
-    return PartFit(good.sum(1) >= fewest, residual, float(outliers), noise)
+def _first_hand(rig: Rig, side: str, problem: Problem, seen: Observed, motion: Motion, step: str) -> Job[Motion]:
+    """A rough solution: of the two mirrored poses that a flat palm has in one camera, that which fits the fingers."""
+    start, wrist = hands.bent(problem, motion), rig.hands[side].wrist
+    palm = np.isin(seen.numbers, hands.PALM)
+    candidates, costs = [], []
+    poses = rigid_poses(problem.points.rest[palm], seen.taken(np.flatnonzero(palm)))
+    for pose in poses if rig.located.get(side) == wrist else poses[:1]:
+        tried = start
+        if rig.located.get(side) == wrist:
+            tried = hands.placed(problem.bones, start, wrist, pose.frames @ problem.bones.rest[wrist], pose.valid)
+        tried = yield from replace(problem, rounds=_ROUGH).solve(tried, step)
+        candidates.append(tried)
+        costs.append(problem.frame_costs(tried))
+    return _mixed(candidates, _steadiest(np.array(costs)))
+
+
+def _steadiest(costs: NDArray) -> NDArray[np.int64]:
+    """(f,) which of k candidates with costs (k, f) to take in each frame, with few changes (Viterbi 1967)."""
+    count, frames = costs.shape
+    total = costs[:, 0]
+    before = np.zeros((frames, count), np.int64)
+    change = _SWITCH * (1 - np.eye(count))
+    for frame in range(1, frames):
+        ways = total[None, :] + change
+        before[frame] = ways.argmin(1)
+        total = ways.min(1) + costs[:, frame]
+    result = np.zeros(frames, np.int64)
+    result[-1] = total.argmin()
+    for frame in range(frames - 1, 0, -1):
+        result[frame - 1] = before[frame, result[frame]]
+    return result
+
+
+def _mixed(candidates: list[Motion], chosen: NDArray) -> Motion:
+    rows = np.arange(len(chosen))
+    stacked = [np.stack([getattr(c, name) for c in candidates]) for name in ("turns", "places", "expressions")]
+    return Motion(*(each[chosen, rows] for each in stacked))
+
+
+def _judged(problem: Problem, motion: Motion, fewest: int) -> PartFit:
+    places = Moving(problem.bones, problem.points, motion).places
+    data, weight = problem.look(places), problem.weights(motion)
+    residual = np.where(data.seen, np.linalg.norm(data.target - places, axis=-1), np.nan)
+    good = data.seen & (weight > _GOOD)
+    outliers = 1 - good.sum() / max(data.seen.sum(), 1)
+    return PartFit(good.sum(1) >= fewest, residual, float(outliers), problem.noise)

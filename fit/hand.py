@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Wrist and fingers from the 21 points of a hand."""
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
 from .anatomy import joints_of
 from .kinematics import Bones, Freedoms, Motion, Moving, Points, pose
+from .observed import Observed
 from .rig import Rig
-from .rotations import kabsch
-from .solver import Beliefs, Data, Problem
+from .rotations import exp
+from .solver import Beliefs, Problem
 
 PALM = (0, 1, 5, 9, 13, 17)  # points that move nearly as one rigid body
 _ARM, _ARM_FURTHEST = np.radians(60.0), np.radians(150.0)
@@ -22,10 +21,9 @@ _WRIST_TURN, _WRIST_MOVE, _FINGER = 25.0, 4.0, 30.0
 _START_BEND = np.radians(25.0)  # half-bent fingers reach both a flat hand and a fist
 _LENGTHS = 0.15  # deviation of people's bones from the rig's, as a fraction
 _SAME = 0.015  # bones that differ by less are taken as equal
-_KABSCH_ROUNDS, _KABSCH_HALF = 8, 0.008  # of reweighting, and residual [m] that counts half
 
 
-def hand_problem(rig: Rig, side: str, bones: Bones, points: Points, data: Data, frame_rate: float) -> Problem:
+def hand_problem(rig: Rig, side: str, bones: Bones, points: Points, observed: Observed, frame_rate: float) -> Problem:
     """The unknowns of a hand: its arm, wrist and fingers."""
     hand, joints = rig.hands[side], joints_of(rig.bones, rig.hands[side])
     turning = [*reversed(rig.arms[side]), hand.wrist, *joints]
@@ -49,38 +47,17 @@ def hand_problem(rig: Rig, side: str, bones: Bones, points: Points, data: Data, 
         step * np.concatenate([rate.ravel(), np.full(3 * len(located), _WRIST_MOVE)]),
     )  # fmt: skip
     free = Freedoms(np.array(turning, np.int64), np.array(located, np.int64), np.zeros(0, np.int64))
-    return Problem(bones, points, free, beliefs, data)
+    return Problem(bones, points, free, beliefs, observed, observed.first_noise)
 
 
 def bent(problem: Problem, motion: Motion) -> Motion:
     """The motion with half-bent fingers: the best place to start from."""
-    from .rotations import exp
-
     result, b = motion.copy(), problem.beliefs
     for row, bone in enumerate(problem.free.turning):
         if b.high[row, 0] < _NEVER and b.low[row, 1] > -0.8:  # a finger's joint
             angle = np.clip(_START_BEND, b.low[row, 0], b.high[row, 0])
             result.turns[:, bone] = exp(b.axes[row, :, 0] * angle)
     return result
-
-
-def with_rigid_wrist(rig: Rig, side: str, problem: Problem, motion: Motion, numbers: NDArray) -> Motion:
-    """The motion with the wrist where the palm's points are, if the wrist may be placed freely."""
-    wrist = rig.hands[side].wrist
-    if rig.located.get(side) != wrist:
-        return motion
-    palm = np.flatnonzero(np.isin(numbers, PALM))
-    rest = np.broadcast_to(problem.points.rest[palm], (len(motion.turns), len(palm), 3))
-    target, weight = problem.data.target[:, palm], problem.data.seen[:, palm].astype(float)
-    kept = weight
-    for _ in range(_KABSCH_ROUNDS):
-        rotation, shift = kabsch(rest, target, kept)
-        away = np.linalg.norm(np.einsum("fab,fmb->fma", rotation, rest) + shift[:, None] - target, axis=-1)
-        kept = weight / (1 + (away / _KABSCH_HALF) ** 2) ** 2
-    frames = weight.sum(1) >= 3
-    frame = np.tile(np.eye(4), (len(rotation), 1, 1))
-    frame[:, :3, :3], frame[:, :3, 3] = rotation, shift
-    return placed(problem.bones, motion, wrist, frame @ problem.bones.rest[wrist], frames)
 
 
 def placed(bones: Bones, motion: Motion, bone: int, frames: NDArray, chosen: NDArray) -> Motion:
@@ -110,8 +87,9 @@ def bone_factors(rig: Rig, side: str, problem: Problem, motion: Motion, numbers:
     """
     factors = np.ones(len(rig.bones.parents))
     moving = Moving(problem.bones, problem.points, motion)
-    good = problem.data.seen & (problem.weights(motion) > 0.5)
-    target, at = problem.data.target, {int(n): k for k, n in enumerate(numbers)}
+    data = problem.look(moving.places)
+    good = data.seen & (problem.weights(motion) > 0.5)
+    target, at = data.target, {int(n): k for k, n in enumerate(numbers)}
 
     def ratio(one: int, other: int) -> tuple[float, float]:
         """The median over frames and its variance."""
@@ -146,17 +124,3 @@ def rescaled(rig: Rig, factors: NDArray, points: Points) -> tuple[Bones, Points]
     """Bones and points of the tracked person's lengths."""
     bones = rig.bones.scaled(factors)
     return bones, points.moved_along(rig.bones, bones)
-
-
-def own_noise(data: Data, places: NDArray, weight: NDArray, least: float) -> tuple[Data, float]:
-    """The data with information scaled so that typical residuals are one standard deviation, and that factor's inverse
-    root. least: of the factor's inverse root, so that perfect data are not believed beyond reason."""
-    away = places - data.target
-    squares = np.einsum("fmi,fmij,fmj->fm", away, data.information, away)
-    seen = data.seen
-    if not seen.any():
-        return data, 1.0
-    rank = np.linalg.matrix_rank(data.information[seen][:200], hermitian=True)
-    expected = np.where(np.median(rank) >= 3, 2.366, 1.386)  # medians of chi-squares with 3 and 2 degrees of freedom
-    size = max(float(np.sqrt(np.median(squares[seen]) / expected)), least)
-    return replace(data, information=data.information / size**2), size

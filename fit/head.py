@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .kinematics import Freedoms, Motion, Moving, Points
+from .observed import Observed
 from .rig import Rig
-from .solver import Beliefs, Data, Problem
+from .solver import Beliefs, Problem
 
 NECK, HEAD, ABOVE = np.radians(25.0), np.radians(25.0), np.radians(10.0)  # deviations from rest of each bone
 _FURTHEST = np.radians(80.0)  # a bone of neck or head turns no further
@@ -33,7 +34,7 @@ def solved_keys(rig: Rig) -> NDArray[np.int64]:
     return np.flatnonzero((reach > _MOVES) & ~np.array(doubled, bool))
 
 
-def head_problem(rig: Rig, points: Points, data: Data, frame_rate: float) -> Problem:
+def head_problem(rig: Rig, points: Points, observed: Observed, frame_rate: float) -> Problem:
     """The unknowns of the head."""
     turning = [bone for bone in (*reversed(rig.neck), rig.head, rig.jaw) if bone is not None]
     located = [rig.located["head"]] if "head" in rig.located else []
@@ -61,7 +62,7 @@ def head_problem(rig: Rig, points: Points, data: Data, frame_rate: float) -> Pro
             [rate.ravel(), np.full(3 * len(located), _MOVE_RATE), np.full(len(keys), _EXPRESSION_RATE)]
         ),
     )  # fmt: skip
-    return Problem(rig.bones, points, free, beliefs, data)
+    return Problem(rig.bones, points, free, beliefs, observed, observed.first_noise)
 
 
 def own_face(problem: Problem, head: int, motion: Motion) -> Points:
@@ -69,8 +70,9 @@ def own_face(problem: Problem, head: int, motion: Motion) -> Points:
     whole take, in the head's own frame, as far as the frames agree."""
     moving = Moving(problem.bones, problem.points, motion)
     frame = moving.turned[:, head] @ problem.bones.rest[head, :3, :3].T  # from rest to the world
-    information = problem.weights(motion)[..., None, None] * problem.data.information / _INDEPENDENT
-    away = problem.data.target - moving.places
+    data = problem.look(moving.places)
+    information = problem.weights(motion)[..., None, None] * data.information / _INDEPENDENT
+    away = data.target - moving.places
     turned = np.einsum("fji,fmjk,fkl->mil", frame, information, frame)
     force = np.einsum("fji,fmjk,fmk->mi", frame, information, away)
     offset = np.linalg.solve(turned + np.eye(3) / IDENTITY**2, force[..., None])[..., 0]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .rotations import cross_matrix
+from .rotations import cross_matrix, exp
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,6 @@ class Freedoms:
 
     def stepped(self, motion: Motion, step: NDArray) -> Motion:
         """The motion after unknowns (f, n) were added: turns are multiplied from the right."""
-        from .rotations import exp
-
         result = motion.copy()
         r, n = 3 * len(self.turning), 3 * (len(self.turning) + len(self.located))
         result.turns[:, self.turning] = motion.turns[:, self.turning] @ exp(step[:, :r].reshape(len(step), -1, 3))
@@ -163,14 +161,14 @@ class Moving:
         self.skinning = self.turned @ np.swapaxes(bones.rest[:, :3, :3], -1, -2)
         shaped = points.rest
         if points.deltas.shape[1]:
-            shaped = points.rest + np.einsum("fk,mkd->fmd", motion.expressions, points.deltas)
+            shaped = points.rest + np.tensordot(motion.expressions, points.deltas, (1, 1))
         else:
             shaped = np.broadcast_to(points.rest, (len(motion.turns), *points.rest.shape))
         # (f, m, b, 3): where each bone alone would carry each point.
         offset = shaped[:, :, None] - bones.rest[points.bones, :3, 3]
-        self.carried = np.einsum("fmbij,fmbj->fmbi", self.skinning[:, points.bones], offset)
+        self.carried = (self.skinning[:, points.bones] @ offset[..., None])[..., 0]
         self.carried += self.origin[:, points.bones]
-        self.places = np.einsum("mb,fmbi->fmi", points.weights, self.carried)
+        self.places = (points.weights[..., None] * self.carried).sum(2)
 
     def jacobian(self, free: Freedoms) -> NDArray[np.float64]:
         """(f, m, 3, n) derivatives by the unknowns, see `Freedoms.stepped`."""
@@ -180,7 +178,7 @@ class Moving:
         column = 0
         for bone in free.turning:
             share = points.weights * below[bone][points.bones]
-            arm = np.einsum("mb,fmbi->fmi", share, self.carried)
+            arm = (share[..., None] * self.carried).sum(2)
             arm -= share.sum(1)[:, None] * self.origin[:, bone, None]
             rows = np.flatnonzero(share.any(1))
             turned = self.turned[:, bone]
@@ -192,6 +190,6 @@ class Moving:
             result[..., column : column + 3] = share[:, None, None] * frame[:, None]
             column += 3
         if len(free.expressions):
-            blended = np.einsum("mb,fmbij->fmij", points.weights, self.skinning[:, points.bones])
-            result[..., column:] = np.einsum("fmij,mkj->fmik", blended, points.deltas[:, free.expressions])
+            blended = (points.weights[..., None, None] * self.skinning[:, points.bones]).sum(2)
+            result[..., column:] = blended @ np.swapaxes(points.deltas[:, free.expressions], 1, 2)
         return result

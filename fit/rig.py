@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the fit needs of a character: its bones, who is who among them, and its skin."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..tracks.track import LEFT, RIGHT
 from .anatomy import FINGERS, Hand
-from .kinematics import Bones, Motion, Points, pose
+from .kinematics import Bones, Points
 
 SIDES = (LEFT, RIGHT)
 N_HAND = 21  # points of a hand: the wrist, then four of each finger from its root to its tip
@@ -33,25 +32,17 @@ class Skin:
     def points_on(self, triangle: NDArray, barycentric: NDArray) -> Points:
         """At places on triangles (m,), by barycentric coordinates (m, 3); weights are blended as places are."""
         corner = self.triangles[triangle]
-        weights = (barycentric[:, :, None] * self.weights[corner]).reshape(len(corner), -1)
+        whole = np.zeros((len(corner), int(self.bones.max()) + 1))
+        each = barycentric[:, :, None] * self.weights[corner]
+        np.add.at(whole, (np.arange(len(corner))[:, None, None], self.bones[corner]), each)
+        most = int((whole > 0).sum(1).max())
+        bones = np.argsort(-whole, axis=1, kind="stable")[:, :most]
         return Points(
             np.einsum("mc,mcd->md", barycentric, self.vertices[corner]),
-            self.bones[corner].reshape(len(corner), -1),
-            weights,
+            bones,
+            np.take_along_axis(whole, bones, 1),
             np.einsum("mc,mckd->mkd", barycentric, self.deltas[corner]),
         )
-
-    def posed(self, bones: Bones, motion: Motion) -> Iterator[NDArray[np.float64]]:
-        """The vertices (n, 3) in each frame."""
-        turned, origin = pose(bones, motion)
-        for frame in range(len(turned)):
-            linear = turned[frame] @ np.swapaxes(bones.rest[:, :3, :3], -1, -2)
-            shift = origin[frame] - np.einsum("jab,jb->ja", linear, bones.rest[:, :3, 3])
-            shaped = self.vertices
-            if self.deltas.shape[1]:
-                shaped = shaped + np.einsum("k,nkd->nd", motion.expressions[frame], self.deltas)
-            blended = np.einsum("nb,nbij->nij", self.weights, linear[self.bones])
-            yield np.einsum("nij,nj->ni", blended, shaped) + np.einsum("nb,nbi->ni", self.weights, shift[self.bones])
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,16 @@ Frames are coupled by a smoothness of second differences alone, so that the norm
 two frames, and LAPACK's banded Cholesky solves them in time linear in the number of frames.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, solveh_banded
 
+from ..progress import Job, Progress
 from .kinematics import Bones, Freedoms, Motion, Moving, Points
-from .rotations import inverse_right_jacobian, log
+from .rotations import exp, inverse_right_jacobian, log
 
 _ROUNDS = 40  # of Gauss-Newton at most
 _ENOUGH = 1e-5  # relative decrease of the cost at which it ends
@@ -27,15 +28,22 @@ _LEAST_VARIANCE = 1e-12  # keeps ratios finite
 @dataclass(frozen=True)
 class Data:
     """Where points were seen. target: (f, m, 3) [m]; information: (f, m, 3, 3) inverse covariances [1/m²], zero where
-    a point was not seen, of rank two where one camera saw it; robust: whether outliers lose their weight."""
+    a point was not seen, of rank two where one camera saw it."""
 
     target: NDArray[np.float64]
     information: NDArray[np.float64]
-    robust: bool = True
 
     @property
     def seen(self) -> NDArray[np.bool_]:
         return np.trace(self.information, axis1=-2, axis2=-1) > 0
+
+
+class Sight(Protocol):
+    """Whatever was seen."""
+
+    def data(self, near: NDArray) -> Data:
+        """As it looks from places (f, m, 3) near the points, for a noise of one metre or one pixel."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -59,62 +67,74 @@ class Beliefs:
     acceleration: NDArray[np.float64]
 
 
-# Further terms: places (f, m, 3) of the points → target and information that pull on them.
-Pull = Callable[[NDArray, Motion], Data]
-
-
 @dataclass
 class Problem:
-    """One set of unknowns over all frames. smooth: (f - 2,) whether a second difference is believed, which is not so
-    across cuts."""
+    """One set of unknowns over all frames. observed: where its points were seen, with
+    `noise` [m or px]; extra: further terms on the same points, such as contact."""
 
     bones: Bones
     points: Points
     free: Freedoms
     beliefs: Beliefs
-    data: Data
-    pull: Pull | None = None
+    observed: Sight
+    noise: float = 1.0
+    extra: Data | None = None
     rounds: int = _ROUNDS
-    progress: Callable[[float], None] = field(default=lambda share: None)
 
-    def solve(self, motion: Motion) -> Motion:
-        """The motion improved until it is stationary; limits are kept exactly."""
+    def solve(self, motion: Motion, step: str = "Fitting") -> Job[Motion]:
+        """The motion improved until it is stationary; limits are kept exactly. step: what the progress says."""
         damping = _DAMPING
-        weight = self._weights(Moving(self.bones, self.points, motion).places)
-        pulled = self._pulled(motion)
-        cost = self._cost(motion, weight, pulled)
+        moving = Moving(self.bones, self.points, motion)
+        data = self.look(moving.places)
         for count in range(self.rounds):
-            self.progress(count / self.rounds)
-            gradient, blocks, bending = self._normal(motion, weight, pulled)
+            yield Progress(step, count / self.rounds)
+            weight = _weights(data, moving.places)
+            cost = self._cost(moving, data, weight)
+            gradient, blocks, bending = self._normal(moving, data, weight)
             accepted = False
             while damping < _MOST:
-                step = _banded_solve(blocks, bending, damping, -gradient)
-                if step is not None:
-                    tried = self.free.stepped(motion, step)
-                    now = self._cost(tried, weight, pulled)
+                change = _banded_solve(blocks, bending, damping, -gradient)
+                if change is not None:
+                    tried = Moving(self.bones, self.points, self.free.stepped(moving.motion, change))
+                    looked = self.look(tried.places)
+                    now = self._cost(tried, looked, weight)
                     if now < cost:
                         accepted = True
                         break
                 damping *= 10
             if not accepted:
                 break
-            drop = (cost - now) / max(cost, _LEAST_VARIANCE)
-            motion, damping = tried, max(damping / 10, _LEAST)
-            weight = self._weights(Moving(self.bones, self.points, motion).places)
-            pulled = self._pulled(motion)
-            cost = self._cost(motion, weight, pulled)
-            if drop < _ENOUGH:
+            moving, data, damping = tried, looked, max(damping / 10, _LEAST)
+            if (cost - now) / max(cost, _LEAST_VARIANCE) < _ENOUGH:
                 break
-        return self.clamped(motion)
+        return self.clamped(moving.motion)
+
+    def look(self, places: NDArray) -> Data:
+        """The data as they look from places (f, m, 3), in standard deviations."""
+        data = self.observed.data(places)
+        return replace(data, information=data.information / self.noise**2)
+
+    def squares(self, motion: Motion) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """(f, m) squared distances of the points, in standard deviations, and which were seen."""
+        places = Moving(self.bones, self.points, motion).places
+        data = self.look(places)
+        return _squares(data, places), data.seen
 
     def weights(self, motion: Motion) -> NDArray[np.float64]:
         """(f, m) what is left of each point's weight: near 0 for outliers."""
-        return self._weights(Moving(self.bones, self.points, motion).places)
+        places = Moving(self.bones, self.points, motion).places
+        return _weights(self.look(places), places)
+
+    def frame_costs(self, motion: Motion) -> NDArray[np.float64]:
+        """(f,) of points and beliefs, without what joins frames."""
+        squares, _ = self.squares(motion)
+        total = (squares / (1 + squares / _OUTLIER**2)).sum(1)
+        for residual, _ in self._priors(motion):
+            total += (residual**2).reshape(len(total), -1).sum(1)
+        return total
 
     def clamped(self, motion: Motion) -> Motion:
         """The motion within its limits."""
-        from .rotations import exp
-
         result, b = motion.copy(), self.beliefs
         angles = self._angles(motion)
         kept = np.clip(angles, b.low, b.high)
@@ -131,29 +151,13 @@ class Problem:
         """(f, r, 3) about the anatomical axes."""
         return np.einsum("rji,frj->fri", self.beliefs.axes, log(motion.turns[:, self.free.turning]))
 
-    def _pulled(self, motion: Motion) -> Data | None:
-        if self.pull is None:
-            return None
-        return self.pull(Moving(self.bones, self.points, motion).places, motion)
-
-    def _weights(self, places: NDArray) -> NDArray[np.float64]:
-        if not self.data.robust:
-            return np.ones(places.shape[:2])
-        away = places - self.data.target
-        distance = np.einsum("fmi,fmij,fmj->fm", away, self.data.information, away)
-        return 1 / (1 + distance / _OUTLIER**2) ** 2  # Geman and McClure 1987
-
-    def _cost(self, motion: Motion, weight: NDArray, pulled: Data | None) -> float:
-        places = Moving(self.bones, self.points, motion).places
-        total = 0.0
-        for data, factor in ((self.data, weight), (pulled, 1.0)):
-            if data is not None:
-                away = places - data.target
-                squares = np.einsum("fmi,fmij,fmj->fm", away, data.information, away)
-                total += float((factor * squares).sum())
-        for residual, _ in self._priors(motion):
+    def _cost(self, moving: Moving, data: Data, weight: NDArray) -> float:
+        total = float((weight * _squares(data, moving.places)).sum())
+        if self.extra is not None:
+            total += float(_squares(self.extra, moving.places).sum())
+        for residual, _ in self._priors(moving.motion):
             total += float((residual**2).sum())
-        bent, factor = self._bending(motion)
+        bent, _ = self._bending(moving.motion)
         return total + float(_huber(bent / self.beliefs.acceleration).sum())
 
     def _priors(self, motion: Motion) -> list[tuple[NDArray, NDArray]]:
@@ -193,17 +197,16 @@ class Problem:
         return bent, np.minimum(1.0, _SUDDEN / np.maximum(ratio, _LEAST_VARIANCE))
 
     def _normal(
-        self, motion: Motion, weight: NDArray, pulled: Data | None
+        self, moving: Moving, data: Data, weight: NDArray
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Gradient (f, n), diagonal blocks (f, n, n), and weights (f - 2, n) of the second differences."""
-        moving = Moving(self.bones, self.points, motion)
-        jacobian = moving.jacobian(self.free)
+        motion, jacobian = moving.motion, moving.jacobian(self.free)
         frames, m, _, n = jacobian.shape
-        information = weight[..., None, None] * self.data.information
-        force = np.einsum("fmij,fmj->fmi", information, moving.places - self.data.target)
-        if pulled is not None:
-            information = information + pulled.information
-            force += np.einsum("fmij,fmj->fmi", pulled.information, moving.places - pulled.target)
+        information = weight[..., None, None] * data.information
+        force = _times(information, moving.places - data.target)
+        if self.extra is not None:
+            information = information + self.extra.information
+            force += _times(self.extra.information, moving.places - self.extra.target)
         flat = jacobian.reshape(frames, 3 * m, n)
         weighted = (information @ jacobian).reshape(frames, 3 * m, n)
         blocks = np.swapaxes(flat, 1, 2) @ weighted
@@ -235,6 +238,21 @@ class Problem:
             gradient[:, index] += slope * residual
             blocks[:, index, index] += slope**2
             start = stop if size >= 0 else start
+
+
+def _times(information: NDArray, vectors: NDArray) -> NDArray[np.float64]:
+    return (information @ vectors[..., None])[..., 0]
+
+
+def _squares(data: Data, places: NDArray) -> NDArray[np.float64]:
+    """(f, m)"""
+    away = places - data.target
+    return (_times(data.information, away) * away).sum(-1)
+
+
+def _weights(data: Data, places: NDArray) -> NDArray[np.float64]:
+    """(f, m) of iteratively reweighted least squares for the loss of Geman and McClure (1987)."""
+    return 1 / (1 + _squares(data, places) / _OUTLIER**2) ** 2
 
 
 def _huber(ratio: NDArray) -> NDArray[np.float64]:
