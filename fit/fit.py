@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..progress import Job
 from . import hand as hands
+from .contact import Touch, likeliest
 from .head import head_problem, own_face
 from .kinematics import Motion, Moving, Points
 from .observed import Observed
@@ -47,8 +48,14 @@ class Fitted:
     contacts: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
-def fit_job(rig: Rig, observed: Mapping[str, Observed], frame_rate: float) -> Job[Fitted]:
-    """Fits 'face', 'left' and 'right' as far as they were observed. frame_rate [1/s]."""
+def fit_job(
+    rig: Rig,
+    observed: Mapping[str, Observed],
+    frame_rate: float,
+    labels: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> Job[Fitted]:
+    """Fits 'face', 'left' and 'right' as far as they were observed. frame_rate [1/s]. labels: side → (f,) frames in
+    which the hand is known to touch the face."""
     observed = dict(observed)
     frames = next(iter(observed.values())).frames
     fitted = Fitted(Motion.at_rest(frames, len(rig.bones.parents), len(rig.keys)), {})
@@ -60,7 +67,7 @@ def fit_job(rig: Rig, observed: Mapping[str, Observed], frame_rate: float) -> Jo
         yield from _fit_head(rig, observed[FACE], fitted, frame_rate)
     for side in SIDES:
         if side in observed and side in rig.hands:
-            yield from _fit_hand(rig, side, observed[side], fitted, frame_rate)
+            yield from _fit_hand(rig, side, observed[side], fitted, frame_rate, (labels or {}).get(side))
     return fitted
 
 
@@ -99,7 +106,9 @@ def _fit_head(rig: Rig, observed: Observed, fitted: Fitted, frame_rate: float) -
     fitted.motion, fitted.parts[FACE] = motion, _judged(problem, motion, _FEWEST["face"])
 
 
-def _fit_hand(rig: Rig, side: str, observed: Observed, fitted: Fitted, frame_rate: float) -> Job[None]:
+def _fit_hand(
+    rig: Rig, side: str, observed: Observed, fitted: Fitted, frame_rate: float, labels: NDArray | None
+) -> Job[None]:
     step = f"Fitting the {side} hand"
     points, numbers = rig.hand_points(side)
     points, seen = _matched(points, numbers, observed)
@@ -109,11 +118,18 @@ def _fit_hand(rig: Rig, side: str, observed: Observed, fitted: Fitted, frame_rat
     for _ in range(2):
         if not seen.one_view:  # the size of a hand and its depth look the same
             factors = hands.bone_factors(rig, side, problem, motion, seen.numbers) * factors
-        bones, own = hands.rescaled(rig, factors, points)
-        problem = _with_noise(replace(problem, bones=bones, points=own), motion, seen)
+        bones, longer = hands.rescaled(rig, factors, points)
+        problem = _with_noise(replace(problem, bones=bones, points=longer), motion, seen)
         motion = yield from problem.solve(motion, step)
     lengths = {rig.bones.names[b]: float(f) for b, f in enumerate(factors) if f != 1}
     judged = _judged(problem, motion, _FEWEST["hand"])
+    if lengths:
+        motion = yield from hands.carried_over(problem, rig.bones, points, seen.numbers, motion).solve(motion, step)
+    if FACE in fitted.parts and side in rig.hand_skins:
+        touch = Touch(
+            rig, side, replace(problem, bones=rig.bones, points=points), fitted.parts[FACE].valid & judged.valid
+        )
+        motion, fitted.contacts[side] = yield from touch.job(motion, seen.one_view, labels, step)
     fitted.motion, fitted.parts[side] = motion, replace(judged, lengths=lengths)
 
 
@@ -130,24 +146,7 @@ def _first_hand(rig: Rig, side: str, problem: Problem, seen: Observed, motion: M
         tried = yield from replace(problem, rounds=_ROUGH).solve(tried, step)
         candidates.append(tried)
         costs.append(problem.frame_costs(tried))
-    return _mixed(candidates, _steadiest(np.array(costs)))
-
-
-def _steadiest(costs: NDArray) -> NDArray[np.int64]:
-    """(f,) which of k candidates with costs (k, f) to take in each frame, with few changes (Viterbi 1967)."""
-    count, frames = costs.shape
-    total = costs[:, 0]
-    before = np.zeros((frames, count), np.int64)
-    change = _SWITCH * (1 - np.eye(count))
-    for frame in range(1, frames):
-        ways = total[None, :] + change
-        before[frame] = ways.argmin(1)
-        total = ways.min(1) + costs[:, frame]
-    result = np.zeros(frames, np.int64)
-    result[-1] = total.argmin()
-    for frame in range(frames - 1, 0, -1):
-        result[frame - 1] = before[frame, result[frame]]
-    return result
+    return _mixed(candidates, likeliest(np.array(costs), _SWITCH))
 
 
 def _mixed(candidates: list[Motion], chosen: NDArray) -> Motion:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Wrist and fingers from the 21 points of a hand."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,8 +11,9 @@ from .kinematics import Bones, Freedoms, Motion, Moving, Points, pose
 from .observed import Observed
 from .rig import Rig
 from .rotations import exp
-from .solver import Beliefs, Problem
+from .solver import Beliefs, Data, Problem
 
+TIPS = (4, 8, 12, 16, 20)
 PALM = (0, 1, 5, 9, 13, 17)  # points that move nearly as one rigid body
 _ARM, _ARM_FURTHEST = np.radians(60.0), np.radians(150.0)
 _ANY = 10.0  # [rad] no belief
@@ -18,8 +21,13 @@ _NEVER = 100.0  # [rad] no limit
 _PLACED = 1.0  # [m]
 # Accelerations of people's wrists and fingers [rad/s², m/s², rad/s²].
 _WRIST_TURN, _WRIST_MOVE, _FINGER = 25.0, 4.0, 30.0
+# [m] how exactly bones of other lengths keep places: fingertips are what touches.
+_TIP, _JOINT, _WRIST = 0.001, 0.008, 0.008
 _START_BEND = np.radians(25.0)  # half-bent fingers reach both a flat hand and a fist
-_LENGTHS = 0.15  # deviation of people's bones from the rig's, as a fraction
+_SIZES, _LENGTHS = (
+    0.15,
+    0.06,
+)  # deviations of people's hands from the rig's, and of bones from their hand's, as fractions
 _SAME = 0.015  # bones that differ by less are taken as equal
 
 
@@ -103,20 +111,23 @@ def bone_factors(rig: Rig, side: str, problem: Problem, motion: Motion, numbers:
         spread = 1.4826 * float(np.median(np.abs(share - middle)))
         return middle, 1.57 * spread**2 / both.sum()
 
-    def believed(found: list[tuple[float, float]]) -> float:
+    def believed(found: list[tuple[float, float]], usual: float, deviation: float) -> float:
         weights = np.array([1 / (v + 1e-8) for _, v in found])
-        value = float((weights @ [m - 1 for m, _ in found]) / (weights.sum() + _LENGTHS**-2))
-        return 1.0 if abs(value) < _SAME else 1.0 + value
+        value = usual + float((weights @ [m - usual for m, _ in found]) / (weights.sum() + deviation**-2))
+        return 1.0 if abs(value - 1) < _SAME else value
 
     hand = rig.hands[side]
-    roots = [at[0]] if 0 in at else []
-    palm = believed([ratio(roots[0], at[n]) for n in PALM[1:] if n in at]) if roots else 1.0
-    below = rig.bones.below()[hand.wrist]
-    factors[below] = palm
+    palm = [ratio(at[0], at[n]) for n in PALM[1:] if n in at] if 0 in at else []
+    fingers = {}
     for number, chain in enumerate(hand.fingers):
         for place, bone in enumerate(chain or ()):
             first = 1 + 4 * number + 3 - len(chain or ()) + place
-            factors[bone] = believed([ratio(at[first], at[first + 1])]) if first in at and first + 1 in at else palm
+            if first in at and first + 1 in at:
+                fingers[bone] = ratio(at[first], at[first + 1])
+    size = believed([*palm, *fingers.values()], 1.0, _SIZES)
+    factors[rig.bones.below()[hand.wrist]] = believed(palm, size, _LENGTHS)
+    for bone, found in fingers.items():
+        factors[bone] = believed([found], size, _LENGTHS)
     return factors
 
 
@@ -124,3 +135,21 @@ def rescaled(rig: Rig, factors: NDArray, points: Points) -> tuple[Bones, Points]
     """Bones and points of the tracked person's lengths."""
     bones = rig.bones.scaled(factors)
     return bones, points.moved_along(rig.bones, bones)
+
+
+class Carried:
+    """Where a solved hand's points are, as targets for bones of other lengths."""
+
+    def __init__(self, places: NDArray, numbers: NDArray):
+        deviation = np.where(np.isin(numbers, TIPS), _TIP, np.where(numbers == 0, _WRIST, _JOINT))
+        information = np.broadcast_to((deviation**-2)[:, None, None] * np.eye(3), (*places.shape, 3))
+        self._data = Data(places, information)
+
+    def data(self, near: NDArray) -> Data:
+        return self._data
+
+
+def carried_over(problem: Problem, bones: Bones, points: Points, numbers: NDArray, motion: Motion) -> Problem:
+    """The solved motion of a tracked person's bones for the rig's own: fingertips where they were, joints near it."""
+    places = Moving(problem.bones, problem.points, motion).places
+    return replace(problem, bones=bones, points=points, observed=Carried(places, numbers), noise=1.0)

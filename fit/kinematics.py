@@ -71,9 +71,16 @@ class Points:
     def taken(self, rows: NDArray) -> "Points":
         return Points(self.rest[rows], self.bones[rows], self.weights[rows], self.deltas[rows])
 
-    def with_keys(self, keys: NDArray) -> "Points":
-        """With these expressions alone, by index."""
-        return replace(self, deltas=self.deltas[:, keys])
+    def joined(self, other: "Points") -> "Points":
+        """These and others, that no expression moves."""
+        width = max(self.bones.shape[1], other.bones.shape[1])
+
+        def both(name: str) -> NDArray:
+            parts = [getattr(self, name), getattr(other, name)]
+            return np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
+
+        rest = np.concatenate([self.rest, other.rest])
+        return Points(rest, both("bones"), both("weights"), np.zeros((len(rest), 0, 3)))
 
     def moved_along(self, before: Bones, after: Bones) -> "Points":
         """The points after bones were scaled: each keeps its place relative to its bone, in shares of its length."""
