@@ -20,7 +20,7 @@ _ANY = 10.0  # [rad] no belief
 _NEVER = 100.0  # [rad] no limit
 _PLACED = 1.0  # [m]
 # Accelerations of people's wrists and fingers [rad/s², m/s², rad/s²].
-_WRIST_TURN, _WRIST_MOVE, _FINGER = 25.0, 4.0, 30.0
+_WRIST_TURN, _WRIST_MOVE, _FINGER = 10.0, 1.6, 12.0
 # [m] how exactly bones of other lengths keep places: fingertips are what touches.
 _TIP, _JOINT, _WRIST = 0.001, 0.008, 0.008
 _START_BEND = np.radians(25.0)  # half-bent fingers reach both a flat hand and a fist
