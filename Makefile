@@ -7,6 +7,7 @@
 # make bench-skull  jaw and cranium found for heads that were not in the fit: into build/bench/
 # make bench-skull PAIRS="FOLDER …"  the same under real skin with its bones; see benchmarks/skull_real.py
 # make bench-sim  time, accuracy and quality of a frame, against the baseline and Blender's own: into build/bench-sim/
+# make bench-fit  what landmarks of the demo's own motion become with noise, outliers, gaps and few cameras: into build/bench-fit/
 # make train-demo  records the demo character and trains the network that comes with the add-on (an hour or more)
 # make bench-net   that network against the physics on unseen motions, into build/network/
 # make bench-preview  what the live preview costs in every frame: into build/bench-preview/
@@ -36,7 +37,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 export BLENDER_USER_RESOURCES := $(CURDIR)/build/resources
 
 .PHONY: demo test test-all lint setup setup-train setup-test clean bench-interactions bench-sim train-demo bench-net \
-	bench-identities bench-preview bench-skull bench-characters screenshots extension
+	bench-identities bench-fit bench-preview bench-skull bench-characters screenshots extension
 
 STARTED := $(shell date +%s)
 
@@ -73,6 +74,9 @@ bench-net: setup-train
 
 bench-identities: setup-train
 	@$(RUN) -m benchmarks.bench_identities --assets build/assets
+
+bench-fit: setup-test
+	@$(RUN) -m benchmarks.bench_fit --out build/bench-fit --assets build/assets
 
 bench-preview: setup-test
 	@$(RUN) -m benchmarks.bench_preview --out build/bench-preview --assets build/assets

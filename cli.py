@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import cli_compare, cli_import
+from . import cli_compare, cli_fit, cli_import
 from .choices import (
     ADD,
     AXES,
@@ -141,6 +141,7 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
 
     cli_import.add_arguments(verbs, _positive)
     cli_compare.add_arguments(verbs)
+    cli_fit.add_arguments(verb("fit", cli_fit.TEXT), _positive)
 
     verb("volume", "Build the tetrahedral volume of the head.")
 
@@ -389,6 +390,7 @@ def _demo(parsed: argparse.Namespace) -> str:
 _VERBS = {
     "import": cli_import.run,
     "compare": lambda parsed: cli_compare.run(parsed, _open),
+    "fit": cli_fit.run,
     "setup": _setup,
     "volume": _volume,
     "simulate": _simulate,

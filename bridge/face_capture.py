@@ -27,9 +27,9 @@ def add_capture(scene: Any, capture: FaceCapture, first: int, *, rotate: bool = 
     there is no head with such keys, or if they cannot be keyed.
     """
     head = _head(scene)
-    meshes = [(obj, keys_for(key.name for key in obj.data.shape_keys.key_blocks)) for obj in _with_head(scene, head)]
+    meshes = [(obj, keys_for(key.name for key in obj.data.shape_keys.key_blocks)) for obj in with_head(scene, head)]
     meshes = [(obj, keys) for obj, keys in meshes if keys]
-    driven = {obj.name: _driven(obj) for obj, _ in meshes}
+    driven = {obj.name: driven_keys(obj) for obj, _ in meshes}
     for obj, _ in meshes:
         check_playable(obj.data.shape_keys, obj.name)
     turned = _what_turns(scene, head) if rotate else None
@@ -91,7 +91,7 @@ def _head(scene: Any) -> Any:
     return best
 
 
-def _with_head(scene: Any, head: Any) -> list[Any]:
+def with_head(scene: Any, head: Any) -> list[Any]:
     """The head, and the meshes with shape keys that share its rig or hang on it."""
     rig = armature_of(head) or head.parent
     return [head] + [
@@ -101,7 +101,7 @@ def _with_head(scene: Any, head: Any) -> list[Any]:
     ]  # fmt: skip
 
 
-def _driven(obj: Any) -> set[str]:
+def driven_keys(obj: Any) -> set[str]:
     """Names of its keys whose value a driver sets."""
     keys = obj.data.shape_keys
     paths = {driver.data_path for driver in keys.animation_data.drivers} if keys.animation_data else set()
@@ -141,7 +141,7 @@ def _turn(scene: Any, capture: FaceCapture, turned: tuple[Any, Any], frames: NDA
     what = bone or obj
     curves = new_action(scene, obj, f"{capture.name} {obj.name}", "OBJECT")
     prefix = f'pose.bones["{bpy.utils.escape_identifier(bone.name)}"].' if bone else ""
-    channel, rows = _channels(what, _rotations(capture, obj, bone, times))
+    channel, rows = channels(what, _rotations(capture, obj, bone, times))
     for index, column in enumerate(np.array(rows).T):
         add_keys(curves, prefix + channel, index, frames * stretch(scene), column)
     return f"{capture.name}: rotation of the head, relative to its first frame, keyed on {what.name}"
@@ -166,7 +166,7 @@ def _rotations(capture: FaceCapture, obj: Any, bone: Any, times: NDArray) -> Ite
         yield own.inverted() @ turn @ own @ basis
 
 
-def _channels(what: Any, rotations: Iterator[Matrix]) -> tuple[str, list[Any]]:
+def channels(what: Any, rotations: Iterator[Matrix]) -> tuple[str, list[Any]]:
     """The channel that this rotation mode uses, and its values without jumps."""
     mode = what.rotation_mode
     rows: list[Any] = []

@@ -157,16 +157,16 @@ def _read(objects: Sequence[Any]) -> list[_Mesh]:
     meshes = [_Mesh(obj, armature_of(obj)) for obj in objects]
     for rig in dict.fromkeys(mesh.rig for mesh in meshes if mesh.rig is not None):
         mine = [mesh for mesh in meshes if mesh.rig == rig]
-        weights = [_weights(mesh.obj, rig) for mesh in mine]
+        weights = [skin_weights(mesh.obj, rig) for mesh in mine]
         weighted = {bone for each in weights for bone in each.bones}
-        roles = roles_of(_skeleton(rig), weighted or None)
+        roles = roles_of(rest_bones(rig), weighted or None)
         for mesh, each in zip(mine, weights, strict=True):
             mesh.roles = roles
             mesh.shares = each.shares(roles.parts) | each.shares(dict.fromkeys(roles.skull, _ABOVE_NECK))
     return meshes
 
 
-def _skeleton(rig: Any) -> list[Bone]:
+def rest_bones(rig: Any) -> list[Bone]:
     """The rest bones of an armature object, in world space."""
     place = rig.matrix_world
     return [
@@ -182,7 +182,7 @@ def _skeleton(rig: Any) -> list[Bone]:
 
 
 @dataclass(frozen=True)
-class _Weights:
+class SkinWeights:
     """bones: those that move vertices; of (m,) entries: the vertex, the number of its bone, the weight."""
 
     bones: list[str]
@@ -203,11 +203,11 @@ class _Weights:
         return found
 
 
-def _weights(obj: Any, rig: Any) -> _Weights:
+def skin_weights(obj: Any, rig: Any) -> SkinWeights:
     """The weights of the rig's deforming bones; an object that hangs on a bone as a whole moves with it alone."""
     count = len(obj.data.vertices)
     if obj.parent == rig and obj.parent_type == "BONE" and obj.parent_bone in rig.data.bones:
-        return _Weights([obj.parent_bone], np.arange(count), np.zeros(count, np.intp), np.ones(count), count)
+        return SkinWeights([obj.parent_bone], np.arange(count), np.zeros(count, np.intp), np.ones(count), count)
     deforming = {bone.name for bone in rig.data.bones if bone.use_deform}
     groups = {group.index: group.name for group in obj.vertex_groups if group.name in deforming}
     numbers = {index: number for number, index in enumerate(groups)}
@@ -221,7 +221,7 @@ def _weights(obj: Any, rig: Any) -> _Weights:
     numbered = table[:, 1].astype(np.intp)
     used = np.unique(numbered)
     names = list(groups.values())
-    return _Weights(
+    return SkinWeights(
         [names[number] for number in used],
         table[:, 0].astype(np.intp),
         np.searchsorted(used, numbered),
@@ -313,7 +313,7 @@ def _left_of(head: FoundPart, rig: Any) -> NDArray[np.float64]:
     """The direction of the person's left, in the world: as the skeleton says, else the head object's own x."""
     if rig is None:
         return matrix_array(head.obj.matrix_world)[:3, 0]
-    return roles_of(_skeleton(rig)).left
+    return roles_of(rest_bones(rig)).left
 
 
 def _middle(part: FoundPart) -> NDArray[np.float64]:

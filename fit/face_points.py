@@ -6,16 +6,22 @@ Only landmarks with a meaning that anatomy gives are used: lids, lips, brows, no
 MediaPipe's own canonical face is not needed.
 """
 
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..sim.geometry.mending import main_part, mend
 from ..sim.geometry.topology import boundary_loops
 from ..sim.geometry.triangle_bvh import TriangleTree
-from ..sim.volume.landmarks import Landmarks
+from ..sim.volume.axes import find_axes
+from ..sim.volume.hints import Hints
+from ..sim.volume.landmarks import Landmarks, find_landmarks
 from ..sim.volume.registered_skull import register_template
 from ..sim.volume.template_head import TemplateHead, load_template_head
+from .kinematics import Points
+from .rig import Skin
 
 N_FACE, N_FACE_WITH_IRIS = 468, 478
 # Along the lids and the inner lips from the outer to the inner corner, or from the right to the left one.
@@ -110,3 +116,25 @@ def on_head(
     moved = landmarks.frame.out_of(registration.warp(places))
     _, triangle, barycentric, _ = TriangleTree(vertices, triangles).closest(moved)
     return indices, triangle.astype(np.int64), barycentric
+
+
+@dataclass(frozen=True)
+class Face:
+    """skin: the surface of the face alone, seams joined; points with indices (m,): MediaPipe's landmarks on it;
+    lateral: (3,) to the person's left."""
+
+    skin: Skin
+    points: Points
+    indices: NDArray[np.int64]
+    lateral: NDArray[np.float64]
+
+
+def read_face(skin: Skin, hints: Hints, name: str) -> Face:
+    """Finds the landmarks on a head at rest. Raises VolumeError if its face is not recognised."""
+    welded = mend(skin.vertices, skin.triangles).triangles
+    body = welded[main_part(skin.vertices, welded)]
+    axes = find_axes(skin.vertices, body, hints, name)
+    landmarks = find_landmarks(skin.vertices, body, axes.up, axes.front, name, axes.middle)
+    whole = replace(skin, triangles=body)
+    indices, triangle, barycentric = on_head(skin.vertices, body, landmarks)
+    return Face(whole, whole.points_on(triangle, barycentric), np.array(indices), landmarks.frame.rotation[0])

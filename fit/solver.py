@@ -20,6 +20,7 @@ _ROUNDS = 40  # of Gauss-Newton at most
 _ENOUGH = 1e-5  # relative decrease of the cost at which it ends
 _DAMPING, _LEAST, _MOST = 1e-4, 1e-7, 1e4  # times the diagonal
 _OUTLIER = 3.0  # standard deviations at which a point loses three quarters of its weight
+_MANY = 6  # points of a frame whose median means something
 _MEDIAN = 2.366  # of squares in standard deviations, of three coordinates
 _SUDDEN = 3.0  # standard deviations of acceleration beyond which it counts linearly: contact stops hands suddenly
 _LIMIT = np.radians(0.5)  # standard deviation by which limits are exceeded while solving; the result keeps them
@@ -258,7 +259,7 @@ def _weights(data: Data, places: NDArray) -> NDArray[np.float64]:
     """
     squares = _squares(data, places)
     median = np.ma.median(np.ma.masked_array(squares, ~data.seen), axis=1).filled(0.0)
-    scale = np.maximum(1.0, median / _MEDIAN)
+    scale = np.where(data.seen.sum(1) < _MANY, 1.0, np.maximum(1.0, median / _MEDIAN))
     return 1 / (1 + squares / (_OUTLIER**2 * scale[:, None])) ** 2
 
 

@@ -74,13 +74,21 @@ def triangulate(rays: Rays) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         best[better], score[better] = point[better], off[better]
     for _ in range(_ROUNDS):
         weight = np.where(seen, 1 / (1 + (rays.distances(best) / _GOOD) ** 2) ** 2, 0.0)
-        total, right = rays.information(best, np.nan_to_num(weight))
-        # Points in front of hardly any camera keep their place.
-        fine = np.isfinite(best).all(-1) & (np.linalg.cond(np.nan_to_num(total) + 1e-12 * np.eye(3)) < 1e8)
-        best[fine] = np.linalg.solve(total[fine], right[fine][..., None])[..., 0]
+        best = _nearest_to_all(rays, best, np.nan_to_num(weight))
     agree = seen & (np.nan_to_num(rays.distances(best), nan=np.inf) < 2 * _GOOD)
     best[agree.sum(0) < 2] = np.nan
+    best = _nearest_to_all(rays, best, agree.astype(float))
     return best, agree & np.isfinite(best).all(-1)
+
+
+def _nearest_to_all(rays: Rays, points: NDArray, weight: NDArray) -> NDArray[np.float64]:
+    """Points (f, m, 3) improved by one step of least squares; weight: (c, f, m)."""
+    total, right = rays.information(points, weight)
+    # Points in front of hardly any camera keep their place.
+    fine = np.isfinite(points).all(-1) & (np.linalg.cond(np.nan_to_num(total) + 1e-12 * np.eye(3)) < 1e8)
+    result = points.copy()
+    result[fine] = np.linalg.solve(total[fine], right[fine][..., None])[..., 0]
+    return result
 
 
 def _between(rays: Rays, one: int, other: int) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import bpy
 
 from ..bridge.characters import label
 from ..choices import REGIONS
+from ..operators import fit
 from ..operators.find import found_parts
 from ..operators.looked_at import notes
 from ..operators.state import volume_state
@@ -130,6 +131,18 @@ class NEPHIM_PT_stiffness(Step, bpy.types.Panel):
             layout.prop_search(settings, f"{region}_group", settings.head, "vertex_groups")
 
 
+class NEPHIM_PT_fit(Step, bpy.types.Panel):
+    """Landmarks of hands and face, such as MediaPipe's, become keys on the character's bones and expressions"""
+
+    bl_label = "Fit"
+    bl_idname = "NEPHIM_PT_fit"
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        layout.operator("nephim.fit", icon="ARMATURE_DATA")
+        for line in fit.last:
+            paragraph(context, layout, line)
+
+
 class NEPHIM_PT_volume(Step, bpy.types.Panel):
     """Skin, soft tissue, jaw and cranium as one volume"""
 
@@ -220,6 +233,7 @@ CLASSES = (
     NEPHIM_PT_axes,
     NEPHIM_PT_bones,
     NEPHIM_PT_stiffness,
+    NEPHIM_PT_fit,
     NEPHIM_PT_volume,
     NEPHIM_PT_volume_facts,
     NEPHIM_PT_attachments,

@@ -18,6 +18,7 @@ FLOORS = (
         "properties",
         "cli_import",
         "cli_compare",
+        "cli_fit",
         "cli",
         "registration",
         "__main__",

@@ -31,6 +31,11 @@ class Folder:
         return self.path / "report.json"
 
     @property
+    def fit(self) -> Path:
+        """How well landmarks were fitted."""
+        return self.path / "fit.json"
+
+    @property
     def plot(self) -> Path:
         return self.path / "report.png"
 
