@@ -29,9 +29,8 @@ def pose_file(path, points, confidence, version=0.2, rate=25.0, components=(("LE
         parts += [text(f"p{k}") for k in range(count)]
         parts.append(struct.pack("<5H", 0, 1, 255, 0, 0))
     frames, people = points.shape[:2]
-    parts.append(
-        struct.pack("<fIH", rate, frames, people) if version > 0.15 else struct.pack("<3H", int(rate), frames, people)
-    )
+    times = ("<fIH", rate) if version > 0.15 else ("<3H", int(rate))
+    parts.append(struct.pack(*times, frames, people))
     parts += [points.astype("<f4").tobytes(), confidence.astype("<f4").tobytes()]
     path.write_bytes(b"".join(parts))
     return path
