@@ -203,7 +203,6 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     train.add_argument("--scratch", action="store_true", help="ignore the existing network")
 
     verb("evaluate", "Measure the network against the physics on unseen motions.")
-
     demo = verbs.add_parser("demo", help="Run the whole workflow on the demo character.")
     demo.add_argument("--out", type=Path, default=Path("build/demo"), metavar="DIR")
     demo.add_argument("--assets", type=Path, metavar="DIR", help="folder that keeps the character's download")
