@@ -142,7 +142,6 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     cli_import.add_arguments(verbs, _positive)
     cli_compare.add_arguments(verbs)
     cli_fit.add_arguments(verb("fit", cli_fit.TEXT), _positive)
-
     verb("volume", "Build the tetrahedral volume of the head.")
 
     simulate = verb("simulate", "Simulate all frames into the point cache, resuming where it was interrupted.")
