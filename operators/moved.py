@@ -37,14 +37,14 @@ def saved_elsewhere(before: str, after: str) -> CacheError | None:
 
 
 def missing_caches(scenes: Iterable[Any]) -> CacheError | None:
-    """What to say when a file is opened without the point cache that a character in it plays."""
-    for scene in scenes:
-        for obj in scene.objects:
-            path = missing_cache(obj)
-            if path is not None:
-                return CacheError(
-                    f"Its modifier 'NePHIM' finds no point cache at {path}, so it shows no contact.",
-                    object=obj.name,
-                    advice="Move the folder along with the .blend, or simulate and bake again.",
-                )
-    return None
+    """What to say when a file is opened without the point caches that characters in it play."""
+    found = {obj.name: path for scene in scenes for obj in scene.objects if (path := missing_cache(obj)) is not None}
+    if not found:
+        return None
+    (name, path), *others = found.items()
+    also = f" The same holds for {', '.join(repr(other) for other, _ in others)}." if others else ""
+    return CacheError(
+        f"Its modifier 'NePHIM' finds no point cache at {path}, so it shows no contact.{also}",
+        object=name,
+        advice="Move the folder along with the .blend, or simulate and bake again.",
+    )

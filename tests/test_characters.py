@@ -15,7 +15,7 @@ from nephim.bridge.cache.open_file import folder  # noqa: E402
 from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
 from nephim.bridge.modifiers import BAKED  # noqa: E402
 from nephim.errors import RigError  # noqa: E402
-from nephim.operators import bake, simulate  # noqa: E402
+from nephim.operators import bake, problems, simulate  # noqa: E402
 from nephim.operators.characters import choose  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
 from nephim.progress import drive  # noqa: E402
@@ -107,6 +107,14 @@ def test_both_are_baked_and_play_together(both, tmp_path):
         scene.nephim_cast.active = index
         assert scene.nephim.head.name == name
         assert drive(simulate.simulate_job(scene), io.StringIO()).new == 0
+    other = save_blend(tmp_path / "other.blend")  # under another name: the results stay where they were, which is said
+    assert "stay in" in str(problems.last) and str(other.with_suffix(".nephim")) in str(problems.last)
+    assert shown(scene, "Head.001", 6) == pytest.approx(expected["Head.001"], abs=1e-6)
+    shutil.rmtree(moved / "face.nephim")
+    bpy.ops.wm.open_mainfile(filepath=str(moved / path.name))  # without its folder: both are named
+    assert (
+        "'Head'" in str(problems.last) and "'Head.001'" in str(problems.last) and "no point cache" in str(problems.last)
+    )
 
 
 def test_the_second_bake_leaves_the_first_and_its_own_settings(both):

@@ -16,7 +16,7 @@ from .hints import Hints
 from .landmarks import find_landmarks
 from .size import LEAST_VERTICES
 
-_BEYOND = 0.45  # how far arrows reach beyond the head, relative to its size
+_BEYOND = 0.3  # how far arrows reach beyond the head, relative to its size
 
 
 @dataclass(frozen=True)
