@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A face capture becomes keys of the head's ARKit shapes and, if asked for, of its rotation, in actions of its own."""
+"""A face capture becomes keys of the head's ARKit shapes, its eyes and, if asked for, its rotation, in actions of its
+own."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import bpy
 import numpy as np
-from mathutils import Euler, Matrix, Quaternion
 from numpy.typing import NDArray
 
 from ..errors import TrackError
 from ..tracks.face_capture import FaceCapture, keys_for
+from .captured_turns import eye_turns, head_turn, key_turns
 from .own_action import add_keys, check_playable, new_action
 from .recognise import armature_of
 from .scene_time import frame_rate, stretch
@@ -21,7 +21,8 @@ _SHOWN = 8  # names in a message
 
 def add_capture(scene: Any, capture: FaceCapture, first: int, *, rotate: bool = False) -> list[str]:
     """Keys the head's shapes, and those of the teeth, lashes and the like that move with it, at the scene's frames from
-    `first` on; rotate: the head bone, or without one the head object, as well. Returns what was done, to show.
+    `first` on, and its eye bones; rotate: the head bone, or without one the head object, as well. Returns what was
+    done, to show.
 
     Actions of the animator's stay as they are (`own_action.new_action`). Raises TrackError before anything changes if
     there is no head with such keys, or if they cannot be keyed.
@@ -32,15 +33,17 @@ def add_capture(scene: Any, capture: FaceCapture, first: int, *, rotate: bool = 
     driven = {obj.name: driven_keys(obj) for obj, _ in meshes}
     for obj, _ in meshes:
         check_playable(obj.data.shape_keys, obj.name)
-    turned = _what_turns(scene, head) if rotate else None
+    turns = [head_turn(scene, head, capture)] if rotate and capture.rotation is not None else []
     if rotate and capture.rotation is None:
         raise TrackError(
             f"'{capture.name}' records no rotation of the head.",
             object=head.name,
             advice="Import it without the rotation; switch 'Stream Head Rotation' on in the app for the next take.",
         )
-    if turned:
-        check_playable(turned[0], turned[0].name)
+    eyes, about_eyes = eye_turns(scene, head, capture, [obj for obj, _ in meshes])
+    turns += eyes
+    for turn in turns:
+        check_playable(turn.owner, turn.owner.name)
     frames, times = _frames(scene, capture, first)
     keyed: set[str] = set()
     for obj, keys in meshes:
@@ -57,8 +60,7 @@ def add_capture(scene: Any, capture: FaceCapture, first: int, *, rotate: bool = 
     said = [f"{capture.name}: {note}" for note in capture.notes]
     left = {expression for obj, keys in meshes for expression, of in keys.items() if driven[obj.name].intersection(of)}
     said.append(_described(capture, [obj.name for obj, _ in meshes], keyed, left - keyed))
-    if turned and capture.rotation is not None:
-        said.append(_turn(scene, capture, turned, frames, times))
+    said += [f"{capture.name}: {text}" for text in [*key_turns(scene, capture, turns, frames, times), *about_eyes]]
     return [*said, f"{capture.name}: plays in frames {first}-{last}, at {1 / capture.step:.4g} rows per second"]
 
 
@@ -126,61 +128,3 @@ def _frames(scene: Any, capture: FaceCapture, first: int) -> tuple[NDArray[np.fl
 def _at(capture: FaceCapture, values: NDArray, times: NDArray) -> NDArray[np.float64]:
     known = np.isfinite(values)
     return np.interp(times, capture.times[known], values[known])
-
-
-def _what_turns(scene: Any, head: Any) -> tuple[Any, Any]:
-    """(object, pose bone) of the head bone, or (head, None)."""
-    settings = scene.nephim
-    rig = settings.head_armature
-    bone = rig.pose.bones.get(settings.head_bone) if rig is not None and rig.pose else None
-    return (rig, bone) if bone is not None else (head, None)
-
-
-def _turn(scene: Any, capture: FaceCapture, turned: tuple[Any, Any], frames: NDArray, times: NDArray) -> str:
-    obj, bone = turned
-    what = bone or obj
-    curves = new_action(scene, obj, f"{capture.name} {obj.name}", "OBJECT")
-    prefix = f'pose.bones["{bpy.utils.escape_identifier(bone.name)}"].' if bone else ""
-    channel, rows = channels(what, _rotations(capture, obj, bone, times))
-    for index, column in enumerate(np.array(rows).T):
-        add_keys(curves, prefix + channel, index, frames * stretch(scene), column)
-    return f"{capture.name}: rotation of the head, relative to its first frame, keyed on {what.name}"
-
-
-def _rotations(capture: FaceCapture, obj: Any, bone: Any, times: NDArray) -> Iterator[Matrix]:
-    """Rotations of the head since the first row, in the space of the bone, or on top of the object's own."""
-    assert capture.rotation is not None
-    seen = np.isfinite(capture.rotation).all(1)
-    angles = np.unwrap(capture.rotation[seen], axis=0)
-    yaw, pitch, roll = (np.interp(times, capture.times[seen], column) for column in angles.T)
-    # The space that the channels are in: the bone's rest, or the object's parent.
-    space = obj.matrix_world @ (bone.bone.matrix_local if bone else obj.matrix_basis.inverted_safe())
-    own = space.to_quaternion().to_matrix()
-    basis = Matrix.Identity(3) if bone else obj.matrix_basis.to_quaternion().to_matrix()
-    start = None
-    for k in range(len(times)):
-        # z is up, -y the front, +x the person's left: to their right, down, and to the right.
-        now = Matrix.Rotation(-yaw[k], 3, "Z") @ Matrix.Rotation(pitch[k], 3, "X") @ Matrix.Rotation(-roll[k], 3, "Y")
-        start = start or now.inverted()
-        turn = now @ start
-        yield own.inverted() @ turn @ own @ basis
-
-
-def channels(what: Any, rotations: Iterator[Matrix]) -> tuple[str, list[Any]]:
-    """The channel that this rotation mode uses, and its values without jumps."""
-    mode = what.rotation_mode
-    rows: list[Any] = []
-    for rotation in rotations:
-        if mode == "QUATERNION":
-            value: Quaternion | Euler = rotation.to_quaternion()
-            if rows:
-                value.make_compatible(rows[-1])
-        elif mode == "AXIS_ANGLE":
-            axis, angle = rotation.to_quaternion().to_axis_angle()
-            rows.append((angle, *axis))
-            continue
-        else:
-            value = rotation.to_euler(mode, rows[-1]) if rows else rotation.to_euler(mode)
-        rows.append(value)
-    name = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}.get(mode, "rotation_euler")
-    return name, [tuple(row) for row in rows]

@@ -10,7 +10,8 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from ..compat import fcurves, strip_fcurves
-from .face_capture import channels, driven_keys, with_head
+from .captured_turns import channels
+from .face_capture import driven_keys, with_head
 from .fit_rig import Chain
 from .own_action import add_keys, check_playable, new_action
 from .scene_time import frame_rate, stretch

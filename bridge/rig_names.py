@@ -52,6 +52,7 @@ _NO_HAND = {
     "tongue", "teeth", "nose", "cheek", "facial", "face", "head", "jaw", "neck", "skirt", "cape", "horn", "antler",
     "足", "足首", "つま先", "髪", "頭", "目", "舌", "口", "スカート", "しっぽ",
 }  # fmt: skip
+_EYE = {"eye", "eyeball", "目"}
 # Objects that are no skin, as parts of names and as words, and those that cover it; 'hat' is also a part of 'that'.
 _NO_SKIN = re.compile(r"eye|lash|brow|teeth|tooth|tongue|hair|beard|glasses|cornea|proxy|helper|coarse", re.I)
 _NO_SKIN_WORDS = {"tear", "tears", "tearline", "saliva", "cartilage", "gum", "gums"}
@@ -102,6 +103,13 @@ def read_name(name: str, of_object: bool = False) -> Name:
 def is_no_hand(name: str) -> bool:
     """Whether the name says that this is something else from which chains branch off: a foot, an eye, hair."""
     return not _NO_HAND.isdisjoint(_words(name)[0])
+
+
+def eye_side(name: str) -> str | None:
+    """The side of a bone or object that is an eye and nothing else: 'eye.L', 'CC_Base_L_Eye' → left; None for lids."""
+    words, side = _words(name)
+    core = {word for word in words if word not in _IGNORED}
+    return side if core and core <= _EYE else None
 
 
 def is_no_skin(name: str) -> bool:

@@ -9,7 +9,6 @@ import pytest
 from nephim import cli
 from nephim.choices import NETWORK, PHYSICS, SURFACE, TRACKED
 from nephim.errors import CacheError, SimulationError
-from nephim.pictures.follow import ContactPath
 from nephim.progress import drive
 from nephim.study.sealed import unseal
 
@@ -21,6 +20,7 @@ from nephim.operators.compare import compare_job, simulations_job  # noqa: E402
 from nephim.operators.study import study_job  # noqa: E402
 from nephim.pictures import encoding  # noqa: E402
 from nephim.pictures.encoding import encode_job  # noqa: E402
+from nephim.pictures.follow import ContactPath  # noqa: E402
 from nephim.pictures.images import write_png  # noqa: E402
 
 COMPARED = (TRACKED, SURFACE, PHYSICS)

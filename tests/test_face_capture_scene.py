@@ -10,6 +10,7 @@ import scenes
 from mathutils import Matrix, Vector
 from nephim import cli
 from nephim.compat import fcurves
+from nephim.tracks.face_capture import EXPRESSIONS
 from test_face_capture import table, timecodes
 from test_tracks_scene import nephim
 
@@ -184,3 +185,98 @@ def test_a_capture_without_a_character_says_what_it_needs(tmp_path, capsys):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
     assert nephim("import", capture(tmp_path), "--onto", tmp_path / "a.blend", "--turn-head") == cli.EXIT_FAILED
     assert "records no rotation" in capsys.readouterr().err
+
+
+def looking(tmp_path, sign=1):
+    """A take in which both eyes turn 0.4 to their right, and then look down; angles of some apps have other signs."""
+    values = np.zeros((ROWS, 52))
+    share = np.linspace(0, 1, ROWS)
+    values[:, EXPRESSIONS.index("eyeLookInLeft")] = values[:, EXPRESSIONS.index("eyeLookOutRight")] = share
+    values[:, EXPRESSIONS.index("eyeLookDownLeft")] = values[:, EXPRESSIONS.index("eyeLookDownRight")] = share**2
+    lines = table(timecodes(ROWS, 60), values).splitlines()
+    for k in range(ROWS):
+        angles = [sign * 0.4 * share[k], sign * 0.2 * share[k] ** 2, 0.0]
+        lines[k + 1] = ",".join([*lines[k + 1].split(",")[:-6], *(f"{a:.6f}" for a in angles + angles)])
+    (tmp_path / "take.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "take.csv"
+
+
+def with_eyes(path, names=("eye.L", "DEF-eye.R")):
+    rig = bpy.data.objects["HeadRig"]
+    bpy.context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="EDIT")
+    for name, x in zip(names, (0.03, -0.03), strict=False):
+        bone = rig.data.edit_bones.new(name)
+        bone.head, bone.tail, bone.parent = (x, -0.07, 1.62), (x, -0.09, 1.63), rig.data.edit_bones["head"]
+    bpy.ops.object.mode_set(mode="OBJECT")
+    bpy.ops.wm.save_mainfile()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_eye_bones_turn_with_the_eyes(tmp_path, capsys, sign):
+    path = character(tmp_path, start=1)
+    with_eyes(path)
+    assert nephim("import", looking(tmp_path, sign), "--onto", path, "-o", tmp_path / "b.blend") == cli.EXIT_OK
+    said = capsys.readouterr().out
+    assert "rotation of the left eye keyed on eye.L" in said and "right eye keyed on DEF-eye.R" in said
+    rig = bpy.data.objects["HeadRig"]
+    for name in ("eye.L", "DEF-eye.R"):
+        bpy.context.scene.frame_set(25)
+        pose = rig.evaluated_get(bpy.context.evaluated_depsgraph_get()).pose.bones
+        rest = {bone: rig.data.bones[bone].matrix_local.to_3x3() for bone in (name, "head")}
+        # In the head, which goes on turning by the animator's own action.
+        turn = {bone: pose[bone].matrix.to_3x3() @ rest[bone].inverted() for bone in rest}
+        gaze = turn["head"].inverted() @ turn[name] @ Vector((0, -1, 0))
+        expected = Matrix.Rotation(-0.4, 3, "Z") @ Matrix.Rotation(0.2, 3, "X") @ Vector((0, -1, 0))
+        assert np.allclose(gaze, expected, atol=2e-3) and gaze[0] < 0 and gaze[2] < 0
+
+
+def test_head_and_eyes_share_an_action(tmp_path):
+    path = character(tmp_path, start=1)
+    with_eyes(path)
+    rotation = np.zeros((ROWS, 3))
+    rotation[:, 0] = np.linspace(0, 0.3, ROWS)
+    lines, turned = looking(tmp_path).read_text().splitlines(), rotation
+    for k in range(ROWS):
+        cells = lines[k + 1].split(",")
+        lines[k + 1] = ",".join([*cells[:-9], *(f"{a:.6f}" for a in turned[k]), *cells[-6:]])
+    (tmp_path / "take.csv").write_text("\n".join(lines) + "\n")
+    assert nephim("import", tmp_path / "take.csv", "--onto", path, "--turn-head", "-o", tmp_path / "b.blend") == 0
+    data = bpy.data.objects["HeadRig"].animation_data
+    turned = {curve.data_path.split('"')[1] for curve in fcurves(data)}
+    assert turned == {"head", "eye.L", "DEF-eye.R"}
+
+
+def test_eyes_that_cannot_be_turned_are_named(tmp_path, capsys):
+    path = character(tmp_path, start=1)
+    assert nephim("import", looking(tmp_path), "--onto", path, "-o", tmp_path / "b.blend") == cli.EXIT_OK
+    assert "no bone or empty of the head is called an eye" in capsys.readouterr().out
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    with_eyes(path, ("eye.L", "eyelid.R"))
+    bpy.data.objects["HeadRig"].pose.bones["eye.L"].constraints.new("DAMPED_TRACK")
+    bpy.ops.wm.save_mainfile()
+    assert nephim("import", looking(tmp_path), "--onto", path, "-o", tmp_path / "b.blend") == cli.EXIT_OK
+    said = capsys.readouterr().out
+    assert "'eye.L' follows a constraint" in said and "called the right eye: its angles are left out" in said
+    # Eyeballs with keys of their own.
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    ball = scenes.mesh_object(bpy.context.scene, "Eye.L", *scenes.hand_arrays())
+    add_keys(ball, "eyeLookInLeft")
+    scenes.bind(ball, bpy.data.objects["HeadRig"], {"head": np.ones(len(ball.data.vertices))})
+    bpy.ops.wm.save_mainfile()
+    assert nephim("import", looking(tmp_path), "--onto", path, "-o", tmp_path / "b.blend") == cli.EXIT_OK
+    assert "shape keys of their own" in capsys.readouterr().out
+
+
+def test_empties_that_hang_on_the_head_turn_where_there_are_no_eye_bones(tmp_path):
+    path = character(tmp_path, start=1)
+    for name, x in (("Eye.L", 0.03), ("Eye.R", -0.03)):
+        empty = bpy.data.objects.new(name, None)
+        bpy.context.scene.collection.objects.link(empty)
+        empty.parent, empty.location = bpy.data.objects["HeadRig"], (x, -0.08, 1.62)
+    bpy.ops.wm.save_mainfile()
+    assert nephim("import", looking(tmp_path), "--onto", path, "-o", tmp_path / "b.blend") == cli.EXIT_OK
+    bpy.context.scene.frame_set(25)
+    gaze = bpy.data.objects["Eye.R"].matrix_world.to_3x3() @ Vector((0, -1, 0))
+    expected = Matrix.Rotation(-0.4, 3, "Z") @ Matrix.Rotation(0.2, 3, "X") @ Vector((0, -1, 0))
+    assert np.allclose(gaze, expected, atol=2e-3)

@@ -26,6 +26,12 @@ _MIDDLE = (
 EXPRESSIONS = (*(f"{name}{side}" for name in _SIDED for side in ("Left", "Right")), *_MIDDLE)  # ARKit's 52
 _BY_SPELLING = {name.lower(): name for name in EXPRESSIONS}
 _ROTATION = ("headyaw", "headpitch", "headroll")
+_EYES = ("lefteyeyaw", "lefteyepitch", "righteyeyaw", "righteyepitch")
+# Of each of these: the expression that goes with an angle to the person's right, or down, and its opposite.
+_LOOKS = (
+    ("eyeLookInLeft", "eyeLookOutLeft"), ("eyeLookDownLeft", "eyeLookUpLeft"),
+    ("eyeLookOutRight", "eyeLookInRight"), ("eyeLookDownRight", "eyeLookUpRight"),
+)  # fmt: skip
 _FEWEST = 5  # expressions that make a table a capture
 _TIME = re.compile(r"(\d+):(\d+):(\d+)([:;.])(\d+(?:\.\d+)?)")
 _BASES = (24, 25, 30, 48, 50, 60, 120, 1000)  # frames, or milliseconds, that timecodes count in a second
@@ -38,7 +44,8 @@ _DAY = 86400.0
 class FaceCapture:
     """Expressions of f rows. times: (f,) [s] since the first row; names: k of ARKit's; weights: (f, k), NaN in rows in
     which no face was seen; rotation: (f, 3) yaw to the person's right, pitch downwards and roll to the right [rad],
-    None if there is none; step: usual time between rows [s]; notes: what to tell."""
+    None if there is none; eyes: (f, 2, 2) yaw and pitch of the left and the right eye in the head, in the same
+    directions [rad], or None; step: usual time between rows [s]; notes: what to tell."""
 
     name: str
     times: NDArray[np.float64]
@@ -47,6 +54,7 @@ class FaceCapture:
     rotation: NDArray[np.float64] | None
     step: float
     notes: tuple[str, ...] = ()
+    eyes: NDArray[np.float64] | None = None
 
 
 def read_face_capture(path: Path, frame_rate: float | None = None) -> FaceCapture:
@@ -61,7 +69,8 @@ def read_face_capture(path: Path, frame_rate: float | None = None) -> FaceCaptur
     known = [(_BY_SPELLING[name], k) for name, k in columns.items() if name in _BY_SPELLING]
     if len(known) < _FEWEST:
         raise refuse(path, f"its first line names {len(known)} of ARKit's expressions", "Export the CSV of the take.")
-    wanted = [k for _, k in known] + [columns[name] for name in _ROTATION if name in columns]
+    turning = [[columns[name] for name in names if name in columns] for names in (_ROTATION, _EYES)]
+    wanted = [k for _, k in known] + turning[0] + turning[1]
     values = np.full((len(rows), len(wanted)), np.nan)
     for number, row in enumerate(rows):
         seen = [row[k].strip() for k in wanted] if len(row) == len(header) else []
@@ -84,9 +93,24 @@ def read_face_capture(path: Path, frame_rate: float | None = None) -> FaceCaptur
     unseen = int((~np.isfinite(weights).all(1)).sum())
     if unseen:
         notes.append(f"no face was seen in {unseen} frames: keys are interpolated across them")
-    turned = values[:, len(known) :]
+    turned, looking = np.split(values[:, len(known) :], [len(turning[0])], axis=1)
     rotation = turned if turned.shape[1] == len(_ROTATION) and np.nan_to_num(turned).any() else None
-    return FaceCapture(path.stem, times, tuple(name for name, _ in known), weights, rotation, step, tuple(notes))
+    names = tuple(name for name, _ in known)
+    eyes = _eyes(looking, names, weights)
+    return FaceCapture(path.stem, times, names, weights, rotation, step, tuple(notes), eyes)
+
+
+def _eyes(angles: NDArray, names: tuple[str, ...], weights: NDArray) -> NDArray[np.float64] | None:
+    """(f, 2, 2) from the columns, None without them. Signs may differ; the expressions say which direction is meant."""
+    if angles.shape[1] != len(_EYES) or not np.nan_to_num(angles).any():
+        return None
+    signed = angles.copy()
+    for column, (towards, opposite) in enumerate(_LOOKS):
+        if towards in names and opposite in names:
+            look = weights[:, names.index(towards)] - weights[:, names.index(opposite)]
+            together = np.nan_to_num(look) @ np.nan_to_num(angles[:, column])
+            signed[:, column] *= -1 if together < 0 else 1
+    return signed.reshape(-1, 2, 2)
 
 
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:

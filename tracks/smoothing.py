@@ -154,9 +154,12 @@ def smoothed_capture(capture: FaceCapture, cut_off: float) -> FaceCapture:
         turned = capture.rotation.copy()
         turned[seen] = np.unwrap(turned[seen], axis=0)
         rotation = _columns(turned, cut_off, rate, apart, seen)
+    eyes = capture.eyes
+    if eyes is not None:
+        eyes = _columns(eyes.reshape(len(eyes), 4), cut_off, rate, apart, seen).reshape(-1, 2, 2)
     before, after = (jitter(values[seen][:, :, None]) for values in (capture.weights, weights))
     note = f"smoothed at {cut_off:g} Hz, jitter of expressions {before:.4f} before, {after:.4f} after"
-    return replace(capture, weights=weights, rotation=rotation, notes=(*capture.notes, note))
+    return replace(capture, weights=weights, rotation=rotation, eyes=eyes, notes=(*capture.notes, note))
 
 
 def _columns(values: NDArray, cut_off: float, rate: float, apart: NDArray, seen: NDArray) -> NDArray[np.float64]:
