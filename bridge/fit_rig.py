@@ -42,8 +42,9 @@ class Chain:
     notes: list[str] = field(default_factory=list)
 
 
-def read_chain_job(scene: Any) -> Job[Chain]:
-    """Reads head, hands and the armatures that move them. Raises RigError, or VolumeError for a head whose face is not
+def read_chain_job(scene: Any, face: bool = True) -> Job[Chain]:
+    """Reads head, hands and the armatures that move them; face: whether landmarks are sought on the head, which takes
+    some seconds. Raises RigError, or VolumeError for a head whose face is not
     recognised."""
     from ..fit.anatomy import find_hand
     from ..fit.rig import SIDES, Rig
@@ -69,8 +70,10 @@ def read_chain_job(scene: Any) -> Job[Chain]:
             else:
                 hands[side] = hand
     names, deltas = _expressions(objects["head"], parts["head"], chosen.scale)
-    face = _skin(objects["head"], parts["head"], chosen.scale, bones, number, rigs["head"], head, deltas)
-    read = yield from aside(_face_job(face, _hints(scene, bones, hands), parts["head"].label))
+    read = None
+    if face:
+        skin = _skin(objects["head"], parts["head"], chosen.scale, bones, number, rigs["head"], head, deltas)
+        read = yield from aside(_face_job(skin, _hints(scene, bones, hands), parts["head"].label))
     keys = _keys(objects["head"], names)
     meet = {part: bones.line(bone) for part, bone in [("head", head), *((s, h.wrist) for s, h in hands.items())]}
     own_root = {part: line[-1] for part, line in meet.items()}
@@ -91,10 +94,10 @@ def read_chain_job(scene: Any) -> Job[Chain]:
         keys=tuple(names),
         low=keys[0],
         high=keys[1],
-        face=read.skin,
-        face_points=read.points,
-        face_indices=read.indices,
-        lateral=read.lateral,
+        face=None if read is None else read.skin,
+        face_points=None if read is None else read.points,
+        face_indices=np.zeros(0, np.int64) if read is None else read.indices,
+        lateral=np.array([1.0, 0.0, 0.0]) if read is None else read.lateral,
         hand_skins={
             side: _skin(objects[side], parts[side], chosen.scale, bones, number, rigs[side], hands[side].wrist, None)
             for side in hands

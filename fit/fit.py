@@ -135,14 +135,13 @@ def _fit_hand(
 
 def _first_hand(rig: Rig, side: str, problem: Problem, seen: Observed, motion: Motion, step: str) -> Job[Motion]:
     """A rough solution: of the two mirrored poses that a flat palm has in one camera, that which fits the fingers."""
-    start, wrist = hands.bent(problem, motion), rig.hands[side].wrist
+    start, root = hands.bent(problem, motion), rig.located.get(side)
+    if root is None:
+        return (yield from replace(problem, rounds=_ROUGH).solve(start, step))
     palm = np.isin(seen.numbers, hands.PALM)
     candidates, costs = [], []
-    poses = rigid_poses(problem.points.rest[palm], seen.taken(np.flatnonzero(palm)))
-    for pose in poses if rig.located.get(side) == wrist else poses[:1]:
-        tried = start
-        if rig.located.get(side) == wrist:
-            tried = hands.placed(problem.bones, start, wrist, pose.frames @ problem.bones.rest[wrist], pose.valid)
+    for pose in rigid_poses(problem.points.rest[palm], seen.taken(np.flatnonzero(palm))):
+        tried = hands.placed(problem.bones, start, root, pose.frames @ problem.bones.rest[root], pose.valid)
         tried = yield from replace(problem, rounds=_ROUGH).solve(tried, step)
         candidates.append(tried)
         costs.append(problem.frame_costs(tried))

@@ -44,7 +44,9 @@ def hand_problem(rig: Rig, side: str, bones: Bones, points: Points, observed: Ob
         np.full((count, 3), _ARM_FURTHEST),
     )
     rate = np.full((count, 3), _WRIST_TURN)
-    deviation[above], low[above], high[above] = (_ARM if above else _ANY), -_NEVER, _NEVER
+    low[above], high[above] = -_NEVER, _NEVER
+    for row in {turning.index(bone) for bone in located} | ({above} if not above else set()):
+        deviation[row], low[row], high[row] = _ANY, -_NEVER, _NEVER
     for row, joint in enumerate(joints.values(), above + 1):
         axes[row], deviation[row], low[row], high[row] = joint.axes, joint.deviation, joint.low, joint.high
         rate[row] = _FINGER

@@ -38,6 +38,7 @@ def head_problem(rig: Rig, points: Points, observed: Observed, frame_rate: float
     """The unknowns of the head."""
     turning = [bone for bone in (*reversed(rig.neck), rig.head, rig.jaw) if bone is not None]
     located = [rig.located["head"]] if "head" in rig.located else []
+    turning = [*(bone for bone in located if bone not in turning), *turning]
     free = Freedoms(np.array(turning, np.int64), np.array(located, np.int64), solved_keys(rig))
     axes, deviation = np.tile(np.eye(3), (len(turning), 1, 1)), np.full((len(turning), 3), NECK)
     low, high = np.full((len(turning), 3), -_FURTHEST), np.full((len(turning), 3), _FURTHEST)

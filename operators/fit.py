@@ -46,7 +46,7 @@ def fit_job(
     from ..fit.report import report as figures
 
     take = yield from aside(_read_job(paths, cameras, names))
-    chain = yield from read_chain_job(scene)
+    chain = yield from read_chain_job(scene, face="face" in take.observed)
     check_keys(scene, chain)
     rig = chain.rig
     usable = [part for part in take.observed if part in rig.hands or part == "face"]

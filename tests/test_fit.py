@@ -247,6 +247,33 @@ def test_one_camera_sees_which_way_a_hand_faces():
     assert np.median(np.linalg.norm(places_of(rig, fitted.motion)[0] - places, axis=-1)) < 3e-3
 
 
+def with_arm(rig):
+    """The hand on an arm of two bones that hangs on a trunk, which stays: 30 cm each, stretched along -y at rest."""
+    own, count = rig.bones, 3
+    rest = np.tile(np.eye(4), (count, 1, 1))
+    rest[:, 1, 3] = -0.9, -0.6, -0.3
+    parents = np.concatenate([[-1, 0, 1], np.where(own.parents < 0, 2, own.parents + 3)])
+    bones = Bones(
+        ("trunk", "arm", "forearm", *own.names), parents,
+        np.concatenate([rest, own.rest]), np.concatenate([[0.3] * 3, own.lengths]),
+    )  # fmt: skip
+    hand = find_hand(bones, count, "right")
+    return replace(rig, bones=bones, hands={"right": hand}, arms={"right": (2, 1)}, located={})
+
+
+def test_an_arm_brings_the_hand_where_it_was_seen():
+    rig = with_arm(hand_rig())
+    truth = Motion.at_rest(FRAMES, len(rig.bones.names), 0)
+    share = np.linspace(0, 1, FRAMES)[:, None]
+    truth.turns[:, 1], truth.turns[:, 2] = exp(share * [0.6, 0.2, 0.3]), exp([0.0, 0.0, 0.9] + share * [0.0, 0.0, 1.0])
+    truth.turns[:, 3] = exp(share * [0.3, 0.4, -0.2])
+    places, numbers = places_of(rig, truth)
+    fitted = run(fit_job(rig, {"right": Observed(numbers, places)}, RATE))
+    assert np.linalg.norm(places_of(rig, fitted.motion)[0] - places, axis=-1).max() < 2e-3
+    assert np.array_equal(fitted.motion.turns[:, 0], truth.turns[:, 0])
+    assert not fitted.motion.places.any()
+
+
 # Cameras
 
 
