@@ -12,8 +12,8 @@ from .lettering import GREY, write_text
 # Pixels of the two views of a method in a film, one above the other.
 WIDE, CLOSE = (384, 300), (384, 384)
 GAP = 4
-# Of a film: the names above, under the pictures the figures and the curve with its axis. h264 wants even sides.
-_NAMES, _FIGURES, _CURVE = 48, 40, 64
+# Of a film: the names above, under the pictures the figures and the curve below its label. h264 wants even sides.
+_NAMES, _FIGURES, _CURVE, _LABEL = 48, 40, 80, 20
 _INSIDE, _LINE, _NOW = (226, 120, 84), (70, 74, 80), (240, 242, 245)
 _WHITE = (225, 227, 230)
 
@@ -59,7 +59,7 @@ class FilmLayout:
             write_text(picture, f"skin moved {by:.1f} mm", x + width - 10, y + 10, 21, GREY, "right")
             now = x + _at(k, len(values), width)
             picture[self._curve_top : self._curve_top + _CURVE, now : now + 2] = _NOW
-        write_text(picture, gesture, self.pixels[0] // 2, 12, 21, GREY, "centre")
+        write_text(picture, gesture, 10, _NAMES + WIDE[1] - 32, 21)  # on the first picture: no name is in the way
         write_text(picture, frame, self.pixels[0] - 10, 12, 21, GREY, "right")
         return picture
 
@@ -70,7 +70,7 @@ def _draw_curve(part: NDArray[np.uint8], values: NDArray) -> None:
     part[:] = (38, 41, 45)
     for k, value in enumerate(values):
         x, end = _at(k, len(values), width), _at(k + 1, len(values), width)
-        part[high - round(value * (high - 6)) : high, x : max(end, x + 1)] = _INSIDE
+        part[high - round(value * (high - _LABEL)) : high, x : max(end, x + 1)] = _INSIDE
     part[-1] = _LINE
 
 

@@ -4,6 +4,7 @@
 from functools import cache
 
 import numpy as np
+from nephim.tracks.exported import FORMAT
 from nephim.tracks.face_capture import EXPRESSIONS
 from scenes import hand_arrays
 from synthetic_head import synthetic_head
@@ -58,6 +59,14 @@ def arrays(folder):
     np.savez(
         folder / "take.npz", head_vertices=heads(), head_faces=head()[1], left_vertices=hands, left_faces=faces,
         fps=RATE,
+    )  # fmt: skip
+
+
+def exported(folder):
+    hands, faces = moving()
+    np.savez(
+        folder / "exported.npz", format=FORMAT, fps=float(RATE), head_tracked=heads(), head_deformed=heads(),
+        head_faces=head()[1], left_tracked=hands, left_faces=faces, left_missing=np.zeros(FRAMES, bool),
     )  # fmt: skip
 
 

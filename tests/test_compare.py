@@ -246,6 +246,24 @@ def test_a_film_that_cannot_be_written_is_told(pictures, tmp_path):
         drive(encode_job({tmp_path / "file" / "a.mp4": tmp_path / "one"}, (96, 64), 24.0, "film"))
 
 
+def test_nothing_in_a_film_is_written_over_something_else():
+    from nephim.pictures import side_by_side as film_of
+
+    full = np.full(20, 10.0)
+    layout = film_of.FilmLayout(["tracked", "surface only", "physics", "network"], [full] * 4)
+    grey = np.full((film_of.WIDE[1] + film_of.GAP + film_of.CLOSE[1], film_of.CLOSE[0], 3), 90, np.uint8)
+
+    def picture(gesture):
+        return layout.picture([grey] * 4, 3, [1.0] * 4, gesture, "frame 4")
+
+    plain, named = picture(""), picture("a very long name of a gesture")
+    names = film_of._NAMES
+    assert np.array_equal(plain[:names], named[:names]) and not np.array_equal(plain, named)
+    curves = plain[-film_of._CURVE - film_of.GAP : -film_of.GAP]
+    filled = (curves == film_of._INSIDE).all(axis=2).any(axis=1)
+    assert not filled[: film_of._LABEL].any() and filled[film_of._LABEL : -1].all()
+
+
 def ball(count=400):
     """Points on a sphere of 10 cm (n, 3)."""
     points = np.random.default_rng(0).normal(size=(count, 3))

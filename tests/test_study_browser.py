@@ -20,7 +20,9 @@ from nephim.study.sealed import Film, unseal  # noqa: E402
 pytestmark = [
     pytest.mark.bpy,
     pytest.mark.browser,
-    pytest.mark.skipif(program() is None, reason="there is no Chromium: tests/browser.sh installs it, NEPHIM_BROWSER may name one"),
+    pytest.mark.skipif(
+        program() is None, reason="there is no Chromium: tests/browser.sh installs it, NEPHIM_BROWSER may name one"
+    ),
 ]
 
 

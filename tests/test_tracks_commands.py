@@ -28,6 +28,7 @@ FILES = {
     "nephim import head.npy left_hand.mdd --model head.obj --model hand.obj --bake -o face.blend": takes.mdd,
     "nephim import take.abc --fps 24 --bake -o face.blend": lambda folder: takes.scene_file(folder / "take.abc"),
     "nephim import take.usdc --fps 24 --bake -o face.blend": lambda folder: takes.scene_file(folder / "take.usdc"),
+    "nephim import exported.npz --bake -o face.blend": takes.exported,
     "nephim import head.npz hands.npz --model MANO_RIGHT.pkl --bake -o face.blend": takes.detections,
     "nephim import take_poses.npz --model SMPLH_male.npz --bake -o body.blend": takes.amass,
     "nephim import take_stageii.npz --model SMPLX_NEUTRAL.npz --bake -o body.blend": takes.stageii,
