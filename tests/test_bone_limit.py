@@ -10,6 +10,8 @@ from nephim.sim.geometry.surface import Surface
 from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
+from nephim.sim.solver import local_step
+from nephim.sim.solver.system import ElasticSystem
 from nephim.sim.tuning import DEFAULT
 from volumes import RADIUS, icosphere, round_head
 
@@ -89,3 +91,31 @@ def test_clamped_from_both_sides_and_let_go():
     assert np.linalg.norm(still, axis=1).max() < 1e-3  # held, it stands
     assert (np.diff(most[11:]) <= 1e-9).all() and most[-1] < 1e-3  # and goes back, without a swing outwards
     assert max(s["bone_limited_mm"] for s in statistics) == pytest.approx(1e3 * (0.03 - ALLOWED), abs=1)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_skin_that_contact_holds_crumpled_is_opened_as_well(seed, monkeypatch):
+    """Skin in contact moves least when tetrahedra are opened; where that is not enough, all move alike."""
+    system = ElasticSystem(TEMPLATE, SETTINGS)
+    rng = np.random.default_rng(seed)
+    skin, n = TEMPLATE.skin_vertices, TEMPLATE.n_skin
+    pole = skin[rng.integers(n)]
+    near = np.flatnonzero(np.linalg.norm(skin - pole, axis=1) < 0.03)
+    crumpled = np.zeros((len(TEMPLATE.vertices), 3))
+    crumpled[near] = -0.02 * skin[near] / RADIUS * rng.uniform(0, 1, (len(near), 1)) + rng.normal(
+        0, 0.01, (len(near), 3)
+    )
+    mobility = np.zeros(len(crumpled))
+    mobility[system.free] = 1.0
+    mobility[:n] *= DEFAULT.step.skin_mobility
+    mobility[near] = np.minimum(mobility[near], DEFAULT.step.contact_mobility)
+    inverted = []
+    for rounds in (0, local_step._FREE_ROUNDS):
+        monkeypatch.setattr(local_step, "_FREE_ROUNDS", rounds)
+        elements = local_step.LocalStep(system, SETTINGS)
+        elements.pose(np.zeros_like(crumpled))
+        u = crumpled.copy()
+        assert elements.untangle(u, mobility)
+        assert not u[mobility == 0].any()
+        inverted.append(int((elements.ratios <= 0).sum()))
+    assert inverted[0] > 0 and inverted[1] == 0

@@ -28,6 +28,10 @@ from .tet_blocks import (
 )
 from .untangle import LEAST_RATIO, untangle
 
+# Where contact holds skin so firmly that tetrahedra stay inverted, as under a hand far too deep, all vertices that may
+# move do so alike, at most this often: a hand 50 mm in a nose leaves nothing after two.
+_FREE_ROUNDS = 3
+
 
 class LocalStep:
     """Projections of all elements of a system, against the undisturbed volume that `pose` was given."""
@@ -86,11 +90,15 @@ class LocalStep:
         if self._tracked is None:
             self._tracked = tracked_gradients(self._blocks, len(self._tets))
         f_tra, det = self._tracked
-        untangle(
-            u, self._tets, self.system.gradients, f_tra, det, self.ratios, mobility, self.system.tet_start,
-            self.system.tet_corners,
-        )  # fmt: skip
-        self._find_ratios(u)
+        for _ in range(1 + _FREE_ROUNDS):
+            inverted = untangle(
+                u, self._tets, self.system.gradients, f_tra, det, self.ratios, mobility, self.system.tet_start,
+                self.system.tet_corners,
+            )  # fmt: skip
+            self._find_ratios(u)
+            if not inverted:
+                break
+            mobility = (mobility > 0).astype(np.float64)
         return True
 
     def _find_ratios(self, u: NDArray) -> None:
