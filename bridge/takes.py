@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import CacheError, TrackError
 from ..files import atomic_write
+from ..progress import Job, Progress
 from ..tracks.alembic import check_alembic
 from ..tracks.checks import Take
 from ..tracks.track import HEAD, LEFT, RIGHT, Faces, Track, role_of
@@ -195,16 +196,18 @@ def relative_paths(blend: Path) -> None:
                     modifier.filepath = f"//{path.name}"
 
 
-def read_scene_file(scene: Any, path: Path, frame_rate: float | None) -> list[Track]:
+def read_scene_file(scene: Any, path: Path, frame_rate: float | None) -> Job[list[Track]]:
     """Surfaces over time in an Alembic or USD file, read by Blender's importers and sampled at every frame.
 
-    The scene is left as it was. frame_rate: at which to sample; default: the scene's. Raises TrackError.
+    The scene is left as it was, also if the job is closed. frame_rate: at which to sample; default: the scene's. Raises
+    TrackError.
     """
     if path.suffix.lower() == ".abc":
         check_alembic(path)
     render = scene.render
     before = (scene.frame_start, scene.frame_end, render.fps, render.fps_base, scene.frame_current)
-    known = {name: set(getattr(bpy.data, name)) for name in _KINDS}
+    known, layer = set(bpy.data.user_map()), view_layer_of(scene)
+    active, selected = layer.objects.active, [obj for obj in layer.objects if obj.select_get(view_layer=layer)]
     if frame_rate:
         render.fps = max(1, round(frame_rate))
         render.fps_base = render.fps / frame_rate
@@ -213,43 +216,53 @@ def read_scene_file(scene: Any, path: Path, frame_rate: float | None) -> list[Tr
             bpy.ops.wm.alembic_import(filepath=str(path), as_background_job=False, set_frame_range=True)
         else:
             bpy.ops.wm.usd_import(filepath=str(path), set_frame_range=True)
-        meshes = [obj for obj in bpy.data.objects if obj not in known["objects"] and obj.type == "MESH"]
+        meshes = [obj for obj in bpy.data.objects if obj not in known and obj.type == "MESH"]
         if len(meshes) > 1:  # eyes, teeth and props beside those that say what they are
             meshes = [obj for obj in meshes if role_of(obj.name)] or meshes
         if not meshes:
             raise TrackError(f"{path}: it holds no meshes.", advice="Export the meshes, not only cameras and bones.")
-        frames = range(scene.frame_start, scene.frame_end + 1)
-        return [_sampled(scene, obj, frames) for obj in meshes]
+        return (yield from _sampled(scene, meshes, path.name))
     except RuntimeError as error:
         reason = " ".join(str(error).split()).removeprefix("Error: ").rstrip(".")
         raise TrackError(f"{path}: Blender cannot read it ({reason}).", advice="Check that it is whole.") from error
     finally:
-        bpy.data.batch_remove([one for name in _KINDS for one in set(getattr(bpy.data, name)) - known[name]])
+        bpy.data.batch_remove(set(bpy.data.user_map()) - known)
+        for obj in selected:
+            obj.select_set(True, view_layer=layer)
+        layer.objects.active = active
         scene.frame_start, scene.frame_end, render.fps, render.fps_base = before[:4]
         scene.frame_set(before[4])
 
 
-_KINDS = ("objects", "meshes", "cache_files", "materials", "cameras", "lights", "armatures", "collections")
-
-
-def _sampled(scene: Any, obj: Any, frames: range) -> Track:
-    moving: list[NDArray[np.float32]] = []
+def _sampled(scene: Any, meshes: list[Any], name: str) -> Job[list[Track]]:
+    frames = range(scene.frame_start, scene.frame_end + 1)
+    moving: dict[Any, list[NDArray[np.float32]]] = {obj: [] for obj in meshes}
     for frame in frames:
+        yield Progress("Reading", (frame - frames[0]) / len(frames), f"{name}, frame {frame}")
         scene.frame_set(frame)
-        evaluated = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
-        positions = to_world(mesh_positions(evaluated.data), world_matrix(evaluated, 1.0), np.float32)
-        if moving and positions.shape != moving[0].shape:
-            raise TrackError(
-                f"it has {len(positions)} vertices, and {len(moving[0])} in frame {frames[0]}.",
-                object=obj.name,
-                frame=frame,
-                advice="A take needs one topology: track with a template, or wrap the scans first.",
-            )
-        moving.append(positions)
-    mesh = evaluated.data
+        depsgraph = bpy.context.evaluated_depsgraph_get()
+        for obj, sampled in moving.items():
+            evaluated = obj.evaluated_get(depsgraph)
+            positions = to_world(mesh_positions(evaluated.data), world_matrix(evaluated, 1.0), np.float32)
+            if sampled and positions.shape != sampled[0].shape:
+                raise TrackError(
+                    f"it has {len(positions)} vertices, and {len(sampled[0])} in frame {frames[0]}.",
+                    object=obj.name,
+                    frame=frame,
+                    advice="A take needs one topology: track with a template, or wrap the scans first.",
+                )
+            sampled.append(positions)
+    rate = scene.render.fps / scene.render.fps_base
+    # Blender's importers turn to its own axes.
+    return [
+        Track(obj.name, np.stack(sampled), _faces(obj), role_of(obj.name), rate, None, "+z")
+        for obj, sampled in moving.items()
+    ]
+
+
+def _faces(obj: Any) -> Faces:
+    mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
     corners, sizes = np.empty(len(mesh.loops), np.int32), np.empty(len(mesh.polygons), np.int32)
     mesh.loops.foreach_get("vertex_index", corners)
     mesh.polygons.foreach_get("loop_total", sizes)
-    rate = scene.render.fps / scene.render.fps_base
-    # Blender's importers turn to its own axes.
-    return Track(obj.name, np.stack(moving), Faces(corners, sizes), role_of(obj.name), rate, None, "+z")
+    return Faces(corners, sizes)

@@ -16,6 +16,7 @@ from ..errors import NephimError
 from ..progress import Job, Progress, aside
 from ..tracks.checks import Take, check_take
 from ..tracks.face_capture import FaceCapture, read_face_capture
+from ..tracks.meshes import MESHES
 from ..tracks.read import FACE_CAPTURES, KINDS, SCENES, Models, read_models, read_take, with_roles
 from ..tracks.smoothing import smoothed, smoothed_capture, with_jitter
 from ..tracks.track import HEAD, LEFT, RIGHT, Track
@@ -49,7 +50,7 @@ def import_job(
     for number, path in enumerate(paths):
         yield Progress("Reading", number / len(paths), path.name)
         if path.suffix.lower() in SCENES and path.is_file():
-            tracks += read_scene_file(scene, path, frame_rate)
+            tracks += yield from read_scene_file(scene, path, frame_rate)
         elif path.suffix.lower() == FACE_CAPTURES:
             captures.append((yield from aside(_capture_job(path, frame_rate, smooth))))
         else:
@@ -156,7 +157,7 @@ class NEPHIM_OT_import_take(JobOperator, bpy.types.Operator):
     filepath: StringProperty(subtype="FILE_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
     directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
     files: CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
-    filter_glob: StringProperty(default=";".join(f"*{kind}" for kind in KINDS), options={"HIDDEN"})  # type: ignore[valid-type]
+    filter_glob: StringProperty(default=";".join(f"*{kind}" for kind in (*KINDS, *MESHES)), options={"HIDDEN"})  # type: ignore[valid-type]
     chosen: BoolProperty(options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
     role: EnumProperty(name="Surface", description="What the file shows", items=TRACK_ROLES)  # type: ignore[valid-type]
     units: EnumProperty(name="Unit", description="Unit of the positions in the file", items=UNITS)  # type: ignore[valid-type]
@@ -193,6 +194,7 @@ class NEPHIM_OT_import_take(JobOperator, bpy.types.Operator):
         folder = Path(bpy.path.abspath(self.directory)) if self.directory else None
         names = [file.name for file in self.files if file.name]
         paths = [folder / name for name in names] if folder and names else [Path(bpy.path.abspath(self.filepath))]
+        paths = list(dict.fromkeys(path.parent if path.suffix.lower() in MESHES else path for path in paths))
         return import_job(
             context.scene,
             paths,

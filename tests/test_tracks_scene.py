@@ -13,6 +13,7 @@ import bpy
 from nephim import cli
 from nephim.bridge.meshes import mesh_positions
 from nephim.errors import RigError, TrackError
+from nephim.operators import import_take
 from nephim.operators.import_take import import_job
 from nephim.progress import drive
 from scenes import hand_arrays
@@ -237,3 +238,83 @@ def test_an_import_takes_no_cache_that_a_renamed_object_plays(tmp_path):
     assert bpy.data.objects["Head"].modifiers["Take"].filepath == "//face.head.2.pc2"
     assert np.array_equal(evaluated("Old", 3), before)
     assert np.allclose(evaluated("Head", 3), before * 1.1, atol=1e-5)
+
+
+def state(scene, folder):
+    """What an import must leave as it was if it is closed or refused."""
+    layer, settings = bpy.context.view_layer, scene.nephim
+    roles = [getattr(settings, role) for role in ("head", "left", "right", "head_group", "left_group", "neutral_frame")]
+    return (
+        {block.name: (type(block).__name__, block.users) for block in bpy.data.user_map()},
+        [obj.name for obj in layer.objects if obj.select_get()], layer.objects.active, roles,
+        (scene.frame_start, scene.frame_end, scene.frame_current, scene.render.fps, scene.render.fps_base),
+        [(marker.name, marker.frame) for marker in scene.timeline_markers], bpy.context.mode,
+        sorted(path.name for path in folder.iterdir()),
+    )  # fmt: skip
+
+
+def closed_everywhere(make):
+    """Closes a job after each of its steps until one run ends; yields after every close."""
+    steps = 0
+    while True:
+        job = make()
+        for _ in range(steps + 1):
+            if next(job, None) is None:
+                assert steps > 2
+                return
+        job.close()
+        yield
+        steps += 1
+
+
+@pytest.mark.parametrize("kind", ["npz", "folder", "abc", "usdc", "decaf", "landmarks", "csv"])
+def test_esc_leaves_the_scene_as_it_was(tmp_path, monkeypatch, kind):
+    import takes
+
+    if kind in ("abc", "usdc") and "alembic_export" not in dir(bpy.ops.wm):
+        pytest.skip("this Blender is built without Alembic and USD")
+    # Reports of steps from the side come as often as they are asked for; here once each.
+    monkeypatch.setattr(import_take, "aside", lambda job: job)
+    models = []
+    if kind == "csv":
+        takes.character(tmp_path)
+        paths = [tmp_path / "take.csv"]
+    else:
+        paths = [tmp_path / {"folder": "folder", "landmarks": "landmarks.npz"}.get(kind, f"take.{kind}")]
+        {"npz": takes.arrays, "folder": takes.meshes, "decaf": takes.decaf, "landmarks": takes.landmarks}.get(
+            kind, lambda folder: takes.scene_file(paths[0])
+        )(tmp_path)
+        if kind == "decaf":
+            paths = [tmp_path / "test" / "params" / "S3" / "params_smoothed.pkl"]
+            models = [tmp_path / "generic_model.pkl", tmp_path / "MANO_RIGHT.pkl"]
+        bpy.ops.wm.read_factory_settings(use_empty=False)
+        bpy.context.scene.nephim.head = bpy.data.objects["Cube"]
+        bpy.context.scene.frame_set(7)
+    scene = bpy.context.scene
+    before = state(scene, tmp_path)
+
+    def make():
+        return import_job(scene, paths, tmp_path / "out.blend", models=models, frame_rate=24.0, smooth=6.0)
+
+    for _ in closed_everywhere(make):
+        assert state(scene, tmp_path) == before
+
+
+def test_file_import_is_the_same_operator_and_so_is_the_sidebars(tmp_path):
+    npz(tmp_path / "take.npz", fps=24)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    drawn = bpy.types.TOPBAR_MT_file_import._dyn_ui_initialize()
+    assert import_take.menu in drawn
+    assert bpy.ops.nephim.import_take(directory=str(tmp_path), files=[{"name": "take.npz"}]) == {"FINISHED"}
+    assert bpy.context.scene.nephim.left == bpy.data.objects["Left Hand"]
+
+
+def test_a_mesh_that_is_chosen_stands_for_its_folder(tmp_path):
+    import takes
+
+    takes.meshes(tmp_path)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    folder = tmp_path / "folder"
+    chosen = [{"name": path.name} for path in sorted(folder.iterdir())[:2]]
+    assert bpy.ops.nephim.import_take(directory=str(folder), files=chosen) == {"FINISHED"}
+    assert {obj.name for obj in bpy.data.objects} == {"Head", "Left Hand"}
