@@ -3,6 +3,7 @@
 
 import json
 import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -173,6 +174,43 @@ def test_a_study_is_written_from_the_sidebar_and_says_nothing_of_its_methods(ope
     (tmp_path / "wrong.json").write_text("{}")
     with pytest.raises(RuntimeError, match=r"wrong\.json: it is no file of answers"):
         bpy.ops.nephim.evaluate_study(directory=str(tmp_path), files=[{"name": "wrong.json"}])
+
+
+class Layout:
+    """Notes the operators that a panel draws."""
+
+    def __init__(self, operators):
+        self._operators = operators
+
+    def column(self, **_):
+        return Layout(self._operators)
+
+    def label(self, **_):
+        pass
+
+    def operator(self, name, **_):
+        self._operators.append(name)
+
+
+@pytest.mark.bpy
+def test_the_sidebar_offers_it_and_nothing_of_it_starts_beside_another_job(opened):
+    from nephim.operators import jobs
+    from nephim.panels.finish import NEPHIM_PT_compare
+    from nephim.progress import Progress
+
+    drawn = []
+    context = SimpleNamespace(
+        preferences=SimpleNamespace(system=SimpleNamespace(ui_scale=1.0)), region=SimpleNamespace(width=300)
+    )
+    NEPHIM_PT_compare.step(None, context, Layout(drawn), opened.nephim)
+    assert drawn == ["nephim.compare", "nephim.study", "nephim.evaluate_study", "nephim.export_take"]
+    offered = [getattr(bpy.ops.nephim, name.partition(".")[2]) for name in drawn]
+    assert all(operator.poll() for operator in offered)
+    jobs.running = jobs.Running("Simulate", Progress("simulation", 0.5), 0.0)
+    try:
+        assert not any(operator.poll() for operator in offered)
+    finally:
+        jobs.running = None
 
 
 @pytest.mark.bpy
