@@ -117,3 +117,13 @@ def test_obstacles_of_another_size_are_refused():
     simulation = Physics(TEMPLATE, PhysicsSettings.load("default"), right=FINGER, obstacles=eye)
     with pytest.raises(SurfaceError, match="instead of"):
         simulation.step(tracked(0.0, Surface(eye.vertices[1:], eye.triangles, "Eye")))
+
+
+def test_skin_whose_tracked_place_is_far_from_any_obstacle_is_no_concern():
+    """Hidden skin that was carried to an obstacle from afar: without a warning, and kept nowhere."""
+    sphere = Surface(*icosphere(0.01, 2), "eye")
+    skin = np.array([[0.0, 0.0, 0.0105]])
+    nothing = np.zeros(1, bool)
+    obstacles = Obstacles(sphere, nothing, ~nothing, PhysicsSettings(), DEFAULT)
+    with np.errstate(all="raise"):
+        assert obstacles.near(sphere.vertices, skin + [0.0, 0.0, 0.3], skin, np.zeros(0, np.int64)) is None

@@ -114,6 +114,7 @@ class Obstacles:
         rows, height, point, normal = rows[found], height[found], point[found], normal[found]
         before, *_, found = self._over(tracked[rows], self._search)
         found &= before > -self._deepest
+        before[~found] = 0.0  # infinite where there is none
         share = np.where(self._outer[rows], 1.0 - self._limit, 0.0)
         least = np.where(before > 0, share * before, before)
         return Nearby(rows, point, normal, height, least).select(found)
