@@ -16,6 +16,7 @@ from .recognise import armature_of
 from .scene_time import frame_rate, stretch
 
 _GAP = 1.5  # usual steps between rows, beyond which frames between them get no key
+_RELAXED = 0.25  # weights of a face at rest are below this
 _SHOWN = 8  # names in a message
 
 
@@ -61,6 +62,8 @@ def add_capture(scene: Any, capture: FaceCapture, first: int, *, rotate: bool = 
     left = {expression for obj, keys in meshes for expression, of in keys.items() if driven[obj.name].intersection(of)}
     said.append(_described(capture, [obj.name for obj, _ in meshes], keyed, left - keyed))
     said += [f"{capture.name}: {text}" for text in [*key_turns(scene, capture, turns, frames, times), *about_eyes]]
+    if scene.nephim.head is head:
+        said += _about_neutral(scene, capture, frames, times)
     return [*said, f"{capture.name}: plays in frames {first}-{last}, at {1 / capture.step:.4g} rows per second"]
 
 
@@ -72,6 +75,18 @@ def _described(capture: FaceCapture, names: list[str], keyed: set[str], driven: 
             more = f" and {len(which) - _SHOWN} more" if len(which) > _SHOWN else ""
             text += f"; {what} {', '.join(which[:_SHOWN])}{more}"
     return text
+
+
+def _about_neutral(scene: Any, capture: FaceCapture, frames: NDArray, times: NDArray) -> list[str]:
+    """What to say if the capture moves the face in the neutral frame; outside its frames its ends are held."""
+    neutral = scene.nephim.neutral_frame
+    weights = np.stack([_at(capture, column, times) for column in capture.weights.T], 1)
+    shown = weights[np.abs(frames - neutral).argmin()]
+    if np.abs(shown).max() < _RELAXED:
+        return []
+    most, best = int(np.abs(shown).argmax()), int(frames[np.abs(weights).sum(1).argmin()])
+    text = f"{capture.names[most]} is {shown[most]:.2f} in the neutral frame {neutral}"
+    return [f"{capture.name}: {text}; the face is most relaxed in frame {best}, if no hand is near then"]
 
 
 def _head(scene: Any) -> Any:

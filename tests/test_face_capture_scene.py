@@ -280,3 +280,13 @@ def test_empties_that_hang_on_the_head_turn_where_there_are_no_eye_bones(tmp_pat
     gaze = bpy.data.objects["Eye.R"].matrix_world.to_3x3() @ Vector((0, -1, 0))
     expected = Matrix.Rotation(-0.4, 3, "Z") @ Matrix.Rotation(0.2, 3, "X") @ Vector((0, -1, 0))
     assert np.allclose(gaze, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize(("neutral", "said"), [(1001, "jawForward is 0.50"), (990, "Forward is 0.50"), (1025, "1.00")])
+def test_a_capture_that_moves_the_face_in_the_neutral_frame_says_so(tmp_path, capsys, neutral, said):
+    path = character(tmp_path)
+    bpy.context.scene.nephim.neutral_frame = neutral
+    bpy.ops.wm.save_mainfile()
+    assert nephim("import", capture(tmp_path), "--onto", path, "-o", tmp_path / "b.blend") == cli.EXIT_OK
+    text = capsys.readouterr().out
+    assert f"{said} in the neutral frame {neutral}; the face is most relaxed in frame 1001" in text
