@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sequences", type=int, default=4)
     parser.add_argument("--frames", type=int, default=FRAMES)
     parser.add_argument("--no-history-minutes", type=float, default=5.0, help="0 leaves that network out")
-    parser.add_argument("--plane-frames", type=int, default=300, help="of each sequence")
+    parser.add_argument("--plane-frames", type=int, default=200, help="of each sequence")
     parser.add_argument("--plane-only", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("build/network/bench.json"))
     given = parser.parse_args(arguments)

@@ -23,7 +23,7 @@ SUBSTEPS, ITERATIONS = 1, 2  # per frame, and per substep
 # Times what a contact may ask for in a substep, and skin move: of the physics, which has several of them in a frame.
 _LONGER = 4.0
 _FINGER = 0.008  # [m] skin inside a hand is no farther from a part of it that is inside the head
-_CELL = 0.005  # [m] of the grid that such skin is found with
+_CELL = 0.0025  # [m] of the grid that such skin is found with: finer takes longer to fill, coarser finds too much
 # Share of the largest value that is left out of a response: a quarter of what `ElasticSystem` then ignores.
 _LITTLE, _SAMPLES = 0.005, 9
 
@@ -98,7 +98,7 @@ class _Touched(Clearance):
         self._physics, self._nearest = physics, np.full(physics.template.n_skin, -1, np.int32)
 
     def forget(self) -> None:
-        """Nothing is remembered but what speeds up the next search."""
+        self._nearest[:] = -1
 
     def near(self, tree: TriangleTree, points: NDArray, reach: NDArray[np.float64] | float) -> tuple:
         """As `Clearance.near`."""
@@ -132,7 +132,8 @@ def _around(points, centres, wanted):
         for x in range(max(at[0] - reach, 0), min(at[0] + reach + 1, size[0])):
             for y in range(max(at[1] - reach, 0), min(at[1] + reach + 1, size[1])):
                 for z in range(max(at[2] - reach, 0), min(at[2] + reach + 1, size[2])):
-                    cells[x, y, z] = True
+                    if (x - at[0]) ** 2 + (y - at[1]) ** 2 + (z - at[2]) ** 2 <= reach**2:
+                        cells[x, y, z] = True
     rows, count = np.empty(len(points), np.int64), 0
     for i in range(len(points)):
         if not wanted[i]:
