@@ -8,7 +8,7 @@ import numpy as np
 from nephim.pictures.images import blank, write_png
 from nephim.pictures.lettering import GREY, write_text
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _EDGE = 1400, 900, 110, 80, 50  # [px] of the sheet and around the plane
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _EDGE = 1400, 1100, 110, 80, 50  # [px] of the sheet and around the plane
 _HIGHEST = 1.0  # relative error at the top: what a method that does nothing has
 _DOT, _SIZE = 7, 24  # [px] half a dot, and letters
 _P50, _P75, _GRID = (240, 170, 60), (150, 110, 60), (60, 63, 68)
@@ -42,5 +42,5 @@ def plane_picture(path: Path, rows: dict[str, dict[str, Any]]) -> None:
         for quantile, colour in (("p75", _P75), ("p50", _P50)):
             x, y = at(row["ms"]["p50"], row["relative_error"][quantile])
             sheet[y - _DOT : y + _DOT, x - _DOT : x + _DOT] = colour
-        write_text(sheet, name, x, y + _DOT + 2, _SIZE, align="centre")
+        write_text(sheet, name, x + 2 * _DOT, y - _SIZE // 2 - 2, _SIZE)
     write_png(path, sheet)
