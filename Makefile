@@ -9,7 +9,7 @@
 # make bench-sim  time, accuracy and quality of a frame, against the baseline and Blender's own: into build/bench-sim/
 # make bench-fit  what landmarks of the demo's own motion become with noise, outliers, gaps and few cameras: into build/bench-fit/
 # make train-demo  records the demo character and trains the network that comes with the add-on (an hour or more)
-# make bench-net   that network against the physics on unseen motions, into build/network/
+# make bench-net   error over time of every method on unseen motions, and that network in detail, into build/network/
 # make bench-preview  what the live preview costs in every frame: into build/bench-preview/
 # make screenshots  of the real program in a window, from an empty file to baked keys, into docs/images/
 # make bench-identities  that network on people it was not trained on, before and after minutes of adaptation

@@ -4,8 +4,9 @@
 import re
 from typing import Any
 
-# The volume with its history; a network trained on it; the skin alone, a baseline.
-PHYSICS, NETWORK, SURFACE = MODES = ("physics", "network", "surface")
+# The volume with its history; the same with less work per frame; a network trained on it; the skin alone, a baseline.
+PHYSICS, REDUCED, NETWORK, SURFACE = MODES = ("physics", "reduced", "network", "surface")
+VOLUMETRIC = (PHYSICS, REDUCED)  # they know what lies behind the skin, and moments between frames
 # What is compared, in the order in which it is shown, and how it is called there.
 TRACKED = "tracked"
 STUDY_CLIPS = 6  # contacts of a file that people see: with all methods 36 pairs, five to ten minutes

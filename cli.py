@@ -151,8 +151,8 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     simulate.add_argument(
         "--mode",
         choices=MODES,
-        help="physics: the volume with its history; network: trained on it, in real time; surface: the skin alone, a "
-        "baseline for comparison; default: as set in the file",
+        help="physics: the volume with its history; reduced: the same with less work per frame; network: trained on "
+        "the physics, in real time; surface: the skin alone, a baseline for comparison; default: as set in the file",
     )
     simulate.add_argument(
         "--device", metavar="DEVICE", help="PyTorch device for the network, such as cuda; default: without PyTorch"

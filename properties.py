@@ -222,6 +222,12 @@ class SceneSettings(PropertyGroup):
                 1,
             ),
             ("network", "Network", "A network trained on the physics, which it reproduces in real time", 2),
+            (
+                "reduced",
+                "Reduced Physics",
+                "The physics with less work per frame: any character, without training, somewhat less exact",
+                3,
+            ),
         ),
         default="physics",
     )
@@ -268,7 +274,7 @@ class SceneSettings(PropertyGroup):
     preview: EnumProperty(  # type: ignore[valid-type]
         name="Live Preview",
         description="What the viewport shows while the animation plays; switched by nephim.preview",
-        items=[(mode, mode.title(), "") for mode in ("off", "physics", "network", "surface")],
+        items=[(mode, mode.title(), "") for mode in ("off", "physics", "network", "surface", "reduced")],
         default="off",
     )
     preview_colour: EnumProperty(  # type: ignore[valid-type]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make bench-net`: the network against the physics on motions that it has not seen; the last line is one JSON object.
 
-Four sequences of 1000 frames are recorded once. Besides the network, it measures the error of the subspace alone, of a
-global PCA subspace, of α and β alone, and of a network without history; ten thousand frames in a row; and times.
+Four sequences of 1000 frames are recorded once. First comes the plane: error and time of every way to simulate a frame
+(`net_plane.py`). Besides the network, it measures the error of the subspace alone, of a global PCA subspace, of α and β
+alone, and of a network without history; ten thousand frames in a row; and times.
 """
 
 import argparse
@@ -30,6 +31,8 @@ from nephim.nn.weights import Weights
 from nephim.progress import drive
 from nephim.sim.measure import percentiles
 
+from .net_plane import candidates, dominated, gestures, measure_one, pareto, table
+from .plane_picture import plane_picture
 from .train_demo import OUT
 
 FIRST_SEED, FRAMES = 100_000, 1000  # seeds that no training uses
@@ -88,6 +91,21 @@ def without_history(folder: Path, seeds: Sequence[int], minutes: float) -> Weigh
     return Weights.load(path)
 
 
+def plane(template, puppet, weights: Weights, recordings: Sequence[Recording], given: argparse.Namespace) -> dict:
+    """Every method on the first frames of each sequence; also as a table and as a picture."""
+    labels = [gestures(puppet, template, recording, given.frames, given.test) for recording in recordings]
+    parts = [recording.part(0, given.plane_frames) for recording in recordings]
+    rows = {}
+    for name, make in candidates(template, weights, given.assets, given.test).items():
+        rows[name] = measure_one(make, template, puppet, parts, labels)
+        print(f"{name}: {rows[name]['relative_error']['p50']:.3f}, {rows[name]['ms']['p50']:.1f} ms", flush=True)
+    listed = pareto(rows)
+    (given.out.parent / "plane.md").write_text(table(rows) + "\n", encoding="utf-8")
+    print(table(rows))
+    plane_picture(given.out.parent / "plane.png", rows)
+    return {"plane": rows, "pareto": listed, "dominated": dominated(listed)}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("build/network/demo"), help="what was trained on")
@@ -97,6 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sequences", type=int, default=4)
     parser.add_argument("--frames", type=int, default=FRAMES)
     parser.add_argument("--no-history-minutes", type=float, default=5.0, help="0 leaves that network out")
+    parser.add_argument("--plane-frames", type=int, default=200, help="of each sequence")
+    parser.add_argument("--plane-only", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("build/network/bench.json"))
     given = parser.parse_args(arguments)
 
@@ -107,9 +127,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seeds = range(FIRST_SEED, FIRST_SEED + given.sequences)
     drive(record_dataset(given.test, seeds))
     recordings = [Recording.load(sequence_path(given.test, seed)) for seed in seeds]
+    result = plane(template, puppet, weights, recordings, given)
+    if given.plane_only:
+        write_json(given.out, result)
+        print(json.dumps(result))
+        return
     lost = [tame(recording)[1] > 0 for recording in recordings]
     surfaces = hand_surfaces(puppet, recordings[0])
-    result = drive(evaluate(template, surfaces, weights, recordings))
+    result |= drive(evaluate(template, surfaces, weights, recordings))
     hands = {"left": surfaces.get("L"), "right": surfaces.get("R")}
     network = Network(template, weights, **hands, frame_rate=recordings[0].frame_rate)
     if any(lost) and not all(lost):

@@ -23,7 +23,7 @@ from nephim.errors import NephimError
 from nephim.progress import drive
 
 FRAMES = range(1, 61)  # a finger comes, presses and strokes the cheek, and leaves
-MODES = ("network", "physics", "surface")
+MODES = ("network", "reduced", "physics", "surface")
 STAGES = {"all": "handler_ms", "step": "step_ms", "read": "read_ms", "write": "write_ms"}
 
 

@@ -96,7 +96,7 @@ def evaluate(
                 resting = max(resting, float(np.abs(predicted).max()))
             if penetration and recording.touching[k].any() and k % _PENETRATION_EVERY == 0:
                 physics = result.tracked + true @ turn.T.astype(np.float32)
-                added += [_added(meters[s], h, result.skin, physics) for s, h in _hands(frame)]
+                added += [measure.added(meters[s], h, result.skin, physics) for s, h in _hands(frame)]
             done += 1
             if k % 20 == 0:
                 yield Progress("evaluation", done / frames, f"frame {done} of {frames}")
@@ -126,15 +126,6 @@ def _busy_p50(recordings: Sequence[Recording]) -> float:
 
 def _hands(frame) -> list[tuple[str, NDArray]]:
     return [(side, hand) for side, hand in (("L", frame.left), ("R", frame.right)) if hand is not None]
-
-
-def _added(meter: measure.PenetrationMeter, hand: NDArray, skin: NDArray, physics: NDArray) -> NDArray[np.float64]:
-    """How much deeper [m] than in the physics, over what penetrates in either."""
-    ours, theirs = meter.measure(skin, hand), meter.measure(physics, hand)
-    a = np.concatenate([ours.skin_depth, ours.hand_depth])
-    b = np.concatenate([theirs.skin_depth, theirs.hand_depth])
-    either = (a > 0) | (b > 0)
-    return np.maximum(a[either] - b[either], 0.0)
 
 
 def subspace_floor(controls: Controls, recordings: Sequence[Recording]) -> dict:

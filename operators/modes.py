@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bridge.plan import Method, weights_path
-from ..choices import NETWORK, PHYSICS, SURFACE
+from ..choices import NETWORK, REDUCED, SURFACE, VOLUMETRIC
 from ..errors import NephimError
 from ..progress import Job, Progress, aside, call
 
@@ -18,6 +18,10 @@ def simulation_maker(mode: str) -> Callable[..., Any]:
         from ..sim.surface_pbd import SurfacePBD
 
         return SurfacePBD
+    if mode == REDUCED:
+        from ..sim.reduced import ReducedPhysics
+
+        return ReducedPhysics
     if mode == NETWORK:
         return partial(_network, weights_path())
     from ..sim.physics import Physics
@@ -63,7 +67,7 @@ def start_job(
         right=surfaces.right,
         frame_rate=method.frame_rate,
         **({"device": device} if device else {}),
-        **({"obstacles": obstacles} if obstacles is not None and method.mode == PHYSICS else {}),
+        **({"obstacles": obstacles} if obstacles is not None and method.mode in VOLUMETRIC else {}),
     )
     simulation = yield from aside(call(Progress("simulation", 0.0, "preparing"), make))
     yield from warm_up_job(simulation, template, surfaces.left, surfaces.right)

@@ -16,7 +16,7 @@ from ..bridge.obstacles import Obstacles, find_obstacles, refined_objects
 from ..bridge.plan import read_plan
 from ..bridge.preview import Preview
 from ..bridge.surfaces import SurfaceReader, view_layer_of
-from ..choices import PHYSICS
+from ..choices import VOLUMETRIC
 from ..errors import NephimError
 from ..progress import Job, Progress
 from .jobs import JobOperator, redraw_sidebars
@@ -25,7 +25,7 @@ from .volume import load_volume, needs_setup, volume_job
 
 _REDRAWN = 12  # the sidebar is redrawn at multiples of this frame number
 
-LABELS = {"off": "Off", "physics": "Physics", "network": "Network", "surface": "Surface"}
+LABELS = {"off": "Off", "physics": "Physics", "reduced": "Reduced", "network": "Network", "surface": "Surface"}
 
 _previews: dict[int, Preview] = {}  # by the scene's session uid
 _messages: dict[int, str] = {}  # why a preview switched itself off
@@ -82,7 +82,7 @@ def _prepare_job(scene: Any, mode: str) -> Job[Preview]:
         surfaces = reader.neutral()
         template = load_volume(surfaces, plan)
         attachments = find_attachments(scene, rig, reader, surfaces, template)
-        obstacles = find_obstacles(scene, rig, reader, surfaces) if mode == PHYSICS else Obstacles()
+        obstacles = find_obstacles(scene, rig, reader, surfaces) if mode in VOLUMETRIC else Obstacles()
         reader.read(rig.neutral_frame)  # the bones' neutral pose as well
 
     simulation = yield from start_job(replace(plan.method, mode=mode), template, surfaces, obstacles.surface)
@@ -246,6 +246,7 @@ class NEPHIM_OT_preview(JobOperator, bpy.types.Operator):
         items=[
             ("off", "Off", "The head as it is animated"),
             ("physics", "Physics", "The volumetric simulation; slower than real time where hands touch"),
+            ("reduced", "Reduced Physics", "The physics with less work per frame: any character, without training"),
             ("network", "Network", "The trained network, in real time"),
             ("surface", "Surface Only", "The skin alone, as a baseline for comparison"),
         ],

@@ -21,7 +21,7 @@ from ..bridge.obstacles import Obstacles, find_obstacles
 from ..bridge.plan import Method, Plan, read_method, read_plan
 from ..bridge.rig import Rig, scene_object
 from ..bridge.surfaces import NeutralSurfaces, SurfaceReader
-from ..choices import MODES, NETWORK, PHYSICS, SURFACE, parse_frames
+from ..choices import MODES, NETWORK, PHYSICS, REDUCED, SURFACE, VOLUMETRIC, parse_frames
 from ..errors import CacheError, NephimError, SimulationError
 from ..progress import Job, Progress, aside, call
 from ..sim.tuning import DEFAULT
@@ -34,6 +34,7 @@ from .volume import load_volume, needs_setup
 _STEP = "simulation"
 _MODE_NOTES = {
     PHYSICS: ".",
+    REDUCED: " by the reduced physics, for previews.",
     NETWORK: " by the network instead of the physics.",
     SURFACE: ", skin alone as a baseline for comparison.",
 }
@@ -128,7 +129,7 @@ def simulate_plan_job(scene: Any, plan: Plan, cache: Path, device: str | None = 
             versions={"nephim": VERSION, "blender": bpy.app.version_string, "numpy": np.__version__},
         )
         with writer:
-            between = BetweenFrames(scene, rig, reader, method.mode == PHYSICS)
+            between = BetweenFrames(scene, rig, reader, method.mode in VOLUMETRIC)
             first = yield from _first_changed_job(between, writer, rig.frames)
             writer.restart(first)
             if first == rig.frames.stop:
@@ -176,7 +177,7 @@ def finished_cache_job(scene: Any) -> Job[PointCache]:
         surfaces = reader.neutral()
         template = load_volume(surfaces, plan)
         obstacles = _obstacles(plan.method, scene, rig, reader, surfaces)
-        between = BetweenFrames(scene, rig, reader, plan.method.mode == PHYSICS)
+        between = BetweenFrames(scene, rig, reader, plan.method.mode in VOLUMETRIC)
         for frame in rig.frames:
             yield Progress("checking the cache", (frame - rig.frames.start) / len(rig.frames), f"frame {frame}")
             motion.append(between.motion(frame))
@@ -194,7 +195,7 @@ def finished_cache_job(scene: Any) -> Job[PointCache]:
 
 def _obstacles(method: Method, scene: Any, rig: Rig, reader: SurfaceReader, surfaces: NeutralSurfaces) -> Obstacles:
     """What the physics keeps skin off, read by the reader from now on; the other modes know nothing of it."""
-    return find_obstacles(scene, rig, reader, surfaces) if method.mode == PHYSICS else Obstacles()
+    return find_obstacles(scene, rig, reader, surfaces) if method.mode in VOLUMETRIC else Obstacles()
 
 
 def _first_changed_job(between: BetweenFrames, writer: PointCacheWriter, frames: range) -> Job[int]:

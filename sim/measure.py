@@ -145,6 +145,16 @@ def _size(points: NDArray) -> float:
     return float(np.linalg.norm(np.ptp(points, axis=0)))
 
 
+def added(meter: PenetrationMeter, hand: NDArray, skin: NDArray, reference: NDArray) -> NDArray[np.float64]:
+    """How much deeper [m] hand (m, 3) and skin (n, 3) are in each other than with the `reference` skin (n, 3), over
+    what penetrates in either."""
+    ours, theirs = meter.measure(skin, hand), meter.measure(reference, hand)
+    a = np.concatenate([ours.skin_depth, ours.hand_depth])
+    b = np.concatenate([theirs.skin_depth, theirs.hand_depth])
+    either = (a > 0) | (b > 0)
+    return np.maximum(a[either] - b[either], 0.0)
+
+
 def percentiles(values: NDArray, names: Sequence[float] = (1, 50, 99)) -> dict[str, float]:
     """{'p1': …, 'p50': …, …} with linear interpolation; zeros for an empty set."""
     if len(values) == 0:

@@ -20,7 +20,7 @@ from nephim.progress import drive  # noqa: E402
 pytestmark = pytest.mark.bpy
 
 
-def test_both_modes_on_one_file(tmp_path, capsys):
+def test_three_modes_on_one_file(tmp_path, capsys):
     scene = scenes.build(segments=32, rings=24)
     scene.nephim.target_edge_mm = 12.0  # the volume is built in a second or two
     path = save_blend(tmp_path / "face.blend")
@@ -29,7 +29,7 @@ def test_both_modes_on_one_file(tmp_path, capsys):
     assert cli.command(["setup", str(path), *setup]) == cli.EXIT_OK
     assert cli.command(["volume", str(path)]) == cli.EXIT_OK
     results = {}
-    for mode in ("physics", "surface"):
+    for mode in ("physics", "reduced", "surface"):
         assert cli.command(["simulate", str(path), "--frames", "1-6", "--mode", mode]) == cli.EXIT_OK
         assert bpy.context.scene.nephim.mode == mode
         stored = PointCache(cache)
@@ -37,6 +37,7 @@ def test_both_modes_on_one_file(tmp_path, capsys):
         assert np.isfinite(results[mode]).all()
         assert ("skin alone" in capsys.readouterr().out) == (mode == "surface")
     assert not np.array_equal(results["physics"], results["surface"])
+    assert not np.array_equal(results["physics"], results["reduced"])
 
     report = tmp_path / "report.json"
     assert cli.command(["report", str(path), "--json", str(report)]) == cli.EXIT_OK
@@ -52,5 +53,5 @@ def test_both_modes_on_one_file(tmp_path, capsys):
 
 
 def test_an_unknown_mode_is_named():
-    with pytest.raises(SimulationError, match=r"no mode 'cloth'.*physics, network, surface"):
+    with pytest.raises(SimulationError, match=r"no mode 'cloth'.*physics, reduced, network, surface"):
         simulate.choose(bpy.context.scene, mode="cloth")

@@ -96,18 +96,20 @@ def is_off(scene, head_name="Head"):
     return True
 
 
-def test_preview_bakes_and_command_line_give_the_same_vertices(scene, tmp_path):
+@pytest.mark.parametrize("mode", ["physics", "reduced"])
+def test_preview_bakes_and_command_line_give_the_same_vertices(scene, tmp_path, mode):
+    scene.nephim.mode = mode
     scene.nephim.target_edge_mm = 12.0  # the volume is built in a second or two
     scene.frame_end = 6
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "farm.blend"), copy=True)
     drive(volume.volume_job(scene), io.StringIO())
-    assert bpy.ops.nephim.preview(mode="physics") == {"FINISHED"}
+    assert bpy.ops.nephim.preview(mode=mode) == {"FINISHED"}
     seen = []
     for frame in range(1, 7):
         scene.frame_set(frame)
         seen.append(shown(scene))
         assert not preview.message(scene)
-    assert [line for line in preview.figures(scene) if "physics" in line]
+    assert [line for line in preview.figures(scene) if mode in line]
     head = scene.nephim.head
     assert max(np.abs(skin - evaluated(head)).max() for skin in seen) > 0.002
 

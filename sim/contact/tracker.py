@@ -137,6 +137,10 @@ class ContactTracker:
         self._hand_tree = TriangleTree(hands, self.hand_triangles)
         self._skin_tree = TriangleTree(rest, self._outer_triangles) if len(self._outer_triangles) else None
 
+    def find_skin_with(self, clearance: Clearance) -> None:
+        """Replaces the search for skin that is near a hand."""
+        self._clearance = clearance
+
     def reset(self) -> None:
         self.contacts = Contacts.none()
         self._clearance.forget()

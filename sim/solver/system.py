@@ -92,6 +92,7 @@ class ElasticSystem:
         self.skin_rows = PointMap(self.free_embedding)
         self._slot = np.full(template.n_skin, -1)
         self._known = 0
+        self.negligible = 0.0  # [m/N] what responses leave out, far from the force
         self._responses = np.zeros((0, len(self.free)), np.float32)
         # The non-negligible part of each response, as in a sparse matrix.
         self._near_start = np.zeros(1, np.int64)
@@ -115,7 +116,7 @@ class ElasticSystem:
                 batch = missing[first : first + 3]
                 b[:] = 0.0
                 self.skin_rows.add_back(batch, np.eye(len(batch), 3), b)
-                self.factor.solve(b, x)
+                self.factor.solve(b, x, self.negligible)
                 self._responses[known + first : known + first + len(batch)] = x.T[: len(batch)]
             self._slot[missing] = np.arange(known, known + len(missing))
             self._known = known + len(missing)

@@ -21,6 +21,7 @@ class UndisturbedVolume:
 
     def __init__(self, template: Template):
         self.template = template
+        self.untangles = True  # what strong expressions fold; otherwise it stays folded
         n = len(template.vertices)
         tets = template.tets[template.tet_region == TISSUE]
         gradients, volumes = shape_gradients(template.vertices, tets)
@@ -68,6 +69,8 @@ class UndisturbedVolume:
         x = np.empty_like(b)
         self._factor.solve(np.ascontiguousarray(b), x)
         d[self.free] = x
+        if not self.untangles:
+            return d
         deformation_gradients(d, self._tets, self._gradients, self._f, self._det)
         if self._det.min() < LEAST_RATIO:
             # Strong expressions fold thin tissue; harmonic extension does not prevent it, but the interior can yield.

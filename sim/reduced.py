@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The physics within the time of a preview: one substep per frame, few iterations, and less searching.
+
+Where one frame's time goes, it is not the tissue: a coarser volume saves little, and loses the shape of a touch.
+Contacts, their memory, the volume and the skin are those of the physics.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .geometry.clearance import Clearance
+from .geometry.surface import Surface
+from .geometry.triangle_bvh import TriangleTree
+from .physics import Physics
+from .settings import PhysicsSettings
+from .template import Template
+from .tuning import DEFAULT, Tuning
+
+SUBSTEPS, ITERATIONS = 1, 2  # per frame, and per substep
+# Times what a contact may ask for in a substep, and skin move: of the physics, which has several of them in a frame.
+_LONGER = 4.0
+_FINGER = 0.008  # [m] skin inside a hand is no farther from a part of it that is inside the head
+_CELL = 0.0025  # [m] of the grid that such skin is found with: finer takes longer to fill, coarser finds too much
+# Share of the largest value that is left out of a response: a quarter of what `ElasticSystem` then ignores.
+_LITTLE, _SAMPLES = 0.005, 9
+
+
+class ReducedPhysics(Physics):
+    """`Physics` with less work per frame; the same arguments and errors. substeps: the most per frame; iterations: in
+    each of them."""
+
+    def __init__(
+        self,
+        template: Template,
+        settings: PhysicsSettings,
+        *,
+        left: Surface | None = None,
+        right: Surface | None = None,
+        obstacles: Surface | None = None,
+        frame_rate: float = 24.0,
+        tuning: Tuning = DEFAULT,
+        substeps: int = SUBSTEPS,
+        iterations: int = ITERATIONS,
+    ):
+        few = replace(settings, max_substeps=substeps, iterations=iterations, final_iterations=iterations)
+        step = replace(tuning.step, target=_LONGER * tuning.step.target, longest=_LONGER * tuning.step.longest)
+        super().__init__(
+            template,
+            few,
+            left=left,
+            right=right,
+            obstacles=obstacles,
+            frame_rate=frame_rate,
+            tuning=replace(tuning, step=step),
+        )
+        self.undisturbed.untangles = False
+        self._clearance = _Remembering(len(self.hands.vertices), self._clearance.deep)
+        self.contact.find_skin_with(_Touched(self))
+        some = np.flatnonzero(self._yielding)
+        some = some[np.linspace(0, len(some) - 1, min(_SAMPLES, len(some))).astype(np.int64)]
+        slots = self.system.respond(some)
+        self.system.negligible = _LITTLE * float(np.median(self.system.known_responses[slots].max(axis=1, initial=0.0)))
+
+
+class _Remembering(Clearance):
+    """A `Clearance` that is asked about the same points several times in a frame, and searches once."""
+
+    def __init__(self, n: int, deep: float):
+        super().__init__(n, deep)
+        self._last: tuple[NDArray, ...] | None = None
+
+    def forget(self) -> None:
+        super().forget()
+        self._last = None
+
+    def near(self, tree: TriangleTree, points: NDArray, reach: NDArray[np.float64] | float) -> tuple:
+        """As `Clearance.near`."""
+        if (
+            self._last is None
+            or self._surface is not tree.vertices
+            or not np.array_equal(points, self._points)
+            or (self._reach < reach).any()
+        ):
+            self._last = super().near(tree, points, reach)
+            return self._last
+        rows, distance, triangle, barycentric, sign = self._last
+        found = (sign < 0) | (distance < np.broadcast_to(reach, len(points))[rows])
+        return rows[found], distance[found], triangle[found], barycentric[found], sign[found]
+
+
+class _Touched(Clearance):
+    """Finds the skin at and in hands around those parts of the hands that are in the head."""
+
+    def __init__(self, physics: ReducedPhysics):
+        self._physics, self._nearest = physics, np.full(physics.template.n_skin, -1, np.int32)
+
+    def forget(self) -> None:
+        self._nearest[:] = -1
+
+    def near(self, tree: TriangleTree, points: NDArray, reach: NDArray[np.float64] | float) -> tuple:
+        """As `Clearance.near`."""
+        physics = self._physics
+        inside = physics._clearance.near(physics._skin_tree, tree.vertices, reach)[0]
+        asked = _around(points, tree.vertices[inside], physics._yielding)
+        distance, triangle, barycentric, sign = tree.closest(points[asked], _FINGER, self._nearest[asked])
+        self._nearest[asked] = triangle
+        found = np.isfinite(distance) & ((sign < 0) | (distance < reach))
+        return asked[found], distance[found], triangle[found], barycentric[found], sign[found]
+
+
+@njit(cache=True)
+def _around(points, centres, wanted):
+    """Rows of the wanted (n,) points (n, 3) within about _FINGER of one of the centres (k, 3)."""
+    if len(centres) == 0:
+        return np.zeros(0, np.int64)
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for k in range(len(centres)):
+        for d in range(3):
+            low[d], high[d] = min(low[d], centres[k, d] - _FINGER), max(high[d], centres[k, d] + _FINGER)
+    size = np.empty(3, np.int64)
+    for d in range(3):
+        size[d] = int((high[d] - low[d]) / _CELL) + 1
+    cells = np.zeros((size[0], size[1], size[2]), np.bool_)
+    reach = int(np.ceil(_FINGER / _CELL))
+    at = np.empty(3, np.int64)
+    for k in range(len(centres)):
+        for d in range(3):
+            at[d] = int((centres[k, d] - low[d]) / _CELL)
+        for x in range(max(at[0] - reach, 0), min(at[0] + reach + 1, size[0])):
+            for y in range(max(at[1] - reach, 0), min(at[1] + reach + 1, size[1])):
+                for z in range(max(at[2] - reach, 0), min(at[2] + reach + 1, size[2])):
+                    if (x - at[0]) ** 2 + (y - at[1]) ** 2 + (z - at[2]) ** 2 <= reach**2:
+                        cells[x, y, z] = True
+    rows, count = np.empty(len(points), np.int64), 0
+    for i in range(len(points)):
+        if not wanted[i]:
+            continue
+        inside = True
+        for d in range(3):
+            inside &= low[d] < points[i, d] < high[d]
+        if inside:
+            for d in range(3):
+                at[d] = int((points[i, d] - low[d]) / _CELL)
+            if cells[at[0], at[1], at[2]]:
+                rows[count] = i
+                count += 1
+    return rows[:count].copy()

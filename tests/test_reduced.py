@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The reduced physics on a round head and a capsule finger: what it must share with the physics, and its plane."""
+
+import numpy as np
+import pytest
+from nephim.sim.frame import SimulatedFrame, TrackedFrame
+from nephim.sim.geometry.triangle_bvh import TriangleTree
+from nephim.sim.physics import Physics
+from nephim.sim.reduced import ReducedPhysics
+from nephim.sim.settings import PhysicsSettings
+from volumes import RADIUS, finger, round_head
+
+TEMPLATE, FINGER = round_head(), finger()
+SETTINGS = PhysicsSettings.load("default")
+# Depth of the fingertip [m] in each frame: it comes fast, presses, slides by `ASIDE`, and leaves.
+DEPTHS = [-0.05, -0.02, 0.002, 0.006, 0.008, 0.008, 0.008, 0.008, 0.004, -0.01, -0.05]
+ASIDE = [0.0, 0.0, 0.0, 0.0, 0.0, 0.003, 0.006, 0.008, 0.008, 0.008, 0.008]
+
+
+def tracked(depth: float, aside: float = 0.0, frame: int = 0) -> TrackedFrame:
+    hand = FINGER.vertices + [RADIUS - depth, 0, aside]
+    return TrackedFrame(
+        TEMPLATE.head_vertices.astype(np.float32), None, hand.astype(np.float32), np.eye(4), frame=frame
+    )
+
+
+def simulate(kind: type[Physics], laps: int = 1, **others) -> list[SimulatedFrame]:
+    simulation = kind(TEMPLATE, SETTINGS, right=FINGER, **others)
+    lap = [*zip(DEPTHS, ASIDE, strict=True), *[(-0.05, 0.0)] * 12]
+    return [simulation.step(tracked(*at)) for _ in range(laps) for at in lap]
+
+
+def deepest(result: SimulatedFrame, depth: float, aside: float) -> float:
+    """Largest depth [m] of the skin in the finger."""
+    hand = FINGER.vertices + [RADIUS - depth, 0, aside]
+    distance, _, _, sign = TriangleTree(hand, FINGER.triangles).closest(result.skin)
+    return float(np.where(sign < 0, distance, 0).max())
+
+
+def test_follows_the_physics_off_the_hand():
+    exact, reduced = simulate(Physics), simulate(ReducedPhysics)
+    for k in range(3, 8):  # while the finger presses
+        moved, wanted = (s[k].skin - s[k].tracked for s in (reduced, exact))
+        assert np.linalg.norm(moved - wanted) < 0.35 * np.linalg.norm(wanted)
+        assert deepest(reduced[k], DEPTHS[k], ASIDE[k]) < 5e-4
+        assert len(reduced[k].contacts) > 0
+    assert reduced[5].statistics["substeps"] == 1
+
+
+def test_skin_that_the_finger_drags_along_is_dragged():
+    steps = simulate(ReducedPhysics)
+    before, after = (steps[k].skin - steps[k].tracked for k in (4, 7))
+    spot = steps[7].contacts[np.argmax(np.abs(after[steps[7].contacts]).max(axis=1))]
+    assert after[spot, 2] - before[spot, 2] > 1e-3
+
+
+def test_rest_is_exact_before_and_after():
+    steps = simulate(ReducedPhysics)
+    for k in (0, -1):
+        assert np.array_equal(steps[k].skin, steps[k].tracked)
+
+
+def test_ten_laps_end_as_the_first():
+    steps = simulate(ReducedPhysics, laps=10)
+    lap = len(steps) // 10
+    for first, last in zip(steps[:lap], steps[-lap:], strict=True):
+        assert np.abs(first.skin - last.skin).max() < 1e-6
+
+
+def test_more_work_comes_nearer_to_the_physics():
+    exact = simulate(Physics)
+
+    def error(**others) -> float:
+        steps = simulate(ReducedPhysics, **others)
+        return sum(float(np.linalg.norm(a.skin - b.skin)) for a, b in zip(steps, exact, strict=True))
+
+    assert error(substeps=4, iterations=6) < error(substeps=1, iterations=1)
+
+
+@pytest.mark.parametrize("kind", [Physics, ReducedPhysics])
+def test_a_touch_is_found_wherever_the_finger_comes_from(kind):
+    simulation = kind(TEMPLATE, SETTINGS, right=FINGER)
+    simulation.step(tracked(-0.002))
+    result = simulation.step(tracked(0.006))  # 8 mm in one frame, into the skin
+    assert deepest(result, 0.006, 0.0) < 1e-3
