@@ -176,7 +176,7 @@ class SceneSettings(PropertyGroup):
     cartilage_group: _paint("cartilage", "tip of the nose and ears (stiffness 20)")  # type: ignore[valid-type]
     up_axis: _axis("Up", "top of the head")  # type: ignore[valid-type]
     front_axis: _axis("Front", "face")  # type: ignore[valid-type]
-    facing: PointerProperty(type=Facing)  # type: ignore[valid-type]
+    facing: PointerProperty(type=Facing, description="Where the arrows of the head's direction are drawn")  # type: ignore[valid-type]
     show_facing: BoolProperty(  # type: ignore[valid-type]
         name="Show Direction",
         description="Show in the viewport where the face and the top of the head were found to be",

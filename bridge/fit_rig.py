@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The chosen character as a kinematic chain at rest, for fitting landmarks to it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # scipy and numba load on first use, so that enabling the add
     from ..fit.kinematics import Bones
     from ..fit.rig import Rig, Skin
 
+_ARM = 2  # bones from the wrist up, itself included, which are no arm yet
 _LINE = 5  # bones of neck and spine that turn with the head, counted from it
 _UNIFORM = 1e-3  # scales of an armature's axes may differ by so much, as a fraction
 _WEIGHT = 1e-6  # less moves nothing
@@ -76,13 +78,12 @@ def read_chain_job(scene: Any, face: bool = True) -> Job[Chain]:
         read = yield from aside(_face_job(skin, _hints(scene, bones, hands), parts["head"].label))
     keys = _keys(objects["head"], names)
     meet = {part: bones.line(bone) for part, bone in [("head", head), *((s, h.wrist) for s, h in hands.items())]}
-    own_root = {part: line[-1] for part, line in meet.items()}
-    shared = {part for part, root in own_root.items() if list(own_root.values()).count(root) > 1}
-    located = {part: own_root[part] for part in meet if part not in shared}
-    arms = {}
-    for side, hand in hands.items():
-        others = {bone for part, line in meet.items() if part != side for bone in line}
-        arms[side] = tuple(bone for bone in bones.line(hand.wrist)[1:] if bone not in others)
+    own = {
+        part: [b for b in line if not any(b in other for name, other in meet.items() if name != part)]
+        for part, line in meet.items()
+    }
+    located = _located(meet, own, lambda bone: armatures[bone].data.bones[bones.names[bone]].use_connect)
+    arms = {side: tuple(own[side][1:]) for side in hands}
     rig = Rig(
         bones=bones,
         head=head,
@@ -106,6 +107,18 @@ def read_chain_job(scene: Any, face: bool = True) -> Job[Chain]:
     chain = Chain(rig, armatures, scale, objects["head"], notes)
     _check_free(chain)
     return chain
+
+
+def _located(
+    lines: dict[str, list[int]], own: dict[str, list[int]], connected: Callable[[int], bool]
+) -> dict[str, int]:
+    """The bone that places each part: the topmost that it shares with no other. None on a body, whose hands have arms;
+    lines, own: the bones from each part's up to the root, and those of them that are not shared."""
+    free = {part for part in lines if own[part] == lines[part]}
+    free |= {side for side in lines if side != "head" and len(own[side]) <= _ARM}
+    if all(side in free for side in lines if side != "head"):
+        free.add("head")
+    return {part: own[part][-1] for part in lines if part in free and own[part] and not connected(own[part][-1])}
 
 
 def _face_job(skin: "Skin", hints: Hints, name: str) -> Job["Face"]:

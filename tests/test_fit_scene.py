@@ -121,3 +121,20 @@ def test_a_closed_job_leaves_the_scene_as_it_was(character):
     job.close()
     assert {action.name for action in bpy.data.actions} == actions
     assert len(bpy.data.objects[demo.RIGHT_RIG].animation_data.nla_tracks) == 0
+
+
+def test_what_hangs_on_nothing_else_is_moved():
+    from nephim.bridge.fit_rig import _located
+
+    def located(lines, connected=()):
+        own = {p: [b for b in line if not any(b in other for q, other in lines.items() if q != p)]
+               for p, line in lines.items()}  # fmt: skip
+        return _located(lines, own, lambda bone: bone in connected)
+
+    apart = {"head": [2, 1], "left": [5], "right": [6]}
+    assert located(apart) == {"head": 1, "left": 5, "right": 6}
+    assert located(apart, connected={1}) == {"left": 5, "right": 6}
+    floating = {"head": [2, 1, 0], "left": [5, 0], "right": [6, 0]}
+    assert located(floating) == {"head": 1, "left": 5, "right": 6}
+    body = {"head": [2, 1, 0], "left": [7, 6, 5, 0], "right": [10, 9, 8, 0]}
+    assert located(body) == {}

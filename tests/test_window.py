@@ -186,6 +186,28 @@ def test_escape_and_cancel_react_at_once(small):
     assert small.value(f"{STATE}.cache_state(bpy.context.scene).state") == "valid"
 
 
+def test_escape_stops_a_comparison_even_while_its_film_is_encoded(small, tmp_path):
+    compare = """
+window = bpy.context.window_manager.windows[0]
+with bpy.context.temp_override(window=window, area=view(), region=sidebar()):
+    bpy.ops.nephim.compare("INVOKE_DEFAULT")
+"""  # as its button does, in a panel that is closed at first
+    small.press("bpy.ops.nephim.volume")
+    settle(small)
+    x, y, *_ = small.value("place()")
+    small.move(x - 400, y + 300)
+    small.run(compare)
+    small.wait(f"{JOBS}.running and {JOBS}.running.progress.detail == 'encoding'")
+    assert ended_by(small, "Escape") < REACTION
+    comparison = tmp_path / "small.nephim" / "comparison"
+    assert {path.suffix for path in comparison.iterdir()} == {".json", ".png"}
+    small.run(compare)
+    settle(small)
+    assert (comparison / "small.mp4").stat().st_size > 10000 and not list(comparison.glob(".*"))
+    # The sheet opens in a window of its own, which would lie over the panel in the tests that follow.
+    small.run("with bpy.context.temp_override(window=bpy.context.window_manager.windows[1]): bpy.ops.wm.window_close()")
+
+
 def test_undo_and_redo_with_the_preview(small):
     small.run("bpy.ops.ed.undo_push(message='before')")
     small.press("bpy.ops.nephim.preview(mode='surface'")
