@@ -12,10 +12,11 @@ TRACKED = "tracked"
 STUDY_CLIPS = 6  # contacts of a file that people see: with all methods 36 pairs, five to ten minutes
 METHODS = {TRACKED: "tracked", SURFACE: "surface only", PHYSICS: "physics", NETWORK: "network"}
 
-# Where jaw and cranium come from unless the artist has modelled them: usual depths of tissue, or a real skull that is
-# registered to the skin.
-THICKNESS, REGISTERED = "thickness", "registered"
-SKULLS = [
+# Where jaw and cranium come from unless the artist has modelled them: a real skull that is registered to the skin, or
+# usual depths of tissue.
+REGISTERED, THICKNESS = "registered", "thickness"
+SKULL = REGISTERED  # the default
+SKULLS = [  # files store their numbers: the order stays
     (THICKNESS, "Tissue Thickness", "Placed under the skin by the usual depths of tissue"),
     (
         REGISTERED,

@@ -15,8 +15,8 @@ from .choices import (
     REGIONS,
     REPLACE,
     SHAPE_KEYS,
+    SKULL,
     SKULLS,
-    THICKNESS,
     TOLERANCE_MM,
     TRAINING_MINUTES,
     TRAINING_SEQUENCES,
@@ -102,7 +102,7 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     setup.add_argument(
         "--skull",
         choices=[name for name, _, _ in SKULLS],
-        default=THICKNESS,
+        default=SKULL,
         help="where other bones come from: usual depths of tissue, or a real skull registered to the skin",
     )
     setup.add_argument(

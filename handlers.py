@@ -7,7 +7,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .errors import RigError
-from .migration import migrate
+from .migration import VERSION, migrate
 from .operators import background_training, moved, preview
 
 _name_before = ""  # of the file that is being saved
@@ -52,7 +52,9 @@ def _loaded(*_: Any) -> None:
 def _before_save(*_: Any) -> None:
     global _name_before
     _name_before = bpy.data.filepath
-    _migrate_scenes()  # scenes that were made since
+    for scene in bpy.data.scenes:  # made since
+        if scene.library is None and scene.nephim.version == 0:
+            scene.nephim.version = VERSION
     preview.put_away()
 
 

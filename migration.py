@@ -9,10 +9,19 @@ step to `STEPS`.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-VERSION = 1
+from .choices import THICKNESS
+
+VERSION = 2
+
+
+def _skull_stays(settings: Any) -> None:
+    """Until version 1, jaw and cranium came from tissue thickness by default: what was made with them stays valid."""
+    if settings.head is not None and not settings.is_property_set("skull"):
+        settings.skull = THICKNESS
+
 
 # Version → what turns its values into those of the next one; a version without a step changed nothing.
-STEPS: Mapping[int, Callable[[Any], None]] = {}
+STEPS: Mapping[int, Callable[[Any], None]] = {1: _skull_stays}
 
 NEWER = "This file was set up by a newer version of NePHIM, so some settings may be ignored. Update the add-on."
 

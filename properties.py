@@ -17,7 +17,7 @@ from bpy.props import (
 )
 from bpy.types import PropertyGroup
 
-from .choices import AXES, EXISTING, REPLACE, SKULLS, THICKNESS, TOLERANCE_MM
+from .choices import AXES, EXISTING, REPLACE, SKULL, SKULLS, TOLERANCE_MM
 from .compat import is_module
 
 _PRESETS = Path(__file__).parent / "presets"
@@ -158,7 +158,7 @@ class SceneSettings(PropertyGroup):
         name="Skull",
         description="Where jaw and cranium come from if neither own meshes nor a skull model are chosen",
         items=SKULLS,
-        default=THICKNESS,
+        default=SKULL,
     )
     skull_model: StringProperty(  # type: ignore[valid-type]
         name="Skull Model",

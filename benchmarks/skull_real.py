@@ -64,9 +64,9 @@ def read_head(folder: Path) -> tuple[RealHead, RegisteredSkull]:
             landmarks = find_landmarks(skin.vertices, skin.triangles, (0, 0, 1), front, skin.name)
             shown = _shown(skin, landmarks)
             found = register_skull(skin.vertices, shown, landmarks)
-        except VolumeError:
+        except VolumeError:  # no profile of a face from there
             continue
-        if found.misfit < misfit:
+        if not found.doubt and found.misfit < misfit:
             best, misfit = (landmarks, shown, found), found.misfit
     if best is None:
         raise NephimError(f"No skull could be registered to the skin in {folder}.")

@@ -13,7 +13,7 @@ from ..bridge.pieces import untick
 from ..bridge.rig import Rig, read_rig
 from ..bridge.size import check_size, fitting_scale
 from ..bridge.surfaces import SurfaceReader
-from ..choices import REGIONS, THICKNESS
+from ..choices import REGIONS, SKULL
 from ..errors import NephimError, RigError
 from . import problems
 from .jobs import is_free
@@ -40,7 +40,7 @@ def setup(
     neutral_frame: int | None = None,
     stiffness: Mapping[str, str] | None = None,
     skull_model: str | None = None,
-    skull: str = THICKNESS,
+    skull: str = SKULL,
     unit_scale: float | None = None,
     left_behind: Sequence[str] = (),
     no_obstacle: Sequence[str] = (),

@@ -74,4 +74,8 @@ def test_a_registered_skull_is_chosen_and_what_it_does_not_fit_is_said(tmp_path,
     assert "No real skull was used, because" in said and "Placed by tissue thickness: jaw and cranium." in said
     assert cli.command(["simulate", str(path), "--frames", "1-2"]) == cli.EXIT_OK
     assert cli.command(["setup", str(path), "--head", "Head", "--left", "Left"]) == cli.EXIT_OK
-    assert bpy.context.scene.nephim.skull == "thickness"
+    assert bpy.context.scene.nephim.skull == "registered"
+    assert cli.command(["setup", str(path), "--head", "Head", "--left", "Left", "--skull", "thickness"]) == cli.EXIT_OK
+    assert cli.command(["volume", str(path)]) == cli.EXIT_OK
+    said = capsys.readouterr().out
+    assert "real skull" not in said and "Placed by tissue thickness: jaw and cranium." in said

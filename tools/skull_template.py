@@ -19,6 +19,7 @@ from nephim.files import atomic_write
 from nephim.sim.geometry.topology import fan_caps
 from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.volume.landmarks import Landmarks, find_landmarks
+from nephim.sim.volume.parting import parted
 from nephim.sim.volume.regions import openness, visible
 from nephim.sim.volume.registered_skull import settled, surplus
 from nephim.sim.volume.registration import similarity, transformed
@@ -140,7 +141,8 @@ def _placed(
         )
         motion = np.column_stack([step[:, :3] @ motion[:, :3], transformed(step, motion[None, :, 3])[0]])
     bones = [transformed(motion, bone) for bone in bones]
-    return settled(list(zip(bones, faces, strict=True)), *table, _STIFFNESS, 0.0), faces
+    bones = settled(list(zip(bones, faces, strict=True)), *table, _STIFFNESS, 0.0)
+    return parted(list(zip(bones, faces, strict=True)), (0, 1, 0)), faces
 
 
 def _to_frame(points: NDArray) -> NDArray[np.float64]:

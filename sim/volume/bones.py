@@ -11,8 +11,8 @@ from ..geometry.surface import Surface
 from ..geometry.topology import fan_caps
 from ..geometry.triangle_bvh import TriangleTree
 
-_PIERCES = 0.005  # bone further outside than this [m] is not a minor slip
-_MISPLACED = 0.2  # fraction of vertices outside the skin above which the object or its place is wrong
+PIERCES = 0.005  # bone further outside than this [m] is not a minor slip
+MISPLACED = 0.2  # fraction of vertices outside the skin above which the object or its place is wrong
 
 
 def check_bone(bone: Surface, skin: TriangleTree) -> str:
@@ -30,13 +30,11 @@ def check_bone(bone: Surface, skin: TriangleTree) -> str:
             object=bone.name,
             advice="Choose a closed mesh, or none: the bone is then placed for you.",
         )
-    used = np.unique(bone.triangles)
-    outside = used[winding_number(skin, bone.vertices[used]) < 0.5]
+    outside, distance = sticking_out(bone, skin)
     if not len(outside):
         return ""
-    distance = skin.closest(bone.vertices[outside])[0]
-    far = outside[distance > _PIERCES]
-    if len(far) or len(outside) > _MISPLACED * len(used):
+    far = outside[distance > PIERCES]
+    if len(far) or len(outside) > MISPLACED * len(np.unique(bone.triangles)):
         worst = far if len(far) else outside
         raise VolumeError(
             f"the bone lies up to {1000 * distance.max():.0f} mm outside the head in the neutral frame.",
@@ -45,6 +43,13 @@ def check_bone(bone: Surface, skin: TriangleTree) -> str:
             advice="Move it inside the head, check its scale, or leave it out to place bone by tissue thickness.",
         )
     return f"'{bone.name}' pierced the skin by up to {1000 * distance.max():.1f} mm and was pulled back inside."
+
+
+def sticking_out(bone: Surface, skin: TriangleTree) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The vertices (k,) of a bone outside the skin, and how far (k,) [m]."""
+    used = np.unique(bone.triangles)
+    outside = used[winding_number(skin, bone.vertices[used]) < 0.5]
+    return outside, skin.closest(bone.vertices[outside])[0]
 
 
 def signed_distance(bone: Surface, grid: Grid) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...choices import REGISTERED, THICKNESS
+from ...choices import REGISTERED, SKULL, THICKNESS
 from ...errors import SurfaceError, VolumeError
 from ...progress import Job, Progress
 from ..coarse import coarse_note, coarse_vertices
@@ -26,9 +26,9 @@ from .envelope import envelope, flesh_only
 from .hints import Hints
 from .landmarks import Landmarks, find_landmarks
 from .regions import openness, visible
-from .registered_skull import RegisteredSkull, register_skull
+from .registered_skull import kept_inside, register_skull
 from .size import LEAST_VERTICES
-from .skull import CRANIUM_SPACING, MIN_TISSUE, Skull, place_skull, pushed_inside
+from .skull import CRANIUM_SPACING, Skull, place_skull
 from .tetrahedra import tetrahedralize
 
 _MOST = 300_000  # vertices of a head
@@ -47,7 +47,7 @@ class VolumeSettings:
 
     target_edge: float = 0.004
     time_limit: float = 120.0
-    skull: str = THICKNESS
+    skull: str = SKULL
 
 
 def build_template(
@@ -101,7 +101,7 @@ def build_template(
     surface = np.concatenate([surface, caps])
 
     yield Progress("volume", 0.4, "placing the skull")
-    skull, whole = _bones(closed, surface, skin, landmarks, jaw, cranium, settings.skull, notes)
+    skull, whole, regions = _bones(closed, surface, skin, landmarks, jaw, cranium, settings.skull, notes)
     solid = not reason
     if solid:
         yield Progress("volume", 0.6, "tetrahedra")
@@ -129,7 +129,7 @@ def build_template(
                 advice="Repair the mesh where it intersects itself, or raise the time limit.",
             ) from error
     yield Progress("volume", 0.95, "regions")
-    template = assemble(head, skin, points, tets, skull, whole or skull, landmarks, groups, conforming=solid)
+    template = assemble(head, skin, points, tets, skull, whole or skull, regions, groups, conforming=solid)
     coarse, longest = coarse_vertices(template)
     if len(coarse):
         notes.append(coarse_note(len(coarse), longest))
@@ -251,9 +251,9 @@ def _bones(
     cranium: Surface | None,
     chosen: str,
     notes: list[str],
-) -> tuple[Skull, Skull | None]:
-    """Jaw and cranium clear of the skin and of each other, and, if they are registered, the whole ones, of which mouth
-    bag and sockets cut a part off; adds to the notes."""
+) -> tuple[Skull, Skull | None, Landmarks]:
+    """Jaw and cranium clear of the skin and of each other; if they are registered, the whole ones, of which mouth bag
+    and sockets cut a part off; and the landmarks, better ones if a registration gives them. Adds to the notes."""
     outer = np.zeros(len(closed), bool)
     outer[: len(skin.outer)] = skin.outer
     shown = surface[outer[surface].all(1)]
@@ -264,11 +264,17 @@ def _bones(
         notes += [said] if said else []
     spacing, whole = CRANIUM_SPACING, None
     if chosen == REGISTERED and (jaw is None or cranium is None):
-        found = _registered(closed, shown, tree, landmarks, notes)
-        if found is not None:
-            jaw, cranium, spacing = jaw or found.jaw, cranium or found.cranium, _FINE
-            inside = [pushed_inside(b.vertices, b.triangles, tree, MIN_TISSUE) for b in (jaw, cranium)]
-            whole = Skull(inside[0], jaw.triangles, inside[1], cranium.triangles)
+        found = register_skull(closed, shown, landmarks)
+        inside, doubt = None, found.doubt
+        if not doubt:
+            up, own = landmarks.frame.rotation[1], (jaw is not None, cranium is not None)
+            inside, doubt = kept_inside(jaw or found.jaw, cranium or found.cranium, tree, up, own)
+        if doubt:
+            notes.append(f"No real skull was used, because {doubt}.")
+        else:
+            notes.append(f"Registered a real skull to the skin, which it fits to {1000 * found.error:.1f} mm.")
+            jaw, cranium, spacing, whole = jaw or found.jaw, cranium or found.cranium, _FINE, inside
+            landmarks = found.regions(landmarks)
     placed = [name for name, own in (("jaw", jaw), ("cranium", cranium)) if own is None]
     if placed:
         notes.append(f"Placed by tissue thickness: {' and '.join(placed)}.")
@@ -276,22 +282,7 @@ def _bones(
     for name, triangles in (("jaw", skull.jaw_triangles), ("cranium", skull.cranium_triangles)):
         if not len(triangles):
             notes.append(f"There is no room for a {name} inside this head.")
-    return _cleared(closed, surface, skull), whole
-
-
-def _registered(
-    closed: NDArray, shown: NDArray, tree: TriangleTree, landmarks: Landmarks, notes: list[str]
-) -> RegisteredSkull | None:
-    """The template's skull, or None where it does not fit; adds to the notes."""
-    try:
-        found = register_skull(closed, shown, landmarks)
-        for bone in (found.jaw, found.cranium):
-            check_bone(bone, tree)
-    except VolumeError as error:
-        notes.append(f"No real skull was used, because {error.what}.")
-        return None
-    notes.append(f"Registered a real skull to the skin, which it fits to {1000 * found.error:.1f} mm.")
-    return found
+    return _cleared(closed, surface, skull), whole, landmarks
 
 
 def _cleared(closed: NDArray, surface: NDArray, skull: Skull) -> Skull:

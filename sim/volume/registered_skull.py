@@ -2,26 +2,31 @@
 """The template's skull in another head: carried along by the registration of the skins, then set to the usual depths of
 tissue."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
-from ...errors import VolumeError
 from ..geometry.surface import Surface
 from ..geometry.topology import unique_edges
 from ..geometry.triangle_bvh import TriangleTree
+from .bones import MISPLACED, PIERCES, sticking_out
 from .landmarks import Landmarks
+from .parting import parted, touching
 from .registration import Registration, Skin, register, similarity
+from .skull import MIN_TISSUE, Skull, pushed_inside
 from .template_head import TemplateHead, load_template_head
 
 _TINY = 1e-6  # [m] below which a direction is undefined
 _ROUNDS = 6  # of moving bone towards its depth; later ones hardly move it
 _MOST = 0.006  # [m] a depth counts less where bone would have to move further: about two standard deviations of people
 _BELOW_NOSE = 0.12  # [m] an adult's skin further below the tip of the nose is neck and shoulders
-# Real heads, also partial ones, match to 80 % within half a millimetre, and bones keep their proportions within 1.5.
+# What a registration must keep to be plausible. Real heads, also partial ones, match to 80 % within half a millimetre;
+# bones keep their proportions within 1.5, and tissue is between 0.6 and 1.5 times as thick as usual.
 _LEAST_MATCHED, _MOST_ERROR, _MOST_STRETCH = 0.6, 0.002, 2.0  # share, [m] for a head of the template's size, factor
+_UNUSUAL, _MOST_UNUSUAL = 0.7, 0.2  # relative difference from the usual depth, and share of the places that may have it
+_INSIDE_ROUNDS = 3  # of keeping bone in the skin and then off the other bone; the second hardly ever does anything
 _SIZE = 0.1  # [m] unit of length of the stiffness below
 # Standard deviation of depths among people, as a fraction: about a third in Stephan and Simpson 2008. Bone within it
 # stays where the registration brings it: the table's mean is not this person's depth.
@@ -46,7 +51,29 @@ class RegisteredSkull:
     error: float
     matched: float
     misfit: float
+    size: float
     stretch: float
+    unusual: float
+
+    @property
+    def doubt(self) -> str:
+        """Why this cannot be right, in half a sentence; empty if it is plausible."""
+        if not (self.matched >= _LEAST_MATCHED and self.error <= _MOST_ERROR * self.size):
+            return f"{100 * self.matched:.0f} % of the skin agree with a real head's to within {_mm(self.error)}"
+        if self.stretch > _MOST_STRETCH:
+            return f"the proportions of its bones would change by a factor of {self.stretch:.1f}"
+        if self.unusual > _MOST_UNUSUAL:
+            return f"tissue would be far too thin or too thick in {100 * self.unusual:.0f} % of the places"
+        return ""
+
+    def regions(self, landmarks: Landmarks) -> Landmarks:
+        """The landmarks of the head as the registration has them: the search in its profile can take the chin's fold
+        for the lips. The ears stay, which the template's skin does not have."""
+        local = {name: landmarks.frame.into(point) for name, point in self.landmarks.items()}
+        middle = {name for name, point in landmarks.points.items() if point[0] == 0}
+        local = {name: point * [0, 1, 1] if name in middle else point for name, point in local.items()}
+        ears = {name: point for name, point in landmarks.points.items() if name.startswith("ear")}
+        return replace(landmarks, points=landmarks.points | local | ears)
 
 
 def register_skull(
@@ -59,7 +86,7 @@ def register_skull(
     """Jaw and cranium of a head from its outer skin: vertices (n, 3) [m], triangles (m, 3).
 
     tolerated: fraction by which tissue may be thinner or thicker than usual; infinite: it is as the registration says.
-    Raises VolumeError where the template cannot be brought onto the head.
+    Always returns something: see `RegisteredSkull.doubt`.
     """
     template = template or load_template_head()
     found = register_template(vertices, triangles, landmarks, template)
@@ -70,9 +97,12 @@ def register_skull(
     places = found.warp(template.depth_places)
     # Depth grows far less with size than length does: children's tissue is nearly as thick as adults'.
     size = float(np.linalg.norm(np.ptp(places, axis=0)) / np.linalg.norm(np.ptp(template.depth_places, axis=0)))
-    jaw, cranium = settled(bones, places, template.depths * size**0.5, template.depth_on_jaw, tolerated=tolerated)
+    usual = template.depths * size**0.5
+    faces = (template.jaw_triangles, template.cranium_triangles)
+    moved = list(zip(settled(bones, places, usual, template.depth_on_jaw, tolerated=tolerated), faces, strict=True))
+    jaw, cranium = parted(moved, (0, 1, 0))
     out = landmarks.frame.out_of
-    result = RegisteredSkull(
+    return RegisteredSkull(
         Surface(out(jaw), template.jaw_triangles, "registered jaw"),
         Surface(out(cranium), template.cranium_triangles, "registered cranium"),
         dict(zip(template.landmark_names, out(found.warp(template.landmarks)), strict=True)),
@@ -81,12 +111,35 @@ def register_skull(
         found.error,
         found.matched,
         found.misfit,
+        size,
         max(
             _stretch(template.jaw_vertices, jaw, bones[0][1]), _stretch(template.cranium_vertices, cranium, bones[1][1])
         ),
+        _unusual(moved, places, usual, template.depth_on_jaw),
     )
-    _check(result, size)
-    return result
+
+
+def kept_inside(
+    jaw: Surface, cranium: Surface, skin: TriangleTree, up: NDArray, fixed: tuple[bool, bool]
+) -> tuple[Skull, str]:
+    """Both bones under at least `MIN_TISSUE` of a closed skin and off each other, and why that is not plausible, or "".
+
+    fixed: which of both are the artist's own; the other one then keeps off.
+    """
+    skull = Skull(jaw.vertices, jaw.triangles, cranium.vertices, cranium.triangles)
+    for name, bone, own in zip(("jaw", "cranium"), (jaw, cranium), fixed, strict=True):
+        outside, distance = sticking_out(bone, skin)
+        share = len(outside) / len(bone.vertices)
+        if not own and len(outside) and (distance.max() > PIERCES or share > MISPLACED):
+            return skull, f"{100 * share:.0f} % of the {name} would lie outside the skin, up to {_mm(distance.max())}"
+    placed = [jaw.vertices, cranium.vertices]
+    for _ in range(_INSIDE_ROUNDS):
+        placed = [pushed_inside(v, b.triangles, skin, MIN_TISSUE) for v, b in zip(placed, (jaw, cranium), strict=True)]
+        before, placed = placed, parted([(placed[0], jaw.triangles), (placed[1], cranium.triangles)], up, fixed)
+        if all(np.array_equal(a, b) for a, b in zip(before, placed, strict=True)):
+            break
+    skull = Skull(placed[0], jaw.triangles, placed[1], cranium.triangles)
+    return skull, "its jaw would touch its cranium" if touching(skull.bones) else ""
 
 
 def register_template(
@@ -124,17 +177,14 @@ def _stretch(before: NDArray, after: NDArray, triangles: NDArray) -> float:
     return float(max(high / middle, middle / max(low, _TINY)))
 
 
-def _check(found: RegisteredSkull, size: float) -> None:
-    """Raises VolumeError for a registration that cannot be right."""
-    if found.matched < _LEAST_MATCHED or found.error > _MOST_ERROR * size:
-        raise VolumeError(
-            f"the real skull does not fit this head: {100 * found.matched:.0f} % of its skin agree with the template "
-            f"to within {1000 * found.error:.1f} mm"
-        )
-    if found.stretch > _MOST_STRETCH:
-        raise VolumeError(
-            f"the real skull does not fit this head: its proportions would change by a factor of {found.stretch:.1f}"
-        )
+def _unusual(bones: list[tuple[NDArray, NDArray]], places: NDArray, depths: NDArray, on_jaw: NDArray) -> float:
+    """At which share of the places (d, 3) tissue is far thinner or thicker than the usual depth (d,)."""
+    move = surplus(bones, places, depths, on_jaw)[1]
+    return float(np.mean(np.linalg.norm(move, axis=1) > _UNUSUAL * depths))
+
+
+def _mm(length: float) -> str:
+    return f"{1000 * length:.1f} mm"
 
 
 def settled(

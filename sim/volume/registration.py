@@ -198,6 +198,7 @@ def _quality(template: Skin, head: Skin, tree: TriangleTree, warp: Map) -> tuple
         TriangleTree(moved, template.triangles),
     )
     there, back = _pairs(warped, own, head, tree, _NEAR), _pairs(head, tree, warped, own, _NEAR)
-    return float(np.mean(np.concatenate([there.distance, back.distance]))), max(
+    distance = np.concatenate([there.distance, back.distance])
+    return float(distance.mean()) if len(distance) else np.inf, max(
         len(there.index) / len(template.chosen), len(back.index) / len(head.chosen)
     )
