@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 
 from .frame import TrackedFrame
 from .geometry import rigid
+from .geometry.triangle_bvh import TriangleTree
 from .template import JAW, Template
 
 _THIN_TISSUE = 0.010  # [m] skin closer to bone than this moves with the bone
@@ -31,16 +32,11 @@ class HeadTracking:
 
     def __init__(self, template: Template):
         self.template = template
-        region = template.vertex_region
-        bone = np.flatnonzero(region != 0)
-        on_jaw = np.zeros(template.n_skin, bool)
-        if len(bone):
-            _, nearest = cKDTree(template.vertices[bone]).query(template.skin_vertices)
-            on_jaw = region[bone[nearest]] == JAW
+        on_jaw = _over_jaw(template)
         thin = template.outer & ~template.rim & (template.tissue_depth < _THIN_TISSUE)
         self._cranium_skin, self._jaw_skin = np.flatnonzero(thin & ~on_jaw), np.flatnonzero(thin & on_jaw)
         self._over_jaw = np.flatnonzero(on_jaw)
-        self.has_jaw = bool((region == JAW).any())
+        self.has_jaw = bool((template.vertex_region == JAW).any())
         self._last: tuple[NDArray | None, ...] = (None, None, None)
         self._pose: Pose | None = None
 
@@ -72,6 +68,21 @@ class HeadTracking:
         direction = template.bone_direction.copy()
         direction[self._over_jaw] = direction[self._over_jaw] @ jaw[:3, :3].T
         return Pose(cranium, jaw, skin, direction)
+
+
+def _over_jaw(template: Template) -> NDArray[np.bool_]:
+    """Which skin (n_skin,) lies closer to the jaw than to the cranium.
+
+    The surfaces of both know best: where the mouth takes the upper teeth's room, the volume's nearest bone is the jaw.
+    """
+    skin, region = template.skin_vertices, template.vertex_region
+    if len(template.jaw_triangles) and len(template.cranium_triangles):
+        to_jaw = TriangleTree(template.jaw_vertices, template.jaw_triangles).closest(skin)[0]
+        return to_jaw < TriangleTree(template.cranium_vertices, template.cranium_triangles).closest(skin)[0]
+    bone = np.flatnonzero(region != 0)
+    if not len(bone):
+        return np.zeros(len(skin), bool)
+    return region[bone[cKDTree(template.vertices[bone]).query(skin)[1]]] == JAW
 
 
 def _same(a: NDArray | None, b: NDArray | None) -> bool:
