@@ -10,6 +10,7 @@ import numpy as np
 from nephim.bridge.cache.results import ResultReader
 from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.template import Template
+from nephim.sim.volume.parting import touching
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
@@ -83,6 +84,7 @@ def measured(reader: ResultReader, report: dict[str, Any], upright: Upright) -> 
         "avoidable_max_mm": penetration["max"],
         "conforming": float(template.conforming),
         **_skull(template, place, upright.template),
+        "pierced": float(_pierced(template)),
     }
     if report["shown_error_mm"] is not None:
         figures["shown_error_mm"] = report["shown_error_mm"]
@@ -105,6 +107,7 @@ def judged(row: Row, found: Found) -> list[str]:
             f"{f['avoidable_max_mm']:.2f} mm of avoidable penetration (max)",
         ),
     ]
+    checks.append((f["pierced"] == 0, f"bone meets skin or other bone in {f['pierced']:.0f} places"))
     checks.append((f["depth_mm"] <= limits.depth_mm, f"bone lies {f['depth_mm']:.1f} mm too deep or too shallow"))
     if limits.tilt is not None:
         checks.append((f["tilt"] <= limits.tilt, f"the skull is tilted by {f['tilt']:.0f}°"))
@@ -141,6 +144,13 @@ def _skull(template: Template, place: Similarity, upright: Template) -> dict[str
         ]
         figures["skull_mm"] = 1e3 * float(max(off))
     return figures
+
+
+def _pierced(template: Template) -> int:
+    """In how many places bone meets the skin that a hand can reach, or the other bone."""
+    shown = template.skin_triangles[template.outer[template.skin_triangles].all(axis=1)]
+    jaw = template.jaw_vertices, template.jaw_triangles
+    return touching([(template.skin_vertices, shown), jaw, (template.cranium_vertices, template.cranium_triangles)])
 
 
 def _truth(head: Any) -> NDArray[np.float64]:

@@ -3,7 +3,8 @@
 
 The folder holds surfaces as npz with `vertices` (n, 3) [m], z up, and `faces` (m, 3). One is the skin: `skin….npz`, a
 closed head that may be cut off below, or `face….npz`, a closed block of flesh with the face outside. Names with "jaw"
-or "mandible" are jaws, all others craniums. Such data are judged by and never fitted to.
+or "mandible" are jaws, all others craniums. Such data are judged by and never fitted to,
+though the tolerance of tissue depths was chosen with figures of two such heads in view (docs/physics.md).
 """
 
 from dataclasses import dataclass

@@ -40,9 +40,9 @@ def parted(
     return moved
 
 
-def touching(bones: list[tuple[NDArray, NDArray]]) -> int:
-    """How many pairs of triangles of jaw and cranium intersect."""
-    return len(_crossing(bones))
+def touching(surfaces: list[tuple[NDArray, NDArray]]) -> int:
+    """How many pairs of triangles of different surfaces (vertices [m], triangles) touch or intersect."""
+    return len(_crossing(surfaces))
 
 
 def _close(bones: list[tuple[NDArray, NDArray]]) -> list[NDArray[np.bool_]]:
@@ -55,19 +55,21 @@ def _close(bones: list[tuple[NDArray, NDArray]]) -> list[NDArray[np.bool_]]:
         near = np.isfinite(distance) & ~which
         which[near] = winding_number(other, vertices[near]) > 0.5
         close.append(which)
+    jaw = len(bones[0][1])
     for first, second in _crossing(bones):
         close[0][bones[0][1][first]] = True
-        close[1][bones[1][1][second]] = True
+        close[1][bones[1][1][second - jaw]] = True
     return close
 
 
-def _crossing(bones: list[tuple[NDArray, NDArray]]) -> NDArray[np.int64]:
-    """Pairs (k, 2) of a triangle of the first and one of the second bone that intersect."""
-    (vertices, triangles), (other, others) = bones
-    if not len(triangles) or not len(others):
+def _crossing(surfaces: list[tuple[NDArray, NDArray]]) -> NDArray[np.int64]:
+    """Pairs (k, 2) of triangles of different surfaces that meet, counted through; that of the earlier surface first."""
+    starts = np.cumsum([0, *(len(vertices) for vertices, _ in surfaces)])
+    counts = [len(triangles) for _, triangles in surfaces]
+    if np.count_nonzero(counts) < 2:
         return np.zeros((0, 2), np.int64)
-    pairs = intersecting_pairs(
-        np.concatenate([vertices, other]), np.concatenate([triangles, others + len(vertices)]).astype(np.int32)
-    )
-    pairs = np.sort(pairs, axis=1)
-    return pairs[(pairs[:, 0] < len(triangles)) & (pairs[:, 1] >= len(triangles))] - [0, len(triangles)]
+    triangles = [np.asarray(t, np.int64) + start for (_, t), start in zip(surfaces, starts, strict=False)]
+    pairs = intersecting_pairs(np.concatenate([v for v, _ in surfaces]), np.concatenate(triangles).astype(np.int32))
+    pairs = np.sort(pairs, axis=1).astype(np.int64)
+    owner = np.repeat(np.arange(len(surfaces)), counts)
+    return pairs[owner[pairs[:, 0]] != owner[pairs[:, 1]]]
