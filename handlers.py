@@ -13,14 +13,17 @@ from .operators import background_training, moved, preview
 _name_before = ""  # of the file that is being saved
 
 
+def _all_settings() -> list[Any]:
+    """Those of all characters of the file's own scenes."""
+    scenes = [scene for scene in bpy.data.scenes if scene.library is None]
+    others = [character.settings for scene in scenes for character in scene.nephim_cast.characters]
+    return [*(scene.nephim for scene in scenes), *others]
+
+
 def _migrate_scenes() -> None:
     """Settings of older versions become those of this one; where a newer one has written them, that is said."""
-    for scene in bpy.data.scenes:
-        if scene.library is None:
-            others = [character.settings for character in scene.nephim_cast.characters]
-            notes = {migrate(settings) for settings in (scene.nephim, *others)} - {""}
-            for note in notes:
-                moved.say(RigError(note))
+    for note in {migrate(settings) for settings in _all_settings()} - {""}:
+        moved.say(RigError(note))
 
 
 @persistent
@@ -52,9 +55,9 @@ def _loaded(*_: Any) -> None:
 def _before_save(*_: Any) -> None:
     global _name_before
     _name_before = bpy.data.filepath
-    for scene in bpy.data.scenes:  # made since
-        if scene.library is None and scene.nephim.version == 0:
-            scene.nephim.version = VERSION
+    for settings in _all_settings():
+        if settings.version == 0:  # made since
+            settings.version = VERSION
     preview.put_away()
 
 

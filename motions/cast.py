@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..demo.assets import fetch_character_data
-from ..demo.character import Character, load_character
+from ..demo.character import SKULL, Character, load_character
 from ..errors import CacheError
 from ..files import atomic_write
 from ..progress import Job
@@ -42,7 +42,7 @@ def prepare_demo(folder: Path, assets: Path, identity: str = "") -> Job[tuple[Pu
     puppet = _demo(assets, identity)
     path = folder / TEMPLATE
     head = Surface(puppet.head.neutral, puppet.head.triangles, identity or "Head")  # type: ignore[attr-defined]
-    settings = VolumeSettings()
+    settings = VolumeSettings(skull=SKULL)
     try:
         template = Template.load(path)
     except CacheError:

@@ -22,6 +22,7 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     """
     from ..bridge.cache.manifest import write_json
     from ..demo.assets import fetch_character_data
+    from ..demo.character import SKULL
     from ..demo.scene import HEAD, HEAD_BONE, JAW_BONE, LEFT, NEUTRAL_FRAME, RIGHT, build_demo_scene
     from ..pictures.contact_sheet import contact_sheet_job
     from ..pictures.cut_picture import cut_picture_job
@@ -35,7 +36,14 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     yield Progress("demo scene", 1.0)
     scene = bpy.context.scene
     setup.setup(
-        scene, head=HEAD, left=LEFT, right=RIGHT, head_bone=HEAD_BONE, jaw_bone=JAW_BONE, neutral_frame=NEUTRAL_FRAME
+        scene,
+        head=HEAD,
+        left=LEFT,
+        right=RIGHT,
+        head_bone=HEAD_BONE,
+        jaw_bone=JAW_BONE,
+        neutral_frame=NEUTRAL_FRAME,
+        skull=SKULL,
     )
     # The demo shows every step, so it reuses nothing from an earlier run.
     folder().volume.unlink(missing_ok=True)
@@ -63,6 +71,7 @@ def add_demo_job(archive: Path | None = None) -> Job[str]:
     """
     from ..demo import scene as demo
     from ..demo.assets import fetch_character_data
+    from ..demo.character import SKULL
 
     taken = [name for name in (demo.HEAD, demo.LEFT, demo.RIGHT, demo.RIG) if name in bpy.data.objects]
     if taken:
@@ -85,6 +94,7 @@ def add_demo_job(archive: Path | None = None) -> Job[str]:
         head_bone=demo.HEAD_BONE,
         jaw_bone=demo.JAW_BONE,
         neutral_frame=demo.NEUTRAL_FRAME,
+        skull=SKULL,
     )
     for obj in scene.objects:  # bones drawn over the face would hide it
         if obj.type == "ARMATURE":

@@ -26,6 +26,27 @@ def test_settings_of_a_newer_version_are_left_alone_and_said():
     assert settings.version == 7
 
 
+@pytest.mark.parametrize(
+    ("version", "head", "chosen", "skull"),
+    [(1, "Head", (), "thickness"), (0, "Head", (), "thickness"), (1, None, (), "registered"),
+     (1, "Head", ("skull",), "registered"), (2, "Head", (), "registered")],
+)  # fmt: skip
+def test_files_from_before_keep_the_skull_that_their_results_were_made_with(version, head, chosen, skull):
+    settings = SimpleNamespace(version=version, head=head, skull="registered", is_property_set=chosen.__contains__)
+    migration.migrate(settings)
+    assert (settings.version, settings.skull) == (migration.VERSION, skull)
+
+
+@pytest.mark.bpy
+def test_a_scene_made_since_has_the_default_skull(tmp_path):
+    import bpy
+
+    settings = bpy.data.scenes.new("Later").nephim
+    settings.head = bpy.data.objects.new("Head", bpy.data.meshes.new("Head"))
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "face.blend"))
+    assert (settings.version, settings.skull) == (migration.VERSION, "registered")
+
+
 @pytest.mark.bpy
 def test_a_file_carries_the_version_and_is_migrated_when_it_is_opened(tmp_path, monkeypatch):
     import bpy

@@ -99,6 +99,9 @@ def build_template(
     closed, caps, loops = cap_holes(skin.vertices, surface, _COARSE * settings.target_edge)
     notes += [f"Closed an opening of {len(loop)} edges." for loop in loops]
     surface = np.concatenate([surface, caps])
+    crossing = 0 if reason else len(intersecting_pairs(closed, surface))
+    if crossing:  # no skull changes that
+        reason = f"the skin meets itself in {crossing} places once its openings are closed"
 
     yield Progress("volume", 0.4, "placing the skull")
     skull, whole, regions = _bones(closed, surface, skin, landmarks, jaw, cranium, settings.skull, notes)
