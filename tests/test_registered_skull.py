@@ -88,6 +88,14 @@ def test_what_is_no_head_is_refused():
     assert registered(ball, triangles).doubt
 
 
+def test_a_cartoon_is_refused():
+    vertices, triangles = other_head()
+    above = 1 / (1 + np.exp(-vertices[:, 1:2] / 0.02))
+    cartoon = vertices * (1 + 0.6 * above)  # a large brain case over a small face
+    cartoon[:, :2] *= np.where(vertices[:, 1:2] < 0, [0.75, 0.5], 1.0)
+    assert "the proportions of its bones would change" in registered(cartoon, triangles).doubt
+
+
 def test_bone_moves_only_where_depth_is_unusual():
     ball, triangles = icosphere(0.08, 3)
     small, small_triangles = icosphere(0.01, 2)

@@ -45,7 +45,7 @@ def check_bone(bone: Surface, skin: TriangleTree) -> str:
     return f"'{bone.name}' pierced the skin by up to {1000 * distance.max():.1f} mm and was pulled back inside."
 
 
-def sticking_out(bone: Surface, skin: TriangleTree) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def sticking_out(bone: Surface, skin: TriangleTree) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """The vertices (k,) of a bone outside the skin, and how far (k,) [m]."""
     used = np.unique(bone.triangles)
     outside = used[winding_number(skin, bone.vertices[used]) < 0.5]

@@ -119,6 +119,10 @@ def build_template(
         yield Progress("volume", 0.6, "envelope")
         try:
             outside, around = envelope(closed, surface, _ENVELOPE * settings.target_edge)
+            if whole is not None:  # the envelope lies elsewhere than the skin that its teeth and cheekbones keep off
+                jaw_there, cranium_there = (Surface(v, t) for v, t in whole.bones)
+                everywhere = np.ones(len(around), bool)
+                skull = place_skull(outside, around, everywhere, regions, jaw_there, cranium_there, _FINE)
             skull = _cleared(outside, around, skull)
             points, tets = yield from _fill(outside, around, skull, settings, 0)
             points, tets = flesh_only(points, tets, outside, around)
@@ -270,8 +274,8 @@ def _bones(
         found = register_skull(closed, shown, landmarks)
         inside, doubt = None, found.doubt
         if not doubt:
-            up, own = landmarks.frame.rotation[1], (jaw is not None, cranium is not None)
-            inside, doubt = kept_inside(jaw or found.jaw, cranium or found.cranium, tree, up, own)
+            up, owned = landmarks.frame.rotation[1], (jaw is not None, cranium is not None)
+            inside, doubt = kept_inside(jaw or found.jaw, cranium or found.cranium, tree, up, owned)
         if doubt:
             notes.append(f"No real skull was used, because {doubt}.")
         else:

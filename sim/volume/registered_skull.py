@@ -23,7 +23,8 @@ _ROUNDS = 6  # of moving bone towards its depth; later ones hardly move it
 _MOST = 0.006  # [m] a depth counts less where bone would have to move further: about two standard deviations of people
 _BELOW_NOSE = 0.12  # [m] an adult's skin further below the tip of the nose is neck and shoulders
 # What a registration must keep to be plausible. Real heads, also partial ones, match to 80 % within half a millimetre;
-# bones keep their proportions within 1.5, and tissue is between 0.6 and 1.5 times as thick as usual.
+# bones keep their proportions within 1.6, and the registration alone misses the usual depth by 0.7 of it in a twentieth
+# of the places.
 _LEAST_MATCHED, _MOST_ERROR, _MOST_STRETCH = 0.6, 0.002, 2.0  # share, [m] for a head of the template's size, factor
 _UNUSUAL, _MOST_UNUSUAL = 0.7, 0.2  # relative difference from the usual depth, and share of the places that may have it
 _INSIDE_ROUNDS = 3  # of keeping bone in the skin and then off the other bone; the second hardly ever does anything
@@ -38,9 +39,10 @@ _STIFFNESS = 0.3  # weight of smoothness of that move against depth
 class RegisteredSkull:
     """The template's skull in a head, in the head's own space [m].
 
-    jaw, cranium: closed surfaces, which may still come too close to the skin or to each other; landmarks: name → (3,)
-    on the skin; upper_teeth, lower_teeth: (u, 3), (w, 3), see `TemplateHead`; error, matched, misfit: see
-    `Registration`; stretch: see `_stretch`.
+    jaw, cranium: closed surfaces off each other, which may still come too close to the skin; landmarks: name → (3,) on
+    the skin; upper_teeth, lower_teeth: (u, 3), (w, 3), see `TemplateHead`; error, matched, misfit: see `Registration`;
+    size: of the head in the template's; stretch: see `_stretch`; unusual: share of the places of known depth where
+    the registration alone makes tissue far thinner or thicker than usual.
     """
 
     jaw: Surface
@@ -115,7 +117,7 @@ def register_skull(
         max(
             _stretch(template.jaw_vertices, jaw, bones[0][1]), _stretch(template.cranium_vertices, cranium, bones[1][1])
         ),
-        _unusual(moved, places, usual, template.depth_on_jaw),
+        _unusual(bones, places, usual, template.depth_on_jaw),
     )
 
 
@@ -178,7 +180,7 @@ def _stretch(before: NDArray, after: NDArray, triangles: NDArray) -> float:
 
 
 def _unusual(bones: list[tuple[NDArray, NDArray]], places: NDArray, depths: NDArray, on_jaw: NDArray) -> float:
-    """At which share of the places (d, 3) tissue is far thinner or thicker than the usual depth (d,)."""
+    """At which share of the places (d, 3) tissue is far thinner or thicker than the usual depth (d,) [m]."""
     move = surplus(bones, places, depths, on_jaw)[1]
     return float(np.mean(np.linalg.norm(move, axis=1) > _UNUSUAL * depths))
 

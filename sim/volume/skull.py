@@ -127,7 +127,8 @@ def place_skull(
         depth = visible.closest(points)[0]
         cavity = hidden.closest(points)[0] if hidden else np.full(len(points), np.inf)
         inside = inside_grid(whole, grid, np.minimum(depth, cavity))
-        depth, cavity = np.where(inside, depth, -depth), np.where(inside, cavity, -cavity)
+        depth = np.where(inside, depth, -depth)
+        cavity = np.where(inside, cavity, -cavity) if hidden else cavity  # infinite on both sides without any
         if own is not None:
             field = signed_distance(Surface(landmarks.frame.into(own.vertices), own.triangles), grid)
         else:
