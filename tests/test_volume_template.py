@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from nephim.choices import THICKNESS
 from nephim.errors import SurfaceError, VolumeError
 from nephim.progress import drive
 from nephim.sim.geometry.solid_angle import winding_number
@@ -20,7 +21,7 @@ from nephim.sim.volume.envelope import embed
 from nephim.sim.volume.hints import Hints
 from synthetic_head import synthetic_head
 
-SETTINGS = VolumeSettings(target_edge=0.009)  # coarse, for speed
+SETTINGS = VolumeSettings(target_edge=0.009, skull=THICKNESS)  # coarse, for speed
 
 
 def build(head, jaw=None, cranium=None, settings=SETTINGS, **more) -> Template:
