@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from nephim.bridge.cache.manifest import write_json
 from nephim.demo.assets import fetch_character_data
-from nephim.demo.character import Character, load_character
+from nephim.demo.character import SKULL, Character, load_character
 from nephim.errors import CacheError
 from nephim.files import atomic_write
 from nephim.progress import drive
@@ -85,9 +85,9 @@ def hand_surfaces(character: Character, frame: TrackedFrame) -> dict[str, Surfac
     }
 
 
-def cached_template(head: Surface, path: Path, settings: VolumeSettings | None = None) -> Template:
-    """The volume of the head, built once."""
-    settings = settings or VolumeSettings()
+def cached_template(head: Surface, path: Path, edge: float) -> Template:
+    """The volume of a head of the demo's, with edges of this length [m], built once."""
+    settings = VolumeSettings(target_edge=edge, skull=SKULL)
     try:
         template = Template.load(path)
         if template.fingerprint == fingerprint([head, None, None], settings):
@@ -336,7 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     character = load_character(drive(fetch_character_data(given.assets)))
     face = Face(character)
-    template = cached_template(face.surface, given.out / "template.npz", VolumeSettings(target_edge=FACE_EDGE))
+    template = cached_template(face.surface, given.out / "template.npz", FACE_EDGE)
     methods = [m for m in available_methods() if m == "tracked" or not given.methods or m in given.methods]
     studio = None
     if not given.no_pictures:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from nephim.bridge.cache.manifest import write_json
-from nephim.demo.character import load_character
+from nephim.demo.character import SKULL, load_character
 from nephim.errors import CacheError
 from nephim.motions.generator import generate
 from nephim.motions.puppet import Puppet
@@ -72,7 +72,8 @@ def coarser_template(assets: Path, folder: Path, edge: int) -> Template:
     except CacheError:
         head = load_character(assets / "character.npz").head
         surface = Surface(head.vertices, head.triangles, "Head")
-        template = drive(build_template(surface, None, None, settings=VolumeSettings(target_edge=1e-3 * edge)))
+        settings = VolumeSettings(target_edge=1e-3 * edge, skull=SKULL)
+        template = drive(build_template(surface, None, None, settings=settings))
         template.save(path)
         return template
 

@@ -11,7 +11,6 @@ from nephim.demo.character import Character
 from nephim.demo.meshes import add_mesh
 from nephim.sim.geometry.surface import Surface
 from nephim.sim.template import Template
-from nephim.sim.volume.build import VolumeSettings
 
 from .bench_interactions import cached_template
 
@@ -36,7 +35,7 @@ def head_template(character: Character, resolution: Resolution, folder: Path) ->
     head = Surface(character.head.vertices, character.head.triangles, "Head")
     if resolution.kept < 1:
         head = _decimated(head, resolution.kept)
-    return cached_template(head, folder / f"head-{resolution.name}.npz", VolumeSettings(target_edge=resolution.edge))
+    return cached_template(head, folder / f"head-{resolution.name}.npz", resolution.edge)
 
 
 def _decimated(head: Surface, kept: float) -> Surface:
