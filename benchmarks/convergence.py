@@ -40,13 +40,15 @@ class Recorder(Physics):
         self.recorded = None
         return super().step(frame)
 
-    def _contact_problem(self, *situation: NDArray):
+    def _contact_problem(self, *situation: Any):
         self._problem = super()._contact_problem(*situation)
         return self._problem
 
-    def _substep(self, skin: NDArray, volume: NDArray, hands: NDArray, theta: float, *, last: bool) -> int:
+    def _substep(
+        self, skin: NDArray, volume: NDArray, hands: NDArray, obstacles: NDArray, theta: float, *, last: bool
+    ) -> int:
         before, self._problem = self._u.copy(), None
-        iterations = super()._substep(skin, volume, hands, theta, last=last)
+        iterations = super()._substep(skin, volume, hands, obstacles, theta, last=last)
         held = np.zeros(0, np.int64)
         if self._problem is not None:
             held = self.system.free[self._problem.pushed()]
