@@ -65,8 +65,8 @@ def test_of_people(name, demo_assets: Path, monkeypatch):
 @pytest.mark.parametrize("name", ["closed_mouth", "ngons", "collapsed", "tilted"])
 def test_of_what_people_own(name, demo_assets: Path, monkeypatch):
     pytest.importorskip("bpy")
-    from benchmarks.characters import ROWS
-    from benchmarks.person import make_person
+    from nephim.benchmarks.characters import ROWS
+    from nephim.benchmarks.person import make_person
 
     row = next(row for row in ROWS if row.name == name)
     head = row.person(make_person(load_identity(demo_assets.parent, row.identity))).head
