@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ..choices import NETWORK
+from ..choices import NETWORK, VOLUMETRIC
 from ..errors import SimulationError
 from .cache.folder import Folder
 from .cache.manifest import settings_fingerprint
 from .cache.open_file import folder
 from .characters import check_own_head
+from .pieces import unticked
 from .rig import Rig, read_rig
 from .scene_time import frame_rate
 
@@ -38,14 +39,16 @@ def weights_path() -> Path:
 
 @dataclass(frozen=True)
 class Method:
-    """How contact is resolved: mode (see `choices.MODES`), presets by name, frames per second [1/s], and the materials
-    of pieces of the head's mesh that hang on the skin but are left behind."""
+    """How contact is resolved: mode (see `choices.MODES`), presets by name, frames per second [1/s], the materials of
+    pieces of the head's mesh that hang on the skin but are left behind, and object and material of eyes and teeth that
+    skin passes through."""
 
     mode: str
     tissue: str
     interaction: str
     frame_rate: float
     left_behind: tuple[str, ...] = ()
+    passed_through: tuple[tuple[str, str], ...] = ()
 
     def settings(self) -> "PhysicsSettings":
         """The tissue preset with its interaction preset. Raises SimulationError."""
@@ -53,12 +56,9 @@ class Method:
 
         return PhysicsSettings.load(self.tissue, self.interaction)
 
-    def fingerprint(self, volume: str, obstacles: str = "") -> str:
-        """Of what affects the result besides topology and motion; volume, obstacles: fingerprints of the template, and
-        of what skin is kept off.
-
-        Raises SimulationError.
-        """
+    def fingerprint(self, volume: str) -> str:
+        """Of what affects the result besides topology and motion; volume: fingerprint of the template. Raises
+        SimulationError."""
         values = {
             "mode": self.mode,
             "tissue": asdict(self.settings()),
@@ -69,15 +69,22 @@ class Method:
             values["network"] = hashlib.sha256(weights_path().read_bytes()).hexdigest()
         if self.left_behind:
             values["left_behind"] = self.left_behind
-        if obstacles:
-            values["obstacles"] = obstacles
+        if self.passed_through and self.mode in VOLUMETRIC:
+            values["passed_through"] = self.passed_through
         return settings_fingerprint(values)
 
 
 def read_method(scene: Any) -> Method:
     chosen = scene.nephim
     left = (item.material for item in chosen.attachments if item.owner == chosen.head and not item.carried)
-    return Method(chosen.mode, chosen.tissue, chosen.interaction, frame_rate(scene), tuple(sorted(left)))
+    return Method(
+        chosen.mode,
+        chosen.tissue,
+        chosen.interaction,
+        frame_rate(scene),
+        tuple(sorted(left)),
+        unticked(chosen.obstacles, "kept_off"),
+    )
 
 
 @dataclass(frozen=True)

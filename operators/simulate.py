@@ -124,8 +124,8 @@ def simulate_plan_job(scene: Any, plan: Plan, cache: Path, device: str | None = 
             object_name=rig.head.object_name,
             n_vertices=rig.head.n_vertices,
             frames=rig.frames,
-            topology=topology_fingerprint(rig),
-            settings=method.fingerprint(template.fingerprint, obstacles.fingerprint()),
+            topology=topology_fingerprint(rig) + obstacles.fingerprint(),
+            settings=method.fingerprint(template.fingerprint),
             versions={"nephim": VERSION, "blender": bpy.app.version_string, "numpy": np.__version__},
         )
         with writer:
@@ -183,8 +183,8 @@ def finished_cache_job(scene: Any) -> Job[PointCache]:
             motion.append(between.motion(frame))
     status = cache_status(
         path,
-        topology=topology_fingerprint(rig),
-        settings=plan.method.fingerprint(template.fingerprint, obstacles.fingerprint()),
+        topology=topology_fingerprint(rig) + obstacles.fingerprint(),
+        settings=plan.method.fingerprint(template.fingerprint),
         frames=rig.frames,
         motion=motion,
     )

@@ -18,6 +18,7 @@ from nephim.operators import preview, volume  # noqa: E402
 from nephim.operators.report import report_to_job  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
 from nephim.operators.simulate import finished_cache_job, simulate_job  # noqa: E402
+from nephim.operators.state import cache_state  # noqa: E402
 from nephim.progress import drive  # noqa: E402
 from volumes import icosphere  # noqa: E402
 
@@ -115,6 +116,14 @@ def scene(simulated):
 
 def report(scene):
     return drive(report_to_job(scene, Path(bpy.data.filepath).with_suffix(".json")))["obstacles"]
+
+
+def test_the_sidebar_knows_that_the_simulation_is_valid_until_a_box_is_unticked(scene):
+    assert cache_state(scene).state == "valid"
+    scene.nephim.obstacles[0].kept_off = False
+    assert cache_state(scene).state == "stale"
+    scene.nephim.obstacles[0].kept_off = True
+    assert cache_state(scene).state == "valid"
 
 
 def test_skin_goes_no_deeper_into_them(scene, tmp_path):

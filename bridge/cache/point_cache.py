@@ -70,11 +70,11 @@ def cache_status(
         return CacheStatus("missing", 0, str(error))
     manifest = cache.manifest
     if manifest.topology != topology:
-        return CacheStatus("stale", 0, "The meshes have changed since the simulation.")
-    if manifest.settings != settings:
         return CacheStatus(
-            "stale", 0, "The settings, or the eyes and teeth that skin is kept off, have changed since the simulation."
+            "stale", 0, "The meshes, or the eyes and teeth that skin is kept off, have changed since the simulation."
         )
+    if manifest.settings != settings:
+        return CacheStatus("stale", 0, "The settings have changed since the simulation.")
     if manifest.frame_start != frames.start:
         return CacheStatus("stale", 0, "The first frame has changed since the simulation.")
     done = min(manifest.done, len(frames))
