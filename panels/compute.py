@@ -95,9 +95,9 @@ class NEPHIM_PT_preview(Step, bpy.types.Panel):
     bl_options = set()
 
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
-        row = layout.row(align=True)
+        grid = layout.grid_flow(columns=3, row_major=True, even_columns=True, align=True)  # five in a row are cut off
         for mode, text in preview.LABELS.items():
-            cell = row.row(align=True)
+            cell = grid.row(align=True)
             cell.enabled = mode != "network" or not why_no_network()
             cell.operator("nephim.preview", text=text, depress=settings.preview == mode).mode = mode
         layout.prop(settings, "preview_colour")
