@@ -102,34 +102,35 @@ class PreviewChange(PropertyGroup):
     name: StringProperty()  # type: ignore[valid-type]
 
 
-class Attachment(PropertyGroup):
-    """Pieces that hang on the skin: of an object, with a material if it has several."""
+class _Pieces:
+    """Of an object, with a material if it has several. pieces, vertices: how many."""
 
     owner: PointerProperty(type=bpy.types.Object)  # type: ignore[valid-type]
     material: StringProperty()  # type: ignore[valid-type]
+    pieces: IntProperty()  # type: ignore[valid-type]
+    vertices: IntProperty()  # type: ignore[valid-type]
+
+
+class Attachment(_Pieces, PropertyGroup):
+    """Pieces that hang on the skin."""
+
     carried: BoolProperty(  # type: ignore[valid-type]
         name="Carried Along",
         description="Move these pieces with the skin they lie on, in preview and bake; off: they stay as animated",
         default=True,
         update=_tissue_changed,
     )
-    pieces: IntProperty()  # type: ignore[valid-type]
-    vertices: IntProperty()  # type: ignore[valid-type]
 
 
-class Obstacle(PropertyGroup):
-    """Pieces that skin is kept off: of an object, with a material if it has several."""
+class Obstacle(_Pieces, PropertyGroup):
+    """Pieces that skin is kept off."""
 
-    owner: PointerProperty(type=bpy.types.Object)  # type: ignore[valid-type]
-    material: StringProperty()  # type: ignore[valid-type]
     kept_off: BoolProperty(  # type: ignore[valid-type]
         name="Keep Skin Off",
         description="Keep lids and lips off these pieces where a hand presses them; off: skin passes through",
         default=True,
         update=_tissue_changed,
     )
-    pieces: IntProperty()  # type: ignore[valid-type]
-    vertices: IntProperty()  # type: ignore[valid-type]
 
 
 class Facing(PropertyGroup):

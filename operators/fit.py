@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bpy
-from bpy.props import BoolProperty, CollectionProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import FloatProperty, IntProperty, StringProperty
 
 from ..bridge.cache.open_file import folder
 from ..bridge.fit_keys import check_keys, key_motion
@@ -16,7 +16,7 @@ from ..bridge.scene_time import frame_rate
 from ..errors import TrackError
 from ..files import atomic_write
 from ..progress import Job, Progress, aside
-from .jobs import JobOperator, is_free
+from .jobs import FilesJobOperator, is_free
 
 if TYPE_CHECKING:  # scipy and numba load on first use, so that enabling the add-on stays fast
     from ..fit.takes import LandmarkTake
@@ -83,18 +83,14 @@ def report_path() -> Path | None:
     return folder().fit if bpy.data.filepath else None
 
 
-class NEPHIM_OT_fit(JobOperator, bpy.types.Operator):
+class NEPHIM_OT_fit(FilesJobOperator, bpy.types.Operator):
     """Fit the character's own bones and expressions to landmarks over time; your actions are left as they are"""
 
     bl_idname = "nephim.fit"
     bl_label = "Fit to Landmarks"
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: StringProperty(subtype="FILE_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
-    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
-    files: CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
     filter_glob: StringProperty(default=_GLOB, options={"HIDDEN"})  # type: ignore[valid-type]
-    chosen: BoolProperty(options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
     cameras: StringProperty(name="Cameras", description="Calibration, for points in images", subtype="FILE_PATH")  # type: ignore[valid-type]
     names: StringProperty(name="Names", description="TOML map of the points' names", subtype="FILE_PATH")  # type: ignore[valid-type]
     frame_rate: FloatProperty(name="Frame Rate", description="Of the take; 0: as the file says", min=0)  # type: ignore[valid-type]
@@ -109,26 +105,10 @@ class NEPHIM_OT_fit(JobOperator, bpy.types.Operator):
             return False
         return True
 
-    def invoke(self, context: bpy.types.Context, event: Any) -> set[str]:
-        if self.chosen or bpy.app.background:
-            return JobOperator.invoke(self, context, event)
-        self.chosen = True
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        if self.chosen and not bpy.app.background:  # from the file browser: once more, with progress and Esc
-            given = self.as_keywords(ignore=("files", "filter_glob"))
-            return bpy.ops.nephim.fit("INVOKE_DEFAULT", **given, files=[{"name": file.name} for file in self.files])
-        return JobOperator.execute(self, context)
-
     def job(self, context: bpy.types.Context) -> Job[list[str]]:
-        folder_of = Path(bpy.path.abspath(self.directory)) if self.directory else None
-        names = [file.name for file in self.files if file.name]
-        paths = [folder_of / name for name in names] if folder_of and names else [Path(bpy.path.abspath(self.filepath))]
         return fit_job(
             context.scene,
-            paths,
+            self.paths(),
             cameras=Path(bpy.path.abspath(self.cameras)) if self.cameras else None,
             names=Path(bpy.path.abspath(self.names)) if self.names else None,
             rate=self.frame_rate or None,

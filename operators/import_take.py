@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
 from ..bridge.face_capture import add_capture
 from ..bridge.scene_time import playback_rate
@@ -21,7 +21,7 @@ from ..tracks.read import FACE_CAPTURES, KINDS, SCENES, Models, read_models, rea
 from ..tracks.smoothing import smoothed, smoothed_capture, with_jitter
 from ..tracks.track import HEAD, LEFT, RIGHT, Track
 from . import setup
-from .jobs import JobOperator, is_free
+from .jobs import FilesJobOperator, is_free
 
 
 def import_job(
@@ -147,18 +147,14 @@ def summary(said: Sequence[str]) -> str:
     return "\n".join(said)
 
 
-class NEPHIM_OT_import_take(JobOperator, bpy.types.Operator):
+class NEPHIM_OT_import_take(FilesJobOperator, bpy.types.Operator):
     """Import captured surfaces over time as head and hands that play a point cache; unit, axes, winding and gaps are checked first"""  # noqa: E501
 
     bl_idname = "nephim.import_take"
     bl_label = "Import Captured Face and Hands"
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: StringProperty(subtype="FILE_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
-    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
-    files: CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
     filter_glob: StringProperty(default=";".join(f"*{kind}" for kind in (*KINDS, *MESHES)), options={"HIDDEN"})  # type: ignore[valid-type]
-    chosen: BoolProperty(options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
     role: EnumProperty(name="Surface", description="What the file shows", items=TRACK_ROLES)  # type: ignore[valid-type]
     units: EnumProperty(name="Unit", description="Unit of the positions in the file", items=UNITS)  # type: ignore[valid-type]
     up: EnumProperty(name="Up", description="Axis of the file that points up", items=UP_AXES)  # type: ignore[valid-type]
@@ -176,25 +172,8 @@ class NEPHIM_OT_import_take(JobOperator, bpy.types.Operator):
             return False
         return True
 
-    def invoke(self, context: bpy.types.Context, event: Any) -> set[str]:
-        if self.chosen or bpy.app.background:
-            return JobOperator.invoke(self, context, event)
-        self.chosen = True
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        if self.chosen and not bpy.app.background:  # from the file browser: once more, with progress and Esc
-            given = self.as_keywords(ignore=("files", "filter_glob", "check_existing"))
-            files = [{"name": file.name} for file in self.files]
-            return bpy.ops.nephim.import_take("INVOKE_DEFAULT", **given, files=files)
-        return JobOperator.execute(self, context)
-
     def job(self, context: bpy.types.Context) -> Job[list[str]]:
-        folder = Path(bpy.path.abspath(self.directory)) if self.directory else None
-        names = [file.name for file in self.files if file.name]
-        paths = [folder / name for name in names] if folder and names else [Path(bpy.path.abspath(self.filepath))]
-        paths = list(dict.fromkeys(path.parent if path.suffix.lower() in MESHES else path for path in paths))
+        paths = list(dict.fromkeys(path.parent if path.suffix.lower() in MESHES else path for path in self.paths()))
         return import_job(
             context.scene,
             paths,

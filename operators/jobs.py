@@ -3,9 +3,11 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import bpy
+from bpy.props import BoolProperty, CollectionProperty, StringProperty
 
 from ..errors import NephimError
 from ..progress import Job, Progress, drive, remaining
@@ -151,6 +153,36 @@ class JobOperator:
         problems.remember(error)
         self.report({"ERROR"}, str(error))  # type: ignore[attr-defined]
         return {"CANCELLED"}
+
+
+class FilesJobOperator(JobOperator):
+    """A `JobOperator` on one or more files, for which a button opens the file browser first."""
+
+    filepath: StringProperty(subtype="FILE_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+    files: CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+    chosen: BoolProperty(options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if self.chosen or bpy.app.background:
+            return super().invoke(context, event)
+        self.chosen = True
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if self.chosen and not bpy.app.background:  # from the file browser: once more, with progress and Esc
+            given = self.as_keywords(ignore=("files", "filter_glob", "check_existing"))  # type: ignore[attr-defined]
+            again = getattr(bpy.ops.nephim, self.bl_idname.partition(".")[2])  # type: ignore[attr-defined]
+            return again("INVOKE_DEFAULT", **given, files=[{"name": file.name} for file in self.files])
+        return super().execute(context)
+
+    def paths(self) -> list[Path]:
+        """The chosen files."""
+        names = [file.name for file in self.files if file.name]
+        if self.directory and names:
+            return [Path(bpy.path.abspath(self.directory)) / name for name in names]
+        return [Path(bpy.path.abspath(self.filepath))]
 
 
 def describe(job: Running) -> str:

@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from .geometry.triangle_bvh import TriangleTree
+from .geometry.triangle_bvh import TriangleTree, bounds, inside_box
 from .template import Template
 
 _DEEPEST = 0.02  # of a hand under a face [m]: farther inside, the nearest face is another side of the head
@@ -57,8 +57,8 @@ class CoarseContact:
         if not len(seen) or not len(hands):
             return own
         hand = np.concatenate(hands).astype(np.float64)
-        low, high = seen.min(axis=0) - _AROUND, seen.max(axis=0) + _AROUND
-        hand = hand[((hand > low) & (hand < high)).all(axis=1)]
+        low, high = bounds(seen)
+        hand = hand[inside_box(hand, low - _AROUND, high + _AROUND)]
         if not len(hand):
             return own
         result, rest = own.astype(np.float64), tracked.astype(np.float64)

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from .attachments import is_eyeball, pieces_of
 from .geometry.mending import turn_outwards, weld_seams
+from .geometry.sphere import sphere_directions
 from .geometry.surface import Surface
 from .geometry.topology import boundary_loops
 from .geometry.triangle_bvh import TriangleTree
@@ -68,8 +69,6 @@ def _inside(points: NDArray, piece: NDArray, head: NDArray) -> NDArray[np.intp]:
 def _is_hidden(points: NDArray, head: TriangleTree) -> bool:
     """Whether points (k, 3) of a piece see hardly anything but the skin of the head."""
     points = points[np.unique(np.linspace(0, len(points) - 1, _LOOKED_FROM).round().astype(int))]
-    k = np.arange(_RAYS) + 0.5  # a Fibonacci sphere
-    polar, turn = np.arccos(1 - 2 * k / _RAYS), np.pi * (1 + 5**0.5) * k
-    rays = np.column_stack([np.cos(turn) * np.sin(polar), np.sin(turn) * np.sin(polar), np.cos(polar)])
-    hits = head.hit(np.repeat(points, _RAYS, axis=0), np.tile(rays, (len(points), 1)), _REACH)
+    rays = np.tile(sphere_directions(_RAYS), (len(points), 1))
+    hits = head.hit(np.repeat(points, _RAYS, axis=0), rays, _REACH)
     return bool(np.isfinite(hits).mean() > _HIDDEN)

@@ -6,13 +6,13 @@ Contacts, their memory, the volume and the skin are those of the physics.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from .geometry.clearance import Clearance
-from .geometry.surface import Surface
 from .geometry.triangle_bvh import TriangleTree
 from .physics import Physics
 from .settings import PhysicsSettings
@@ -37,25 +37,14 @@ class ReducedPhysics(Physics):
         template: Template,
         settings: PhysicsSettings,
         *,
-        left: Surface | None = None,
-        right: Surface | None = None,
-        obstacles: Surface | None = None,
-        frame_rate: float = 24.0,
         tuning: Tuning = DEFAULT,
         substeps: int = SUBSTEPS,
         iterations: int = ITERATIONS,
+        **others: Any,
     ):
         few = replace(settings, max_substeps=substeps, iterations=iterations, final_iterations=iterations)
         step = replace(tuning.step, target=_LONGER * tuning.step.target, longest=_LONGER * tuning.step.longest)
-        super().__init__(
-            template,
-            few,
-            left=left,
-            right=right,
-            obstacles=obstacles,
-            frame_rate=frame_rate,
-            tuning=replace(tuning, step=step),
-        )
+        super().__init__(template, few, tuning=replace(tuning, step=step), **others)
         self.undisturbed.untangles = False
         self._clearance = _Remembering(len(self.hands.vertices), self._clearance.deep)
         self.contact.find_skin_with(_Touched(self))

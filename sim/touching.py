@@ -4,7 +4,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .geometry.triangle_bvh import TriangleTree
+from .geometry.triangle_bvh import TriangleTree, bounds, inside_box
 
 TOUCHING = 1e-3  # [m] nearer surfaces touch: larger than the gap that the solver keeps, smaller than can be seen
 
@@ -26,11 +26,12 @@ class Touching:
         Where a vertex of the hand is near a triangle of the skin, that triangle's vertices touch.
         """
         of_skin, of_hand = np.zeros(len(skin), bool), np.zeros(len(hand), bool)
-        near = np.flatnonzero(self._outer & _within(skin, hand))
+        near = _within(skin, hand)
+        near = near[self._outer[near]]
         if len(near):
             distance = self._tree("hand", hand).closest(skin[near], TOUCHING)[0]
             of_skin[near] = np.isfinite(distance)
-        near = np.flatnonzero(_within(hand, skin))
+        near = _within(hand, skin)
         if len(near):
             triangle = self._tree("skin", skin).closest(hand[near], TOUCHING)[1]
             of_hand[near] = triangle >= 0
@@ -45,7 +46,7 @@ class Touching:
         return self._trees[name]
 
 
-def _within(points: NDArray, others: NDArray) -> NDArray[np.bool_]:
-    """Which points (n, 3) lie in the bounding box of the others, (n,)."""
-    low, high = others.min(axis=0) - TOUCHING, others.max(axis=0) + TOUCHING
-    return ((points > low) & (points < high)).all(axis=1)
+def _within(points: NDArray, others: NDArray) -> NDArray[np.int64]:
+    """Rows (k,) of the points (n, 3) in the bounding box of the others."""
+    low, high = bounds(others)
+    return np.asarray(inside_box(points, low - TOUCHING, high + TOUCHING))

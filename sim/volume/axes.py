@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import VolumeError
+from ..geometry.sphere import sphere_directions
 from ..geometry.surface import triangle_normals
 from ..geometry.topology import boundary_loops
 from ..geometry.triangle_bvh import TriangleTree
@@ -238,11 +239,9 @@ def symmetry_planes(shape: _Shape) -> list[tuple[NDArray, float, float]]:
     Each plane is fitted to the vertices and the closest points of their mirror images, as in iterated closest points.
     The axes of the model come first where they are as good.
     """
-    k = np.arange(_DIRECTIONS) + 0.5
-    polar, turn = np.arccos(1 - k / _DIRECTIONS), np.pi * (1 + 5**0.5) * k
-    sphere = np.column_stack([np.cos(turn) * np.sin(polar), np.sin(turn) * np.sin(polar), np.cos(polar)])
+    half = sphere_directions(2 * _DIRECTIONS)[:_DIRECTIONS]  # of a sphere: planes have no sides
     found: list[tuple[NDArray, float, float]] = []
-    coarse = sorted((_mismatch(shape, normal, shape.middle @ normal), tuple(normal)) for normal in sphere)
+    coarse = sorted((_mismatch(shape, normal, shape.middle @ normal), tuple(normal)) for normal in half)
     starts = [np.array(normal) for _, normal in coarse[:_STARTS]]
     for start in [*np.eye(3), *starts]:
         normal, offset = _fitted(shape, start, float(shape.middle @ start), _ROUNDS)

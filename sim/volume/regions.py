@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from ...choices import REGIONS
 from ..geometry.refine import averaging
+from ..geometry.sphere import sphere_directions
 from ..geometry.surface import vertex_normals
 from ..geometry.topology import boundary_loops
 from ..geometry.triangle_bvh import TriangleTree
@@ -24,11 +25,7 @@ STIFFNESS = np.array([1.0, 1.5, 3.0, 20.0])  # m_t of each of the REGIONS, relat
 def openness(vertices: NDArray, triangles: NDArray) -> NDArray[np.float64]:
     """Fraction (n,) of the rays from the outer side of each vertex that leave the surface: 1 free, 0 in a cavity."""
     normals = vertex_normals(vertices, triangles)
-    # A Fibonacci sphere: evenly spread directions without randomness.
-    k = np.arange(_RAYS) + 0.5
-    polar, turn = np.arccos(1 - 2 * k / _RAYS), np.pi * (1 + 5**0.5) * k
-    directions = np.column_stack([np.cos(turn) * np.sin(polar), np.sin(turn) * np.sin(polar), np.cos(polar)])
-    rays = np.repeat(directions[None], len(vertices), axis=0)
+    rays = np.repeat(sphere_directions(_RAYS)[None], len(vertices), axis=0)
     rays *= np.where(np.einsum("vkd,vd->vk", rays, normals) < 0, -1.0, 1.0)[..., None]
     origins = np.repeat((vertices + _LIFT * normals)[:, None], _RAYS, axis=1)
     hits = TriangleTree(vertices, triangles).hit(origins.reshape(-1, 3), rays.reshape(-1, 3), _REACH)
