@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SurfaceError
 from ..sim.frame import TrackedFrame
 from ..sim.geometry.surface import Surface
+from .loose_pieces import skin_and_loose
 from .meshes import mesh_triangles, to_world
-from .modifiers import tracked_state
-from .pieces import Kind, is_behind, material_name, nearby_objects, remember, unticked, vertex_slots
-from .rig import Part, Rig, scene_object
-from .surfaces import NeutralSurfaces, ObjectState, SurfaceReader, evaluated_object
+from .pieces import Kind, is_behind, material_name, remember, unticked, vertex_slots
+from .rig import Part, Rig
+from .surfaces import NeutralSurfaces, ObjectState, SurfaceReader
 
 if TYPE_CHECKING:  # scipy and numba load on first use, so that enabling the add-on stays fast
     from ..sim.attachments import Attached, SkinToFollow
@@ -79,32 +78,20 @@ def find_attachments(
     reader: open, having read the neutral frame just now; surfaces: of that frame.
     """
     from ..sim.attachments import SkinToFollow
-    from ..sim.geometry.mending import main_part, mend
 
-    head = surfaces.head
-    mended = mend(head.vertices, head.triangles)
-    main = main_part(head.vertices, mended.triangles)
-    skin = SkinToFollow(head.vertices, mended.triangles[main], template.outer[: len(head.vertices)])
-    left = left_behind(scene)
+    head, left = surfaces.head, left_behind(scene)
+    main, loose = skin_and_loose(scene, rig, reader, head, lambda obj: mesh_triangles(obj.data))
+    skin = SkinToFollow(head.vertices, main, template.outer[: len(head.vertices)])
     found: list[Kind] = []
-
-    rest = Surface(head.vertices, head.triangles[mended.kept[~main]])
-    rows, binding = _look(scene_object(rig.head.object_name), rest, rig.head.indices, skin, left, found)
-    in_head = None if binding is None else (rows, binding)
-    objects = []
-    others = list(nearby_objects(scene, rig, reader.view_layer, head.vertices))
-    scene.frame_set(rig.neutral_frame)
-    with tracked_state(scene, reader.view_layer, others):
-        for obj in others:
-            count = len(obj.data.vertices)
-            try:
-                state = evaluated_object(obj, reader.view_layer.depsgraph, rig.scale, count, rig.neutral_frame)
-            except SurfaceError:
-                continue  # geometry nodes make it something else: it cannot be followed
-            surface = Surface(to_world(state.positions, state.matrix), mesh_triangles(obj.data), obj.name)
-            rows, binding = _look(obj, surface, np.arange(count), skin, left, found)
-            if binding is not None:
-                objects.append(AttachedObject(obj.name, count, rows, binding))
+    in_head, objects = None, []
+    for obj, surface, indices in loose:
+        rows, binding = _look(obj, surface, indices, skin, left, found)
+        if binding is None:
+            continue
+        if obj.name == rig.head.object_name:
+            in_head = (rows, binding)
+        else:
+            objects.append(AttachedObject(obj.name, len(indices), rows, binding))
     remember(scene.nephim.attachments, found, "carried")
     return Attachments(tuple(found), in_head, tuple(objects))
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SurfaceError
 from ..sim.geometry.surface import Surface
 from .cache.manifest import fingerprint
-from .meshes import group_weights, outward_triangles, to_world
-from .modifiers import after_rig, tracked_state
-from .pieces import Kind, is_behind, is_on_skin, material_name, nearby_objects, remember, unticked, vertex_slots
+from .loose_pieces import skin_and_loose
+from .meshes import group_weights, outward_triangles
+from .modifiers import after_rig
+from .pieces import Kind, is_behind, is_on_skin, material_name, remember, unticked, vertex_slots
 from .rig import GROUP_THRESHOLD, Part, Rig, scene_object
-from .surfaces import NeutralSurfaces, ObjectState, SurfaceReader, evaluated_object
+from .surfaces import NeutralSurfaces, ObjectState, SurfaceReader
 
 if TYPE_CHECKING:  # scipy and numba load on first use, so that enabling the add-on stays fast
     from ..sim.geometry.triangle_bvh import TriangleTree
@@ -74,32 +74,17 @@ def find_obstacles(scene: Any, rig: Rig, reader: SurfaceReader, surfaces: Neutra
 
     reader: open; surfaces: of the neutral frame.
     """
-    from ..sim.geometry.mending import main_part, mend
     from ..sim.geometry.triangle_bvh import TriangleTree
 
-    head = surfaces.head
-    mended = mend(head.vertices, head.triangles)
-    main = main_part(head.vertices, mended.triangles)
-    tree = TriangleTree(head.vertices, mended.triangles[main])
-    left = unticked(scene.nephim.obstacles, "kept_off")
+    head, left = surfaces.head, unticked(scene.nephim.obstacles, "kept_off")
+    main, loose = skin_and_loose(scene, rig, reader, head, outward_triangles)
+    tree = TriangleTree(head.vertices, main)
     found: list[Kind] = []
     parts: list[tuple[Part, NDArray]] = []
-
-    rest = Surface(head.vertices, head.triangles[mended.kept[~main]])
-    obj = scene_object(rig.head.object_name)
-    # A head may be called after all that it contains.
-    parts += _look(obj, rest, rig.head.indices, "", tree, left, found)
-    others = list(nearby_objects(scene, rig, reader.view_layer, head.vertices))
-    scene.frame_set(rig.neutral_frame)
-    with tracked_state(scene, reader.view_layer, others):
-        for obj in others:
-            count = len(obj.data.vertices)
-            try:
-                state = evaluated_object(obj, reader.view_layer.depsgraph, rig.scale, count, rig.neutral_frame)
-            except SurfaceError:
-                continue  # geometry nodes make it something else: it cannot be followed
-            surface = Surface(to_world(state.positions, state.matrix), outward_triangles(obj), obj.name)
-            parts += _look(obj, surface, np.arange(count), f"{obj.name} {obj.data.name}", tree, left, found)
+    for obj, surface, indices in loose:
+        # A head may be called after all that it contains.
+        name = "" if obj.name == rig.head.object_name else f"{obj.name} {obj.data.name}"
+        parts += _look(obj, surface, indices, name, tree, left, found)
     remember(scene.nephim.obstacles, found, "kept_off")
     obstacles = Obstacles(tuple(found), tuple(part for part, _ in parts), _together(parts))
     reader.follow(obstacles.parts)

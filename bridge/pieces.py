@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Loose pieces on and behind the skin, by object and material: where they are looked for, and how they are listed."""
+"""Loose pieces on and behind the skin, by object and material: what names say, and how they are listed."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +10,11 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import RigError
 from .meshes import mesh_triangles
-from .modifiers import check_stack
-from .rig import Rig
 
 # What these names say stands behind lids and lips, however near the skin it lies, unless they say that it is on them.
 _BEHIND = re.compile(r"(?<![a-z])eyes?(?![a-z])|eyeball|cornea|sclera|iris|pupil|teeth|tooth|tongue|(?<![a-z])gums?")
 _ON_SKIN = re.compile(r"lash|brow|tear|occlusion|meniscus|shadow")
-_FAR = 0.03  # [m] around the head's box in which pieces are looked for, see `sim.attachments`
-# Modifiers that carry an object along with whatever its target does: it follows the result already.
-_FOLLOWING = {"DATA_TRANSFER", "MESH_DEFORM", "SHRINKWRAP", "SURFACE_DEFORM"}
 
 
 @dataclass(frozen=True)
@@ -60,44 +54,6 @@ def material_name(obj: Any, slot: int) -> str:
     if len(slots) < 2 or slot >= len(slots) or slots[slot].material is None:
         return ""
     return str(slots[slot].material.name)
-
-
-def nearby_objects(scene: Any, rig: Rig, view_layer: Any, head: NDArray) -> Iterator[Any]:
-    """Mesh objects that are shown near the head (n, 3) [m], have no role, and can be followed."""
-    roles = {p.object_name for p in (*rig.moving, rig.jaw, rig.cranium) if p is not None}
-    low, high = head.min(axis=0) - _FAR, head.max(axis=0) + _FAR
-    for obj in scene.objects:
-        shown = not obj.hide_render and obj.type == "MESH" and view_layer.objects.get(obj.name) is not None
-        if not shown or obj.name in roles or obj.name.startswith("NePHIM") or obj.library is not None:
-            continue
-        if _follows(obj, rig.head.object_name):
-            continue
-        box = np.array([obj.matrix_world @ corner for corner in map(_vector, _evaluated_box(obj, view_layer))])
-        if (rig.scale * box.min(axis=0) > high).any() or (rig.scale * box.max(axis=0) < low).any():
-            continue
-        try:
-            check_stack(obj)
-        except RigError:
-            continue  # its vertices cannot be followed
-        yield obj
-
-
-def _vector(corner: Any) -> Any:
-    from mathutils import Vector
-
-    return Vector(corner)
-
-
-def _evaluated_box(obj: Any, view_layer: Any) -> Any:
-    return obj.evaluated_get(view_layer.depsgraph).bound_box
-
-
-def _follows(obj: Any, head: str) -> bool:
-    """Whether an object follows the head's evaluated vertices by itself."""
-    if obj.parent is not None and obj.parent.name == head and obj.parent_type in ("VERTEX", "VERTEX_3"):
-        return True
-    targets = [getattr(m, "target", None) or getattr(m, "object", None) for m in obj.modifiers if m.type in _FOLLOWING]
-    return any(target is not None and target.name == head for target in targets)
 
 
 def unticked(items: Any, tick: str) -> tuple[tuple[str, str], ...]:

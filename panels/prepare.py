@@ -180,44 +180,39 @@ class NEPHIM_PT_volume_facts(Step, bpy.types.Panel):
         draw_notes(context, layout, state.notes)
 
 
-class NEPHIM_PT_attachments(Step, bpy.types.Panel):
+class _Pieces(Step):
+    """What was found near the skin when the volume was built, each with its check box."""
+
+    bl_parent_id = "NEPHIM_PT_volume"
+    listed, tick, heading = "", "", ""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return len(getattr(context.scene.nephim, cls.listed)) > 0
+
+    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
+        layout.use_property_split = False
+        layout.label(text=self.heading)
+        column = layout.column(align=True)
+        for item in getattr(settings, self.listed):
+            if item.owner is not None:
+                column.prop(item, self.tick, text=piece_text(item))
+
+
+class NEPHIM_PT_attachments(_Pieces, bpy.types.Panel):
     """Lashes, brows, piercings and the like: what was found on the skin when the volume was built"""
 
     bl_label = "On the Skin"
     bl_idname = "NEPHIM_PT_attachments"
-    bl_parent_id = "NEPHIM_PT_volume"
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return len(context.scene.nephim.attachments) > 0
-
-    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
-        layout.use_property_split = False
-        layout.label(text="Carried along with the skin:")
-        column = layout.column(align=True)
-        for item in settings.attachments:
-            if item.owner is not None:
-                column.prop(item, "carried", text=piece_text(item))
+    listed, tick, heading = "attachments", "carried", "Carried along with the skin:"
 
 
-class NEPHIM_PT_obstacles(Step, bpy.types.Panel):
+class NEPHIM_PT_obstacles(_Pieces, bpy.types.Panel):
     """Eyes, teeth, gums and tongue: what was found behind lids and lips when the volume was built"""
 
     bl_label = "Behind the Skin"
     bl_idname = "NEPHIM_PT_obstacles"
-    bl_parent_id = "NEPHIM_PT_volume"
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return len(context.scene.nephim.obstacles) > 0
-
-    def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
-        layout.use_property_split = False
-        layout.label(text="Lids and lips are kept off:")
-        column = layout.column(align=True)
-        for item in settings.obstacles:
-            if item.owner is not None:
-                column.prop(item, "kept_off", text=piece_text(item))
+    listed, tick, heading = "obstacles", "kept_off", "Lids and lips are kept off:"
 
 
 def piece_text(item: Any) -> str:

@@ -98,6 +98,33 @@ def bind(obj, arm, weights):
     return modifier
 
 
+def join(obj, points, faces, materials=()):
+    """Adds a loose piece to a mesh object, on the bone 'head'; materials: names of two, the second is the piece's."""
+    mesh, start = obj.data, len(obj.data.vertices)
+    positions = np.empty(3 * start, np.float32)
+    mesh.vertices.foreach_get("co", positions)
+    whole = np.concatenate([positions.reshape(-1, 3), points])
+    weights = {g.name: np.zeros(len(whole)) for g in obj.vertex_groups}
+    for v in mesh.vertices:
+        for g in v.groups:
+            weights[obj.vertex_groups[g.group].name][v.index] = g.weight
+    weights["head"][start:] = 1.0
+    old = [tuple(p.vertices) for p in mesh.polygons]
+    new = bpy.data.meshes.new(mesh.name)
+    new.from_pydata(whole.tolist(), [], [*old, *(tuple(start + int(v) for v in face) for face in faces)])
+    for name in materials:
+        new.materials.append(bpy.data.materials.new(name))
+    if materials:
+        for polygon in list(new.polygons)[len(old) :]:
+            polygon.material_index = 1
+    obj.vertex_groups.clear()
+    obj.data = new
+    for name, values in weights.items():
+        group = obj.vertex_groups.new(name=name)
+        for vertex in np.flatnonzero(values):
+            group.add([int(vertex)], float(values[vertex]), "REPLACE")
+
+
 def turn(arm, bone, values, axis=0):
     """Keys a bone's Euler rotation: {frame: radians}."""
     pose = arm.pose.bones[bone]

@@ -49,37 +49,11 @@ def build(path):
     for frame, value in ((1, 0.0), (10, 1.0)):
         raised.value = value
         raised.keyframe_insert("value", frame=frame)
-    _join(head, *strip(lift=0.0015))
+    scenes.join(head, *strip(lift=0.0015), materials=("Skin", "Hair"))
     scene.nephim.target_edge_mm = 12.0
     scene.frame_set(1)
     save_blend(path)
     return scene
-
-
-def _join(head, points, faces):
-    """Adds a piece with the material 'Hair' to the head's mesh, on the bone 'head'."""
-    mesh, start = head.data, len(head.data.vertices)
-    old = [tuple(p.vertices) for p in mesh.polygons]
-    positions = np.empty(3 * start, np.float32)
-    mesh.vertices.foreach_get("co", positions)
-    whole = np.concatenate([positions.reshape(-1, 3), points])
-    weights = {g.name: np.zeros(len(whole)) for g in head.vertex_groups}
-    for v in mesh.vertices:
-        for g in v.groups:
-            weights[head.vertex_groups[g.group].name][v.index] = g.weight
-    weights["head"][start:] = 1.0
-    new = bpy.data.meshes.new("Head")
-    new.from_pydata(whole.tolist(), [], [*old, *(tuple(start + v for v in face) for face in faces)])
-    for name in ("Skin", "Hair"):
-        new.materials.append(bpy.data.materials.new(name))
-    for polygon in list(new.polygons)[len(old) :]:
-        polygon.material_index = 1
-    head.vertex_groups.clear()
-    head.data = new
-    for name, values in weights.items():
-        group = head.vertex_groups.new(name=name)
-        for vertex in np.flatnonzero(values):
-            group.add([int(vertex)], float(values[vertex]), "REPLACE")
 
 
 def positions(name, frame=PRESSED):

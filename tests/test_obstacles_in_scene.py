@@ -66,33 +66,11 @@ def build(path):
     eye = scenes.mesh_object(scene, "Eye.L", vertices, triangles.tolist())
     scenes.bind(eye, rig, {"head": np.ones(len(vertices))})
     eye.modifiers.new("Subdivision", "SUBSURF").levels = 1
-    _join(head, *block(RIGHT))
+    scenes.join(head, *block(RIGHT))
     scene.nephim.target_edge_mm = 6.0
     scene.frame_set(1)
     save_blend(path)
     return scene
-
-
-def _join(head, points, faces):
-    """Adds a closed piece to the head's mesh, on the bone 'head', without a name of its own."""
-    mesh, start = head.data, len(head.data.vertices)
-    weights = {g.name: np.zeros(start + len(points)) for g in head.vertex_groups}
-    for v in mesh.vertices:
-        for g in v.groups:
-            weights[head.vertex_groups[g.group].name][v.index] = g.weight
-    weights["head"][start:] = 1.0
-    old = [tuple(p.vertices) for p in mesh.polygons]
-    positions = np.array([v.co for v in mesh.vertices])
-    new = bpy.data.meshes.new("Head")
-    new.from_pydata(
-        np.concatenate([positions, points]).tolist(), [], [*old, *(tuple(start + v for v in f) for f in faces.tolist())]
-    )
-    head.vertex_groups.clear()
-    head.data = new
-    for name, values in weights.items():
-        group = head.vertex_groups.new(name=name)
-        for vertex in np.flatnonzero(values):
-            group.add([int(vertex)], float(values[vertex]), "REPLACE")
 
 
 @pytest.fixture(scope="module")
