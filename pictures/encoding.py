@@ -3,20 +3,18 @@
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import bpy
 
+from ..child import run_child
 from ..compat import is_module
 from ..errors import CacheError
 from ..progress import Job, Progress
 
-_POLL = 0.05  # between checks on the child [s]
 _ADVICE = "Free disk space or choose another folder."
 
 
@@ -49,8 +47,15 @@ def encode_job(
             job = Path(folder) / "job.json"
             wanted = [[str(films[path].absolute()), str(half.absolute())] for path, half in halves.items()]
             job.write_text(json.dumps({"films": wanted, "pixels": pixels, "frame_rate": frame_rate}), encoding="utf-8")
-            for done in _child_job(job, Path(folder) / "log.txt", next(iter(films))):
-                yield Progress(step, begin + (end - begin) * min(1.0, done / pictures), "encoding")
+            script, log = Path(__file__).with_name("encode_child.py"), Path(folder) / "log.txt"
+
+            def progress() -> Progress:
+                done = log.read_bytes().count(b"\nwritten")
+                return Progress(step, begin + (end - begin) * min(1.0, done / pictures), "encoding")
+
+            failed = yield from run_child(blender_command(), script, [str(job)], log, progress)
+            if failed:
+                raise CacheError(f"No video was written at {next(iter(films))} ({failed}).", advice=_ADVICE)
         for path, half in halves.items():
             if not half.exists() or not half.stat().st_size:
                 raise CacheError(f"Blender wrote no video at {path}.", advice=_ADVICE)
@@ -63,25 +68,3 @@ def encode_job(
             if half.exists():
                 half.unlink()
     yield Progress(step, end)
-
-
-def _child_job(job: Path, log: Path, path: Path) -> Iterator[int]:
-    """Runs the child to its end, which never outlives this; yields how many frames are written."""
-    command = blender_command()
-    arguments = [str(Path(__file__).with_name("encode_child.py")), *(["--"] if "--python" in command else []), str(job)]
-    with log.open("wb") as output:
-        child = subprocess.Popen(
-            [*command, *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            while child.poll() is None:
-                yield log.read_bytes().count(b"\nwritten")
-                time.sleep(_POLL)
-        finally:
-            if child.poll() is None:
-                child.kill()
-                child.wait()
-    if child.returncode != 0:
-        said = log.read_text(errors="replace").strip().splitlines()
-        reason = f": {said[-1]}" if said else ""
-        raise CacheError(f"No video was written at {path} (code {child.returncode}{reason}).", advice=_ADVICE)

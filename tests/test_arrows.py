@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # From the ground up; a floor imports from itself and from those before it.
 FLOORS = (
-    *("version", "errors", "choices", "threads", "compat", "files", "progress"),
+    *("version", "errors", "choices", "threads", "compat", "files", "progress", "child"),
     *("sim", "tracks", "fit", "study", "demo", "motions", "nn", "bridge", "pictures", "operators", "panels"),
     *(
         "migration",

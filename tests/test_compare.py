@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from nephim import cli
+from nephim import child, cli
 from nephim.choices import NETWORK, PHYSICS, SURFACE, TRACKED
 from nephim.errors import CacheError, SimulationError
 from nephim.progress import drive
@@ -19,7 +19,6 @@ scenes = pytest.importorskip("scenes")
 from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
 from nephim.operators.compare import compare_job, simulations_job  # noqa: E402
 from nephim.operators.study import study_job  # noqa: E402
-from nephim.pictures import encoding  # noqa: E402
 from nephim.pictures.encoding import encode_job  # noqa: E402
 from nephim.pictures.follow import ContactPath  # noqa: E402
 from nephim.pictures.images import write_png  # noqa: E402
@@ -232,7 +231,7 @@ def watched_children(monkeypatch):
         children.append(start(*arguments, **options))
         return children[-1]
 
-    monkeypatch.setattr(encoding.subprocess, "Popen", popen)
+    monkeypatch.setattr(child.subprocess, "Popen", popen)
     return children
 
 

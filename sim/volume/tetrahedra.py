@@ -2,7 +2,6 @@
 """Tetrahedra between closed surfaces, by TetGen in a child process with a time limit."""
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...child import run_child
 from ...errors import VolumeError
 from ...progress import Job, Progress
 
@@ -19,7 +19,6 @@ from ...progress import Job, Progress
 # smallest dihedral angle [°], a compromise: 1.5/10 gives a quarter more tetrahedra, 2/0 twice as many slivers;
 # O: four rounds of all optimisations; Q: quiet.
 _SWITCHES = "pYQq1.8/5O4/7"
-_POLL = 0.05  # between checks on the child [s]
 
 
 def python_command() -> list[str]:
@@ -67,27 +66,17 @@ def tetrahedralize(
 
 def _run(source: Path, target: Path, log: Path, time_limit: float) -> Job[None]:
     """Starts the child and waits for it, yielding progress; always terminates it."""
-    script = Path(__file__).with_name("tetgen_child.py")
-    command = python_command()
-    arguments = [str(script)] + (["--"] if "--python" in command else []) + [str(source), str(target)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     started = time.monotonic()
-    with log.open("wb") as output:
-        child = subprocess.Popen(
-            command + arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment
-        )
-        try:
-            while child.poll() is None:
-                waited = time.monotonic() - started
-                if waited > time_limit:
-                    raise VolumeError(f"TetGen took longer than {time_limit:.0f} s.", advice="Raise the time limit.")
-                # TetGen's time is unknown; ten seconds are typical, and the bar slows down towards the limit.
-                yield Progress("tetrahedra", waited / (waited + 10.0), f"{waited:.0f} s")
-                time.sleep(_POLL)
-        finally:
-            if child.poll() is None:
-                child.kill()
-                child.wait()
-    if child.returncode != 0:
-        said = log.read_text(errors="replace").strip().splitlines()
-        raise VolumeError(f"TetGen failed (code {child.returncode}{': ' + said[-1] if said else ''}).")
+
+    def progress() -> Progress:
+        waited = time.monotonic() - started
+        if waited > time_limit:
+            raise VolumeError(f"TetGen took longer than {time_limit:.0f} s.", advice="Raise the time limit.")
+        # TetGen's time is unknown; ten seconds are typical, and the bar slows down towards the limit.
+        return Progress("tetrahedra", waited / (waited + 10.0), f"{waited:.0f} s")
+
+    script = Path(__file__).with_name("tetgen_child.py")
+    failed = yield from run_child(python_command(), script, [str(source), str(target)], log, progress, environment)
+    if failed:
+        raise VolumeError(f"TetGen failed ({failed}).")
