@@ -20,6 +20,7 @@ from .frame import TrackedFrame
 from .geometry.points import displace
 from .geometry.rigid import apply_into
 from .geometry.surface import Surface, vertex_normals
+from .geometry.triangle_bvh import bounds, inside_box
 from .solver.untangle import untangle
 from .template import Template
 
@@ -102,13 +103,14 @@ def _call_seldom_needed() -> None:
     points, single = np.zeros((0, 3)), np.zeros((0, 3), np.float32)
     number, start, index = np.zeros(0), np.zeros(1, np.int32), np.zeros(0, np.int32)
     spread(points, points, points, 0.0)  # hands deeper than bone allows
-    for ids, real in (
-        (np.int32, np.float64),
-        (np.int64, np.float32),
-    ):  # folded by expression, by contact
+    # Folded by expression, and by contact.
+    for ids, real in ((np.int32, np.float64), (np.int64, np.float32)):
         ratios, determinants = np.zeros(0, real), np.zeros(0, real)
         corners, matrices = np.zeros((0, 4), ids), np.zeros((0, 3, 3), real)
         untangle(points, corners, np.zeros((0, 4, 3)), matrices, determinants, ratios, number, start, index)
+    for real in (points, single):  # around coarse meshes, obstacles, deformed hands
+        for space in (points, single):
+            inside_box(real, *bounds(space))
     press(points, points, number, np.zeros(0, bool), start, index, number, points, number, 0)  # coarse meshes
     apply_into(np.eye(4), single, single)  # from Blender …
     displace(single, single, index, np.eye(3), single)  # … and back
