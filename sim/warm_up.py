@@ -108,9 +108,9 @@ def _call_seldom_needed() -> None:
         ratios, determinants = np.zeros(0, real), np.zeros(0, real)
         corners, matrices = np.zeros((0, 4), ids), np.zeros((0, 3, 3), real)
         untangle(points, corners, np.zeros((0, 4, 3)), matrices, determinants, ratios, number, start, index)
-    for real in (points, single):  # around coarse meshes, obstacles, deformed hands
+    for asked in (points, single):  # around coarse meshes, obstacles, deformed hands
         for space in (points, single):
-            inside_box(real, *bounds(space))
+            inside_box(asked, *bounds(space))
     press(points, points, number, np.zeros(0, bool), start, index, number, points, number, 0)  # coarse meshes
     apply_into(np.eye(4), single, single)  # from Blender …
     displace(single, single, index, np.eye(3), single)  # … and back
