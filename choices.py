@@ -9,8 +9,16 @@ PHYSICS, REDUCED, NETWORK, SURFACE = MODES = ("physics", "reduced", "network", "
 VOLUMETRIC = (PHYSICS, REDUCED)  # they know what lies behind the skin, and moments between frames
 # What is compared, in the order in which it is shown, and how it is called there.
 TRACKED = "tracked"
-STUDY_CLIPS = 6  # contacts of a file that people see: with all methods 36 pairs, five to ten minutes
-METHODS = {TRACKED: "tracked", SURFACE: "surface only", PHYSICS: "physics", NETWORK: "network"}
+METHODS = {
+    TRACKED: "tracked",
+    SURFACE: "surface only",
+    PHYSICS: "physics",
+    REDUCED: "reduced physics",
+    NETWORK: "network",
+}
+# What people vote on unless told, and how many contacts of a file: 36 pairs, five to ten minutes. With the reduced
+# physics there would be 60, and it is hard to tell from the physics.
+STUDIED, STUDY_CLIPS = (TRACKED, SURFACE, PHYSICS, NETWORK), 6
 
 # Where jaw and cranium come from unless the artist has modelled them: a real skull that is registered to the skin, or
 # usual depths of tissue.

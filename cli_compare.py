@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .choices import METHODS, STUDY_CLIPS
+from .choices import METHODS, STUDIED, STUDY_CLIPS
 from .errors import NephimError, StudyError
 from .progress import drive
 
 _TEXT = (
-    "Films and sheets of the take as tracked, by the skin alone, by the physics and by the network, side by side; a "
+    "Films and sheets of the take as tracked, by the skin alone, by the physics and its reduced form, and by the network, side by side; a "
     "blind study of them and its evaluation; the take as arrays."
 )
 
@@ -28,7 +28,8 @@ def add_arguments(verbs: Any) -> None:
         nargs="+",
         choices=list(METHODS),
         metavar="METHOD",
-        help=f"what is compared, of: {', '.join(METHODS)}; default: all that exist for the file",
+        help=f"what is compared, of: {', '.join(METHODS)}; default: all that exist for the file, and "
+        f"for a study those of {', '.join(STUDIED)}",
     )
     what = compare.add_mutually_exclusive_group()
     what.add_argument("--study", type=Path, metavar="DIR", help="write a blind study of all files, as a page")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compare: the take as tracked, by the skin alone, by the physics and by the network, side by side."""
+"""Compare: the take as tracked, by the skin alone, by the physics and its reduced form, and by the network, side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,19 +32,21 @@ class Compared:
     notes: tuple[str, ...]
 
 
-def simulations_job(scene: Any, methods: Sequence[str] | None = None) -> Job[tuple[dict[str, Path], list[str]]]:
+def simulations_job(
+    scene: Any, methods: Sequence[str] | None = None, usual: Sequence[str] = tuple(METHODS)
+) -> Job[tuple[dict[str, Path], list[str]]]:
     """Simulates the take by every method whose point cache is not up to date; returns the caches by mode and notes.
 
-    methods: of `choices.METHODS`, at least one of them a simulation; None: all that exist for the file. The cache of
-    the scene's own mode is the usual one, the others lie in `FILE.nephim/compared`. Raises NephimError; finished
-    frames are kept.
+    methods: of `choices.METHODS`, at least one of them a simulation; None: those of the `usual` that exist for the
+    file. The cache of the scene's own mode is the usual one, the others lie in `FILE.nephim/compared`. Raises
+    NephimError; finished frames are kept.
     """
     unknown = sorted(set(methods or ()) - set(METHODS))
     if unknown:
         raise SimulationError(f"There is no method '{unknown[0]}'.", advice=f"Choose among: {', '.join(METHODS)}.")
     plan = read_plan(scene)
     caches, notes = {}, []
-    for mode in (name for name in METHODS if name != TRACKED and name in (methods or METHODS)):
+    for mode in (name for name in METHODS if name != TRACKED and name in (methods or usual)):
         method = replace(plan.method, mode=mode)
         path = plan.folder.cache if mode == plan.method.mode else plan.folder.compared(mode)
         try:
@@ -100,7 +102,7 @@ def summary(result: Compared) -> str:
 
 
 class NEPHIM_OT_compare(JobOperator, bpy.types.Operator):
-    """Film the take as tracked, by the skin alone, by the physics and by the network, side by side with measures; simulates what is not simulated yet"""  # noqa: E501
+    """Film the take as tracked, by the skin alone, by the physics and its reduced form, and by the network, side by side with measures; simulates what is not simulated yet"""  # noqa: E501
 
     bl_idname = "nephim.compare"
     bl_label = "Compare"

@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 from bpy.props import CollectionProperty, IntProperty, StringProperty
 
-from ..choices import METHODS, STUDY_CLIPS
+from ..choices import METHODS, STUDIED, STUDY_CLIPS
 from ..errors import CacheError, StudyError
 from ..progress import Job
 from .compare import simulations_job
@@ -44,7 +44,8 @@ class StudyWriter:
         self._notes: list[str] = []
 
     def add_job(self, scene: Any, methods: Sequence[str] | None = None, count: int = STUDY_CLIPS) -> Job[None]:
-        """Films the `count` strongest contacts of the open file by each of the methods. Raises NephimError."""
+        """Films the `count` strongest contacts of the open file by each of the methods, by default those of `STUDIED` that
+        exist for it. Raises NephimError."""
         from ..bridge.comparison import ComparedTake
         from ..pictures.comparison import clip_films_job, watch_job
         from ..study.page import FILMS, film_names
@@ -57,7 +58,7 @@ class StudyWriter:
             raise StudyError(
                 f"Two files are called '{file}'.", advice="Rename one, so that results can tell them apart."
             )
-        caches, notes = yield from simulations_job(scene, methods)
+        caches, notes = yield from simulations_job(scene, methods, STUDIED)
         self._notes += [f"{file}: {note}" for note in notes]
         with ComparedTake(scene, caches) as take:
             watched = yield from watch_job(scene, take)

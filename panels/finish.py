@@ -56,7 +56,7 @@ class NEPHIM_PT_report(Step, bpy.types.Panel):
 
 
 class NEPHIM_PT_compare(Step, bpy.types.Panel):
-    """Tracked, surface only, physics and network side by side"""
+    """Tracked, surface only, physics, reduced physics and network side by side"""
 
     bl_label = "Compare"
     bl_idname = "NEPHIM_PT_compare"

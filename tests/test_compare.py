@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from nephim import child, cli
-from nephim.choices import NETWORK, PHYSICS, SURFACE, TRACKED
+from nephim.choices import NETWORK, PHYSICS, REDUCED, STUDIED, SURFACE, TRACKED
 from nephim.errors import CacheError, SimulationError
 from nephim.progress import drive
 from nephim.study.sealed import unseal
@@ -23,7 +23,7 @@ from nephim.pictures.encoding import encode_job  # noqa: E402
 from nephim.pictures.follow import ContactPath  # noqa: E402
 from nephim.pictures.images import write_png  # noqa: E402
 
-COMPARED = (TRACKED, SURFACE, PHYSICS)
+COMPARED = (TRACKED, SURFACE, PHYSICS, REDUCED)
 
 
 def film(path):
@@ -34,7 +34,7 @@ def film(path):
 
 @pytest.fixture(scope="session")
 def compared(tmp_path_factory, registered):
-    """A file whose surface and physics are simulated; the folder that holds it. Copied by `opened`."""
+    """A file whose methods, but for the network, are simulated; the folder that holds it. Copied by `opened`."""
     folder = tmp_path_factory.mktemp("compared") / "x"
     folder.mkdir()
     scenes.with_volume(folder)
@@ -57,24 +57,25 @@ def test_a_file_is_compared_from_the_command_line(opened, tmp_path, capsys):
     blend = tmp_path / "face.blend"
     before, caches = blend.read_bytes(), sorted(tmp_path.rglob("*.pc2"))
     assert [path.relative_to(tmp_path).as_posix() for path in caches] == [
+        "face.nephim/compared/reduced.pc2",
         "face.nephim/compared/surface.pc2",
         "face.nephim/simulation.pc2",
     ]
     times = [PointCache(path).manifest.statistics for path in caches]
     assert cli.command(["compare", str(blend), "-o", str(tmp_path / "out")]) == cli.EXIT_OK
     said = capsys.readouterr().out
-    assert "Compared tracked, surface only, physics" in said and "Network: left out." in said
+    assert "Compared tracked, surface only, physics, reduced physics" in said and "Network: left out." in said
     # Nothing of it was simulated again, which would take another time, and the file is as it was.
     assert [PointCache(path).manifest.statistics for path in caches] == times and blend.read_bytes() == before
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["face.json", "face.mp4", "face.png"]
     (width, height), frames, rate = film(tmp_path / "out" / "face.mp4")
-    assert (width, frames, rate) == (3 * 384 + 2 * 4, 10, 24.0) and height > 700
+    assert (width, frames, rate) == (4 * 384 + 3 * 4, 10, 24.0) and height > 700
 
     figures = json.loads((tmp_path / "out" / "face.json").read_text())
     assert figures["frames"] == [1, 10] and tuple(figures["methods"]) == COMPARED and "Network" in figures["notes"][0]
     deepest = {name: numbers["penetration_max_mm"] for name, numbers in figures["methods"].items()}
     assert 4 < deepest[TRACKED] < 6  # how deep the finger is keyed to press
-    assert deepest[PHYSICS] < 1 and deepest[SURFACE] < 0.5 * deepest[TRACKED]
+    assert deepest[PHYSICS] < 1 and deepest[REDUCED] < 1 and deepest[SURFACE] < 0.5 * deepest[TRACKED]
     for name in COMPARED:
         inside, moved = (figures["per_frame"][what][name] for what in ("penetration_mm", "displacement_mm"))
         assert len(inside) == len(moved) == 10 and max(inside) == deepest[name]
@@ -156,7 +157,9 @@ def test_a_study_is_written_from_the_sidebar_and_says_nothing_of_its_methods(ope
     text = (folder / "pairs.js").read_text()
     study = json.loads(text.removeprefix("const STUDY = ").rstrip().removesuffix(";"))
     key = unseal(study["key"])
-    assert {film.method for film in key.values()} == set(COMPARED) and {film.file for film in key.values()} == {"face"}
+    assert {film.method for film in key.values()} == set(COMPARED) & set(STUDIED) and {
+        film.file for film in key.values()
+    } == {"face"}
     assert len({film.content for film in key.values()}) == 3 and len(study["pairs"]) == 3
 
     (name, first), (other, second) = ((n, f) for n, f in key.items() if f.method != SURFACE)
