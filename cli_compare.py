@@ -11,8 +11,8 @@ from .errors import NephimError, StudyError
 from .progress import drive
 
 _TEXT = (
-    "Films and sheets of the take as tracked, by the skin alone, by the physics and its reduced form, and by the network, side by side; a "
-    "blind study of them and its evaluation; the take as arrays."
+    "Films and sheets of the take as tracked, by the skin alone, by the physics and its reduced form, and by the "
+    "network, side by side; a blind study of them and its evaluation; the take as arrays."
 )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compare: the take as tracked, by the skin alone, by the physics and its reduced form, and by the network, side by side."""
+"""Compare: the take as tracked, by the skin alone, by the physics, its reduced form and the network, side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -44,7 +44,7 @@ class StudyWriter:
         self._notes: list[str] = []
 
     def add_job(self, scene: Any, methods: Sequence[str] | None = None, count: int = STUDY_CLIPS) -> Job[None]:
-        """Films the `count` strongest contacts of the open file by each of the methods, by default those of `STUDIED` that
+        """Films the `count` strongest contacts of the open file by each of the methods; None: those of `STUDIED` that
         exist for it. Raises NephimError."""
         from ..bridge.comparison import ComparedTake
         from ..pictures.comparison import clip_films_job, watch_job

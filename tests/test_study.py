@@ -10,7 +10,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from nephim.choices import METHODS, NETWORK, PHYSICS, SURFACE, TRACKED
+from nephim.choices import METHODS, NETWORK, PHYSICS, STUDIED, SURFACE, TRACKED
 from nephim.errors import StudyError
 from nephim.study.evaluation import evaluate
 from nephim.study.page import clear_films, film_names, pairs_of, write_page
@@ -21,7 +21,7 @@ from nephim.study.sealed import Film, identity, seal, unseal
 CLIPS = ("cheek, frames 1-40", "nose, frames 60-90", "chin, frames 100-150")
 
 
-def films_of(methods=tuple(METHODS), clips=CLIPS, file="face", seed=0):
+def films_of(methods=STUDIED, clips=CLIPS, file="face", seed=0):
     shown = [Film(method, clip, file) for clip in clips for method in methods]
     return dict(zip(film_names(len(shown), seed), shown, strict=True))
 
