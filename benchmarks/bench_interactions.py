@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from nephim.bridge.cache.manifest import write_json
 from nephim.demo.assets import fetch_character_data
-from nephim.demo.character import SKULL, Character, load_character
+from nephim.demo.character import Character, load_character
 from nephim.errors import CacheError
 from nephim.files import atomic_write
 from nephim.progress import drive
@@ -87,7 +87,7 @@ def hand_surfaces(character: Character, frame: TrackedFrame) -> dict[str, Surfac
 
 def cached_template(head: Surface, path: Path, edge: float) -> Template:
     """The volume of a head of the demo's, with edges of this length [m], built once."""
-    settings = VolumeSettings(target_edge=edge, skull=SKULL)
+    settings = VolumeSettings(target_edge=edge)
     try:
         template = Template.load(path)
         if template.fingerprint == fingerprint([head, None, None], settings):

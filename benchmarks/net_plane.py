@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 from nephim.bridge.cache.manifest import write_json
-from nephim.demo.character import SKULL, load_character
+from nephim.demo.character import load_character
 from nephim.errors import CacheError
+from nephim.motions.cast import SKULL
 from nephim.motions.generator import generate
 from nephim.motions.puppet import Puppet
 from nephim.motions.skin_map import SkinMap

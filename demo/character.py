@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..choices import THICKNESS
 from . import eyelids, makehuman
 from .assets import EXPRESSIONS, read_file
 from .cutting import edge_loop, part_beyond, triangulate
@@ -23,9 +22,6 @@ WRIST_EDGES = {"L": (10166, 10176), "R": (3498, 3504)}
 CROWN_VERTEX = 881  # any vertex of the head's skin
 # The lips of the base touch; this much of `jawOpen` parts them, so that the surface does not meet itself.
 REST_JAW_OPEN = 0.05
-# The skull of the demo and of the people that networks learn from. The network that ships was trained with it, and the
-# authored touches press nose, forehead and chin deeper than the tissue over a registered skull yields.
-SKULL = THICKNESS
 # The neck follows three bones, the face the skull; MakeHuman's finer face bones are added to the bone they hang on.
 HEAD_BONES = ("neck01", "neck02", "neck03", "head", "jaw", "eye.L", "eye.R")
 _FINGERS = tuple(f"finger{i}-{k}" for i in range(1, 6) for k in (1, 2, 3))

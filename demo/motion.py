@@ -81,9 +81,9 @@ _FINGERS: dict[str, list[tuple[int, FingerPose | None]]] = {
     "L": [(1, RELAXED), (68, RELAXED), (84, FLAT), (114, FLAT), (128, RELAXED), (150, RELAXED), (164, FIST),
           (190, FIST), (206, RELAXED), (208, RELAXED)],
 }  # fmt: skip
-NOSE_SQUEEZE = 6 * _MM  # how deep the middle of each pad goes into the nose; their edges go deeper
+NOSE_SQUEEZE = 3 * _MM  # how deep the middle of each pad goes into the nose; their edges go deeper
 _NOSE_APPROACH = np.array([0.0, -0.8, -0.6])  # where the hand comes from: ahead and below, so that one sees past it
-_NOSE_ASIDE = 1 * _MM  # to the thumb's side, whose pad is the broader one
+_NOSE_ASIDE = 1.5 * _MM  # to the thumb's side, whose pad is the broader one
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ def _touches(character: Character, scout: _Scout, side: str) -> list[_Touch]:
     return [
         _Touch(
             [(64, 0), (84, 1), (111, 1), (126, 0)],
-            [(66, -80), (82, -45), (91, 0), (98, 1.5), (104, 1.5), (109, 0), (115, -50), (126, -100)],
+            [(66, -80), (82, -45), (91, 0), (109, 0), (115, -50), (126, -100)],
             [],
             [forehead],
             at("metacarpal3", 0.9, ahead),
@@ -269,7 +269,7 @@ def _touches(character: Character, scout: _Scout, side: str) -> list[_Touch]:
         ),
         _Touch(
             [(146, 0), (164, 1), (190, 1), (207, 0)],
-            [(146, -80), (163, -40), (170, 0), (176, 3), (182, 3), (188, 0), (197, -45), (207, -80)],
+            [(146, -80), (163, -40), (170, 0), (176, 1.5), (182, 1.5), (188, 0), (197, -45), (207, -80)],
             [],
             [chin],
             at("finger3-1", 0.7, out_of_palm, palmar=False),
@@ -288,7 +288,7 @@ def _even_turns(path: list[Spot]) -> list[Spot]:
 
 def _nose(scout: _Scout) -> tuple[Spot, tuple[NDArray, NDArray]]:
     """The middle of the soft nose facing front, and its left and right sides."""
-    height, back = 0.098, -0.119
+    height, back = 0.094, -0.121
     left = scout.look(np.array([0.1, back, height]), np.array([-1.0, 0.0, 0.0]))[0]
     right = scout.look(np.array([-0.1, back, height]), np.array([1.0, 0.0, 0.0]))[0]
     middle = (left + right) / 2 + _NOSE_ASIDE * np.array([-1.0, 0.0, 0.0])

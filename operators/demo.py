@@ -22,7 +22,6 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
     """
     from ..bridge.cache.manifest import write_json
     from ..demo.assets import fetch_character_data
-    from ..demo.character import SKULL
     from ..demo.scene import HEAD, HEAD_BONE, JAW_BONE, LEFT, NEUTRAL_FRAME, RIGHT, build_demo_scene
     from ..pictures.contact_sheet import contact_sheet_job
     from ..pictures.cut_picture import cut_picture_job
@@ -43,7 +42,6 @@ def demo_job(out: Path, assets: Path | None = None) -> Job[str]:
         head_bone=HEAD_BONE,
         jaw_bone=JAW_BONE,
         neutral_frame=NEUTRAL_FRAME,
-        skull=SKULL,
     )
     # The demo shows every step, so it reuses nothing from an earlier run.
     folder().volume.unlink(missing_ok=True)
@@ -71,7 +69,6 @@ def add_demo_job(archive: Path | None = None) -> Job[str]:
     """
     from ..demo import scene as demo
     from ..demo.assets import fetch_character_data
-    from ..demo.character import SKULL
 
     taken = [name for name in (demo.HEAD, demo.LEFT, demo.RIGHT, demo.RIG) if name in bpy.data.objects]
     if taken:
@@ -94,7 +91,6 @@ def add_demo_job(archive: Path | None = None) -> Job[str]:
         head_bone=demo.HEAD_BONE,
         jaw_bone=demo.JAW_BONE,
         neutral_frame=demo.NEUTRAL_FRAME,
-        skull=SKULL,
     )
     for obj in scene.objects:  # bones drawn over the face would hide it
         if obj.type == "ARMATURE":
