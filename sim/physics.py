@@ -368,9 +368,7 @@ class Physics:
         skin over obstacles.
         """
         contacts, settings, tuning = self.contact.contacts, self.settings, self.tuning
-        limit = settings.compression_limit * self.template.tissue_depth
-        room = limit - np.einsum("ij,ij->i", self._skin_u, self._bone_direction)
-        bone = Bone(self._bone_direction, limit, room)
+        bone = Bone.under(self._bone_direction, self.template.tissue_depth, self._skin_u, settings)
         reach = bone.reach(contacts, normals, tuning.step.towards_bone)
         if near is not None:
             reach = np.minimum(reach, reach_over(near, contacts, normals, tuning.step.towards_bone))

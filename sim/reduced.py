@@ -5,6 +5,8 @@ Where one frame's time goes, it is not the tissue: a coarser volume saves little
 Contacts, their memory, the volume and the skin are those of the physics.
 """
 
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .contact.contact_solver import ContactProblem
+from .contact.push_out import push_out
+from .contact.stops import Bone
+from .contact.tracker import Contacts
+from .frame import SimulatedFrame, TrackedFrame
 from .geometry.clearance import Clearance
 from .geometry.triangle_bvh import TriangleTree
 from .physics import Physics
@@ -47,11 +54,34 @@ class ReducedPhysics(Physics):
         super().__init__(template, few, tuning=replace(tuning, step=step), **others)
         self.undisturbed.untangles = False
         self._clearance = _Remembering(len(self.hands.vertices), self._clearance.deep)
-        self.contact.find_skin_with(_Touched(self))
+        self._touched = _Touched(self)
+        self._solved = Contacts.none()  # the contacts of the last substep, before it was solved
+        self.contact.find_skin_with(self._touched)
         some = np.flatnonzero(self._yielding)
         some = some[np.linspace(0, len(some) - 1, min(_SAMPLES, len(some))).astype(np.int64)]
         slots = self.system.respond(some)
         self.system.negligible = _LITTLE * float(np.median(self.system.known_responses[slots].max(axis=1, initial=0.0)))
+
+    def step(self, frame: TrackedFrame, between: Sequence[TrackedFrame] = ()) -> SimulatedFrame:
+        """As `Physics.step`; the skin that is shown is taken out of hands where the few iterations left it in them."""
+        self._solved = Contacts.none()
+        result = super().step(frame, between)
+        if len(self._solved) == 0:
+            return result
+        started = time.perf_counter()
+        skin = self._skin_tree.vertices + self._skin_u
+        bone = Bone.under(self._bone_direction, self.template.tissue_depth, self._skin_u, self.settings)
+        give = self.tuning.contact.hand_give
+        moved = push_out(self.system, self.contact, self._solved, skin, self._touched.nearest, bone, give)
+        if moved is not None:
+            turned = moved @ self.tracking.pose(frame).cranium[:3, :3].T
+            result = replace(result, skin=result.skin + turned.astype(np.float32))
+        result.statistics["ms"] += 1000 * (time.perf_counter() - started)
+        return result
+
+    def _contact_problem(self, *given: Any) -> ContactProblem:
+        self._solved = self.contact.contacts
+        return super()._contact_problem(*given)
 
 
 class _Remembering(Clearance):
@@ -84,18 +114,18 @@ class _Touched(Clearance):
     """Finds the skin at and in hands around those parts of the hands that are in the head."""
 
     def __init__(self, physics: ReducedPhysics):
-        self._physics, self._nearest = physics, np.full(physics.template.n_skin, -1, np.int32)
+        self._physics, self.nearest = physics, np.full(physics.template.n_skin, -1, np.int32)
 
     def forget(self) -> None:
-        self._nearest[:] = -1
+        self.nearest[:] = -1
 
     def near(self, tree: TriangleTree, points: NDArray, reach: NDArray[np.float64] | float) -> tuple:
         """As `Clearance.near`."""
         physics = self._physics
         inside = physics._clearance.near(physics._skin_tree, tree.vertices, reach)[0]
         asked = _around(points, tree.vertices[inside], physics._yielding)
-        distance, triangle, barycentric, sign = tree.closest(points[asked], _FINGER, self._nearest[asked])
-        self._nearest[asked] = triangle
+        distance, triangle, barycentric, sign = tree.closest(points[asked], _FINGER, self.nearest[asked])
+        self.nearest[asked] = triangle
         found = np.isfinite(distance) & ((sign < 0) | (distance < reach))
         return asked[found], distance[found], triangle[found], barycentric[found], sign[found]
 

@@ -16,6 +16,7 @@ from numba.core.dispatcher import Dispatcher
 from ..progress import Job, Progress, aside, call
 from .coarse_contact import press
 from .contact.bone_limit import spread
+from .contact.push_out import keep_off
 from .frame import TrackedFrame
 from .geometry.points import displace
 from .geometry.rigid import apply_into
@@ -103,6 +104,7 @@ def _call_seldom_needed() -> None:
     points, single = np.zeros((0, 3)), np.zeros((0, 3), np.float32)
     number, start, index = np.zeros(0), np.zeros(1, np.int32), np.zeros(0, np.int32)
     spread(points, points, points, 0.0)  # hands deeper than bone allows
+    keep_off(points, number, points)  # skin left in a hand
     # Folded by expression, and by contact.
     for ids, real in ((np.int32, np.float64), (np.int64, np.float32)):
         ratios, determinants = np.zeros(0, real), np.zeros(0, real)

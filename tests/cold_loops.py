@@ -18,7 +18,8 @@ from nephim.sim.template import Template
 from numba.core.dispatcher import Dispatcher
 from small_cast import random_weights
 
-MODES = (("surface", "default"), ("network", "default"), ("physics", "default"), ("physics", "flesh"))
+METHODS = ("surface", "network", "physics", "reduced")
+MODES = (*((mode, "default") for mode in METHODS), ("physics", "flesh"), ("reduced", "flesh"))
 _inner = simulate.start_job
 warm: set[tuple[str, str]] = set()
 

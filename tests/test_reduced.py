@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The reduced physics on a round head and a capsule finger: what it must share with the physics, and its plane."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from nephim.sim.contact.push_out import push_out
+from nephim.sim.contact.stops import Bone
 from nephim.sim.frame import SimulatedFrame, TrackedFrame
+from nephim.sim.geometry.surface import Surface
 from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.physics import Physics
 from nephim.sim.reduced import ReducedPhysics
 from nephim.sim.settings import PhysicsSettings
-from volumes import RADIUS, finger, round_head
+from volumes import RADIUS, finger, icosphere, round_head
 
 TEMPLATE, FINGER = round_head(), finger()
+BALL = Surface(icosphere(0.03, 1)[0] + [0.03, 0, 0], icosphere(0.03, 1)[1])  # coarser than the skin, which touches it
 SETTINGS = PhysicsSettings.load("default")
 # Depth of the fingertip [m] in each frame: it comes fast, presses, slides by `ASIDE`, and leaves.
 DEPTHS = [-0.05, -0.02, 0.002, 0.006, 0.008, 0.008, 0.008, 0.008, 0.004, -0.01, -0.05]
@@ -30,10 +36,10 @@ def simulate(kind: type[Physics], laps: int = 1, **others) -> list[SimulatedFram
     return [simulation.step(tracked(*at)) for _ in range(laps) for at in lap]
 
 
-def deepest(result: SimulatedFrame, depth: float, aside: float) -> float:
+def deepest(skin: np.ndarray, depth: float, aside: float = 0.0, finger: Surface = FINGER) -> float:
     """Largest depth [m] of the skin in the finger."""
-    hand = FINGER.vertices + [RADIUS - depth, 0, aside]
-    distance, _, _, sign = TriangleTree(hand, FINGER.triangles).closest(result.skin)
+    hand = finger.vertices + [RADIUS - depth, 0, aside]
+    distance, _, _, sign = TriangleTree(hand, finger.triangles).closest(skin)
     return float(np.where(sign < 0, distance, 0).max())
 
 
@@ -42,7 +48,7 @@ def test_follows_the_physics_off_the_hand():
     for k in range(3, 8):  # while the finger presses
         moved, wanted = (s[k].skin - s[k].tracked for s in (reduced, exact))
         assert np.linalg.norm(moved - wanted) < 0.35 * np.linalg.norm(wanted)
-        assert deepest(reduced[k], DEPTHS[k], ASIDE[k]) < 5e-4
+        assert deepest(reduced[k].skin, DEPTHS[k], ASIDE[k]) < 5e-4
         assert len(reduced[k].contacts) > 0
     assert reduced[5].statistics["substeps"] == 1
 
@@ -82,4 +88,46 @@ def test_a_touch_is_found_wherever_the_finger_comes_from(kind):
     simulation = kind(TEMPLATE, SETTINGS, right=FINGER)
     simulation.step(tracked(-0.002))
     result = simulation.step(tracked(0.006))  # 8 mm in one frame, into the skin
-    assert deepest(result, 0.006, 0.0) < 1e-3
+    assert deepest(result.skin, 0.006) < 1e-3
+
+
+def left_in_the_finger(depth: float = 1e-3):
+    """A simulation in which the finger presses, and its skin with the vertices in contact `depth` [m] deeper in it."""
+    simulation = ReducedPhysics(TEMPLATE, SETTINGS, right=BALL)
+    for press in (-0.002, 0.005, 0.009, 0.009):
+        hand = BALL.vertices + [RADIUS - press, 0, 0]
+        frame = tracked(press)
+        simulation.step(replace(frame, right=hand.astype(np.float32)))
+    contacts = simulation.contact.contacts
+    touched = np.unique(contacts.key[contacts.key < TEMPLATE.n_skin])
+    skin = TEMPLATE.skin_vertices + simulation._skin_u
+    skin[touched, 0] += depth
+    return simulation, touched, skin
+
+
+def pushed_out(simulation, skin, room: float):
+    nearest = np.full(TEMPLATE.n_skin, -1, np.int32)
+    direction = -TEMPLATE.skin_vertices / RADIUS
+    bone = Bone(direction, np.full(TEMPLATE.n_skin, 0.02), np.full(TEMPLATE.n_skin, room))
+    return push_out(simulation.system, simulation.contact, simulation.contact.contacts, skin, nearest, bone, 0.02)
+
+
+def test_skin_that_was_left_in_a_hand_is_pushed_out_with_what_is_around_it():
+    simulation, touched, skin = left_in_the_finger()
+    moved = pushed_out(simulation, skin, room=0.02)
+    assert moved is not None
+    assert deepest(skin, 0.009, finger=BALL) > 3e-4
+    assert deepest(skin + moved, 0.009, finger=BALL) < 5e-5
+    length = np.linalg.norm(moved, axis=1)
+    beside = np.linalg.norm(TEMPLATE.skin_vertices - [RADIUS, 0, 0], axis=1)
+    assert (length > 1e-5).sum() > len(touched)  # no spikes
+    assert length[beside > RADIUS].max() < 0.02 * length.max()
+    assert length.max() < 1.5e-3
+
+
+def test_skin_that_is_out_of_the_hands_stays_and_bone_is_not_entered():
+    simulation, _, skin = left_in_the_finger(depth=0.0)
+    assert pushed_out(simulation, skin, room=0.02) is None
+    simulation, _, skin = left_in_the_finger()
+    moved = pushed_out(simulation, skin, room=0.0)
+    assert (np.einsum("ij,ij->i", moved, TEMPLATE.skin_vertices) / RADIUS).min() > -1e-12

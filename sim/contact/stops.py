@@ -54,6 +54,12 @@ class Bone:
     limit: NDArray[np.float64]
     room: NDArray[np.float64]
 
+    @classmethod
+    def under(cls, direction: NDArray, depth: NDArray, moved: NDArray, settings: PhysicsSettings) -> "Bone":
+        """Under tissue of a depth (n_skin,) whose skin has moved (n_skin, 3) [m]."""
+        limit = settings.compression_limit * depth
+        return cls(direction, limit, limit - np.einsum("ij,ij->i", moved, direction))
+
     def reach(self, contacts: Contacts, normals: NDArray, least: float) -> NDArray[np.float64]:
         """How far skin at the contacts can still be pushed along `normals` (m, 3), (m,) [m]; least: see `towards_bone`
         of the tuning."""

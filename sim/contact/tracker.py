@@ -272,6 +272,27 @@ class ContactTracker:
         self._slide_on_hand(skin, directions[pushing], slid[on_hand])
         self._slide_on_skin(skin, slid[~on_hand])
 
+    def entered(
+        self, before: Contacts, skin: NDArray, nearest: NDArray[np.int32], deepest: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """The vertices (k,) of the skin (n_skin, 3) that a solve left in a hand, the points (k, 3) of its surface where
+        they are out of it, and the unit way there (k, 3).
+
+        before: the contacts that were solved for; nearest: (n_skin,) triangles of the hands that were nearest; deepest:
+        [m] they are looked for. Where a hand is convex, skin behind the plane of its contact alone can be in it.
+        """
+        own = before.key < self.n_skin
+        vertices, hand, weights = before.key[own], before.hand[own], before.hand_weights[own]
+        off = skin[vertices] - interpolate(self._hand_tree.vertices, hand, weights)
+        behind = np.einsum("ij,ij->i", off, interpolate(self.hand_normals, hand, weights)) < 0
+        vertices = vertices[behind]
+        distance, triangle, barycentric, sign = self._hand_tree.closest(skin[vertices], deepest, nearest[vertices])
+        inside = np.isfinite(distance) & (sign < 0) & (distance > 0)
+        vertices, points = vertices[inside], self._hand_tree.points_at(triangle[inside], barycentric[inside])
+        way = (points - skin[vertices]) / distance[inside, None]
+        faces = np.einsum("ij,ij->i", way, self.skin_normals[vertices]) < -self._tuning.facing
+        return vertices[faces], points[faces], way[faces]
+
     def _slide_on_hand(self, skin: NDArray, facing: NDArray, which: NDArray) -> None:
         contacts = self.contacts
         sliding = skin[contacts.key[which]]
