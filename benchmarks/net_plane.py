@@ -87,7 +87,7 @@ def candidates(template: Template, weights: Weights, assets: Path, folder: Path)
     for edge in COARSER:
         coarse = coarser_template(assets, folder, edge)
         result[f"physics {edge} mm"] = partial(Coarser, coarse, template, settings)
-    for substeps, iterations in ((1, 1), (1, 2), (1, 3), (2, 2)):
+    for substeps, iterations in ((1, 1), (1, 2), (2, 2), (2, 3), (4, 2)):
         name = f"reduced {substeps} × {iterations}"
         result[name] = partial(ReducedPhysics, template, settings, substeps=substeps, iterations=iterations)
     return result
