@@ -16,21 +16,25 @@ from .geometry import rigid
 FASTEST_HAND = 11.2  # [m/s]
 # Diagonals of the bounding boxes: a newborn's fist is about a fifth of its head.
 _LEAST_SIZE = 0.05  # of a hand, relative to the head
-_ENOUGH = 500  # vertices that suffice to measure the size of a surface
+_ENOUGH = 500  # vertices that suffice to measure the size and motion of a surface
 
 
 def shrunk(hand: NDArray, head: NDArray) -> bool:
     """Whether a hand (n, 3) is too small for a head (m, 3) to be real: rigs hide hands with a scale of 0."""
-    return bool(_size(hand) < _LEAST_SIZE * _size(head))
+    return bool(_size(_some(hand)) < _LEAST_SIZE * _size(_some(head)))
+
+
+def _some(points: NDArray) -> NDArray:
+    return points[:: max(1, len(points) // _ENOUGH)]
 
 
 @njit(cache=True, error_model="numpy")
 def _size(points):
-    """Diagonal of the bounding box of some of the points (n, 3) [m]."""
+    """Diagonal of the bounding box of points (n, 3) [m]."""
     square = 0.0
     for d in range(3):
         low, high = points[0, d], points[0, d]
-        for v in range(0, len(points), max(1, len(points) // _ENOUGH)):
+        for v in range(len(points)):
             low, high = min(low, points[v, d]), max(high, points[v, d])
         square += (high - low) ** 2
     return np.sqrt(square)
@@ -40,7 +44,7 @@ def jumped_hands(before: TrackedFrame | None, after: TrackedFrame, duration: flo
     """Which hands of the frame, left before right, jumped since `before`, (1 or 2,); none if `before` is None.
 
     duration: time between the frames [s]. A hand jumps if its median vertex moves faster than `FASTEST_HAND` relative
-    to the head, whose own motion is removed by a rigid fit to all its vertices: riding in a car is not a jump, nor is a
+    to the head, whose own motion is removed by a rigid fit to its vertices: riding in a car is not a jump, nor is a
     cut to another place that moves head and hands together. A head that moves away from its hands makes them jump.
     """
     hands = [(getattr(before, side, None), getattr(after, side)) for side in ("left", "right")]
@@ -49,10 +53,10 @@ def jumped_hands(before: TrackedFrame | None, after: TrackedFrame, duration: flo
         return jumped
     carried = np.eye(4)
     if not np.array_equal(before.head, after.head):
-        carried = rigid.fit_rigid(before.head.astype(np.float64), after.head.astype(np.float64))
+        carried = rigid.fit_rigid(*(_some(head).astype(np.float64) for head in (before.head, after.head)))
     farthest = FASTEST_HAND * duration
     for k, (old, now) in enumerate(pair for pair in hands if pair[1] is not None):
         if old is not None:
-            motion = np.linalg.norm(now - rigid.apply(carried, old.astype(np.float64)), axis=1)
+            motion = np.linalg.norm(_some(now) - rigid.apply(carried, _some(old).astype(np.float64)), axis=1)
             jumped[k] = np.median(motion) > farthest
     return jumped

@@ -392,7 +392,6 @@ class Physics:
             low, middle, high = map(float, percentiles(ratios, _PERCENTILES))
             result |= {"volume_ratio_p1": low, "volume_ratio_p50": middle, "volume_ratio_p99": high}
             result["inverted_tets"] = float((ratios <= 0).sum())
-            result["tracked_inverted_tets"] = float(self._local.flattened())
         else:
             result |= {"volume_ratio_p1": 1.0, "volume_ratio_p50": 1.0, "volume_ratio_p99": 1.0, "inverted_tets": 0.0}
         return result

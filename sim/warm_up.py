@@ -107,9 +107,9 @@ def _call_seldom_needed() -> None:
     keep_off(points, number, points)  # skin left in a hand
     # Folded by expression, and by contact.
     for ids, real in ((np.int32, np.float64), (np.int64, np.float32)):
-        ratios, determinants = np.zeros(0, real), np.zeros(0, real)
-        corners, matrices = np.zeros((0, 4), ids), np.zeros((0, 3, 3), real)
-        untangle(points, corners, np.zeros((0, 4, 3)), matrices, determinants, ratios, number, start, index)
+        blocks, stale, corners = np.zeros((0, 0), np.float32), np.zeros(0, bool), np.zeros((0, 4), ids)
+        gradients, ratios = np.zeros((0, 4, 3)), np.zeros(0, real)
+        untangle(points, corners, gradients, points, stale, blocks, ratios, number, start, index, 0)
     for asked in (points, single):  # around coarse meshes, obstacles, deformed hands
         for space in (points, single):
             inside_box(asked, *bounds(space))

@@ -20,7 +20,7 @@ from nephim.sim.solver.membrane import triangle_forces, triangle_frames
 from nephim.sim.solver.system import ElasticSystem
 from nephim.sim.solver.tet_blocks import LANES, add_parts, make_blocks, pose, tet_forces, volume_ratios
 from nephim.sim.solver.undisturbed import UndisturbedVolume
-from nephim.sim.solver.untangle import LEAST_RATIO, untangle
+from nephim.sim.solver.untangle import LEAST_RATIO, SWEEPS, untangle
 from scipy.optimize import minimize
 from volumes import round_head
 
@@ -35,7 +35,8 @@ def local_step(f: np.ndarray, f_tra: np.ndarray | None = None, tolerance: float 
     tets = np.array([[0, 1, 2, 3]], np.int32)
     gradients, _ = shape_gradients(TETRAHEDRON, tets)
     blocks = make_blocks(gradients, np.ones(1), np.ones(1))
-    pose(0, 1, TETRAHEDRON @ (f_tra - np.eye(3)).T, tets, blocks)
+    every = np.arange(len(blocks))
+    pose(0, 1, TETRAHEDRON @ (f_tra - np.eye(3)).T, tets, every, np.ones(len(blocks), bool), blocks)
     u, out = TETRAHEDRON @ (f - f_tra).T, np.zeros((1, 4, 3))
     for _ in range(30):
         threads.run(
@@ -214,14 +215,15 @@ def test_untangling_opens_what_was_turned_inside_out():
     inner = np.flatnonzero(TEMPLATE.vertex_region == 0)
     inner = inner[inner >= TEMPLATE.n_skin]
     u[inner[10]] = [0.006, 0.004, 0.0]  # one vertex thrown beyond its neighbours
-    f, one, det = np.broadcast_to(np.eye(3), (len(tets), 3, 3)).copy(), np.ones(len(tets)), np.ones(len(tets))
+    one, det = np.ones(len(tets)), np.ones(len(tets))
     blocks, moved = make_blocks(gradients, one, one), np.ones(len(u), bool)
+    stale = np.zeros(len(blocks), bool)  # F_tra is the identity
     awake = np.arange(len(blocks))
     det[:] = 1.0
     threads.run(volume_ratios, 2, u, moved, awake, tets, blocks, det)
     assert det.min() < 0
     mobility = np.where(TEMPLATE.vertex_region == 0, 1.0, 0.0)
-    assert untangle(u, tets, gradients, f, one, det, mobility, start, corners) == 0
+    assert untangle(u, tets, gradients, u, stale, blocks, det, mobility, start, corners, SWEEPS) == 0
     det[:] = 1.0
     threads.run(volume_ratios, 2, u, moved, awake, tets, blocks, det)
     assert det.min() >= LEAST_RATIO - 1e-5

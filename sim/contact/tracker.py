@@ -38,31 +38,38 @@ def unit_normals(vertices, triangles, out):
 
 
 @njit(cache=True)
-def halfway_normals(vertices, triangles, wanted, normals, out):
-    """Unit normals halfway between `normals` (n, 3) and those of the surface, written to out (n, 3) at the wanted (n,)
-    vertices."""
-    for v in range(out.shape[0]):
+def normals_near(vertices, deformed, triangles, wanted, normals, halfway):
+    """At the wanted (n,) vertices (n, 3): unit normals, and those halfway between these and the ones of the deformed
+    surface (n, 3), written to normals and halfway (n, 3)."""
+    for v in range(normals.shape[0]):
         if wanted[v]:
-            out[v] = 0.0
+            normals[v] = 0.0
+            halfway[v] = 0.0
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         if not (wanted[a] or wanted[b] or wanted[c]):
             continue
-        nx, ny, nz = face_direction(vertices, triangles, t)
+        n, d = face_direction(vertices, triangles, t), face_direction(deformed, triangles, t)
         for k in range(3):
             v = triangles[t, k]
             if wanted[v]:
-                out[v, 0] += nx
-                out[v, 1] += ny
-                out[v, 2] += nz
-    for v in range(out.shape[0]):
+                for i in range(3):
+                    normals[v, i] += n[i]
+                    halfway[v, i] += d[i]
+    for v in range(normals.shape[0]):
         if wanted[v]:
-            length = max(np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2), 1e-30)
+            _normalise(normals[v])
+            _normalise(halfway[v])
             for i in range(3):
-                out[v, i] = out[v, i] / length + normals[v, i]
-            length = max(np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2), 1e-12)
-            for i in range(3):
-                out[v, i] /= length
+                halfway[v, i] += normals[v, i]
+            _normalise(halfway[v])
+
+
+@njit(cache=True)
+def _normalise(vector):
+    length = max(np.sqrt(vector[0] ** 2 + vector[1] ** 2 + vector[2] ** 2), 1e-30)
+    for i in range(3):
+        vector[i] /= length
 
 
 def interpolate(values: NDArray, ids: NDArray, weights: NDArray) -> NDArray[np.float64]:
@@ -128,9 +135,8 @@ class ContactTracker:
         self._clearance = Clearance(self.n_skin, self._search)
         self._hand_clearance = Clearance(len(hands), self._search)
         self.contacts = Contacts.none()
-        self._tracked: NDArray | None = None
-        self.tracked_normals = np.zeros((self.n_skin, 3))
-        self.skin_normals = np.zeros((self.n_skin, 3))  # near hands, halfway between tracked and deformed
+        # Near hands, and halfway between tracked and deformed there.
+        self.tracked_normals, self.skin_normals = np.zeros((2, self.n_skin, 3))
         self._near = np.zeros(self.n_skin, np.bool_)
         self._kept = np.zeros(self.n_skin + len(hands), np.bool_)  # keys of contacts that stay
         self.hand_normals = np.zeros((len(hands), 3))
@@ -171,13 +177,10 @@ class ContactTracker:
         if not self.outer[near_skin].any():
             self.contacts = Contacts.none()
             return
-        if tracked is not self._tracked:  # a face that keeps still keeps its normals
-            self._tracked = tracked
-            unit_normals(tracked, self.skin_triangles, self.tracked_normals)
         self._near[:] = False
         self._near[near_skin] = True
         self._near[self.contacts.skin] = True
-        halfway_normals(skin, self.skin_triangles, self._near, self.tracked_normals, self.skin_normals)
+        normals_near(tracked, skin, self.skin_triangles, self._near, self.tracked_normals, self.skin_normals)
         unit_normals(hands, self.hand_triangles, self.hand_normals)
         self._hand_tree.refit(hands)
         pulls = np.einsum("ij,ij->i", self.normals(), self._outward()) >= self._tuning.outward

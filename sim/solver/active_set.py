@@ -10,9 +10,13 @@ from .elasticity import REST
 
 
 class Awake:
-    """Elements (e, k) over n vertices, or runs of `run` elements that are processed together."""
+    """Elements (e, k) over n vertices, or runs of `run` elements that are processed together.
+
+    rest: [m] a smaller displacement leaves a vertex at rest.
+    """
 
     def __init__(self, elements: NDArray, n: int, run: int = 1):
+        self.rest = REST
         groups = np.repeat(np.arange(len(elements)) // run, elements.shape[1])
         count = -(-len(elements) // run)
         pairs = np.unique(elements.ravel().astype(np.int64) * count + groups)
@@ -24,7 +28,7 @@ class Awake:
     def find(self, u: NDArray[np.float64]) -> NDArray[np.int32]:
         """The awake elements or runs, ascending, for the displacements u (n, 3) [m]; sets `displaced`. The array is
         reused by the next call."""
-        count = _find(u, REST, self._start, self._groups, self.displaced, self._flags, self._found)
+        count = _find(u, self.rest, self._start, self._groups, self.displaced, self._flags, self._found)
         return self._found[:count]
 
 

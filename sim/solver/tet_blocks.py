@@ -280,10 +280,15 @@ def _pose_block(s):
 
 
 @njit(cache=True, nogil=True)
-def pose(part, parts, d, tets, blocks):
-    """Makes the undisturbed volume, d (n, 3) displacement from rest [m], the elastic reference F_tra of the blocks."""
+def pose(part, parts, d, tets, awake, stale, blocks):
+    """Makes the undisturbed volume, d (n, 3) displacement from rest [m], the elastic reference F_tra of those awake
+    blocks that are stale (b,), which they then no longer are. Parts and awake as in `tet_forces`."""
     s = np.zeros(_WORKING_ROWS * LANES, np.float32)
-    for block in range(part, blocks.shape[0], parts):
+    for k in range(part, awake.shape[0], parts):
+        block = awake[k]
+        if not stale[block]:
+            continue
+        stale[block] = False
         first = block * LANES
         for i in range(_SHAPE * LANES, (_SHAPE + 9) * LANES):
             s[i] = blocks[block, i]
@@ -295,15 +300,15 @@ def pose(part, parts, d, tets, blocks):
             blocks[block, _DET * LANES + i] = s[_DET * LANES + i]
 
 
-def tracked_gradients(blocks: NDArray, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """F_tra (count, 3, 3) and det F_tra (count,) of the tetrahedra."""
-    rows = blocks.reshape(len(blocks), ROWS, LANES).transpose(0, 2, 1).reshape(-1, ROWS)[:count]
-    return np.ascontiguousarray(rows[:, _F_TRA : _F_TRA + 9]).reshape(-1, 3, 3), rows[:, _DET].copy()
-
-
-def tracked_determinants(blocks: NDArray) -> NDArray[np.float32]:
-    """det F_tra, block by block (b, LANES); 1 in unused lanes of the last block."""
-    return blocks.reshape(len(blocks), ROWS, LANES)[:, _DET]
+@njit(cache=True)
+def reference(d, tets, t, stale, blocks, f_tra):
+    """F_tra of tetrahedron t into (3, 3), posed where it is stale; returns det F_tra. Arguments as for `pose`."""
+    block, lane = t // LANES, t % LANES
+    if stale[block]:
+        pose(0, 1, d, tets, np.full(1, block), stale, blocks)
+    for k in range(9):
+        f_tra[k // 3, k % 3] = blocks[block, (_F_TRA + k) * LANES + lane]
+    return blocks[block, _DET * LANES + lane]
 
 
 @njit(cache=True, fastmath=_FAST)

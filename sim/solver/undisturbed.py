@@ -10,7 +10,8 @@ from ..template import CRANIUM, JAW, TISSUE, Template
 from .elasticity import deformation_gradients, shape_gradients
 from .multifrontal import Factor
 from .system import stiffness
-from .untangle import LEAST_RATIO, untangle
+from .tet_blocks import make_blocks
+from .untangle import LEAST_RATIO, SWEEPS, untangle
 
 # Pulls an embedding volume to the tracked skin so firmly that the remaining error is far below a micrometre.
 _EMBEDDING_WEIGHT = 100.0
@@ -28,7 +29,8 @@ class UndisturbedVolume:
         t = len(tets)
         self._tets, self._gradients = np.ascontiguousarray(tets), gradients
         self._f, self._det = np.zeros((t, 3, 3)), np.ones(t)
-        self._identity, self._one = np.broadcast_to(np.eye(3), (t, 3, 3)).copy(), np.ones(t)
+        self._at_rest = make_blocks(gradients, np.ones(t), np.ones(t))  # F_tra is the identity
+        self._never_stale = np.zeros(len(self._at_rest), np.bool_)
         self._start, self._corners = corner_lists(tets, n)
         # Stiffer where elements are small, so that thin tissue moves along instead of inverting.
         matrix = stiffness(tets, gradients, np.cbrt(volumes), n)
@@ -75,7 +77,7 @@ class UndisturbedVolume:
         if self._det.min() < LEAST_RATIO:
             # Strong expressions fold thin tissue; harmonic extension does not prevent it, but the interior can yield.
             untangle(
-                d, self._tets, self._gradients, self._identity, self._one, self._det, self._mobility,
-                self._start, self._corners,
+                d, self._tets, self._gradients, d, self._never_stale, self._at_rest, self._det, self._mobility,
+                self._start, self._corners, SWEEPS,
             )  # fmt: skip
         return d

@@ -10,10 +10,11 @@ import numpy as np
 from numba import njit
 
 from .elasticity import LEAST_DETERMINANT
+from .tet_blocks import reference
 
 LEAST_RATIO = 0.1  # of det F / det F_tra that a tetrahedron must keep
 _TARGET_RATIO = 0.15  # ratio to which a tetrahedron below the least ratio is opened
-_SWEEPS = 120
+SWEEPS = 120
 
 
 @njit(cache=True)
@@ -33,27 +34,26 @@ def _gradients(u, tet, gradients, f_tra, f, cofactor):
 
 
 @njit(cache=True)
-def untangle(u, tets, gradients, f_tra, det_tra, ratios, mobility, start, corners):
+def untangle(u, tets, gradients, volume, stale, blocks, ratios, mobility, start, corners, sweeps):
     """Moves vertices of u (n, 3) [m] in place until every tetrahedron keeps LEAST_RATIO of its volume; returns how
     many do not.
 
-    ratios: (t,) current det F / det F_tra; mobility: (n,) 0 for vertices that must stay, up to 1; start, corners: rows
-    of the flattened (t, 4) corners per vertex.
+    volume, stale, blocks: F_tra, see `tet_blocks.pose`; ratios: (t,) current det F / det F_tra, 1 where that has none
+    to keep; mobility: (n,) 0 for vertices that must stay, up to 1; start, corners: rows of the flattened (t, 4) corners
+    per vertex; sweeps: at most.
     """
-    f, cofactor = np.empty((3, 3)), np.empty((3, 3))
+    f, cofactor, f_tra = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
     step = np.empty((4, 3))
     queued = np.zeros(len(tets), np.bool_)
     queue = np.empty(len(tets), np.int64)
     count = 0
     for t in range(len(tets)):
-        if det_tra[t] <= LEAST_DETERMINANT:
-            queued[t] = True  # the tracked motion flattened it: nothing to keep
-        elif ratios[t] < LEAST_RATIO:
+        if ratios[t] < LEAST_RATIO:
             queue[count] = t
             queued[t] = True
             count += 1
     bad = count
-    for _ in range(_SWEEPS):
+    for _ in range(sweeps):
         if bad == 0:
             break
         bad = 0
@@ -61,7 +61,10 @@ def untangle(u, tets, gradients, f_tra, det_tra, ratios, mobility, start, corner
         while q < count:
             t = queue[q]
             q += 1
-            ratio = _gradients(u, tets[t], gradients[t], f_tra[t], f, cofactor) / det_tra[t]
+            det_tra = reference(volume, tets, t, stale, blocks, f_tra)
+            if det_tra <= LEAST_DETERMINANT:
+                continue  # the tracked motion flattened it: nothing to keep
+            ratio = _gradients(u, tets[t], gradients[t], f_tra, f, cofactor) / det_tra
             if ratio >= LEAST_RATIO:
                 continue
             bad += 1
@@ -71,7 +74,7 @@ def untangle(u, tets, gradients, f_tra, det_tra, ratios, mobility, start, corner
                     total = 0.0
                     for j in range(3):
                         total += cofactor[i, j] * gradients[t, k, j]
-                    step[k, i] = total / det_tra[t]
+                    step[k, i] = total / det_tra
                     square += mobility[tets[t, k]] * step[k, i] ** 2
             if square <= 0.0:
                 continue
@@ -91,6 +94,7 @@ def untangle(u, tets, gradients, f_tra, det_tra, ratios, mobility, start, corner
     bad = 0
     for q in range(count):
         t = queue[q]
-        if _gradients(u, tets[t], gradients[t], f_tra[t], f, cofactor) <= 0.0:
+        kept = reference(volume, tets, t, stale, blocks, f_tra) > LEAST_DETERMINANT
+        if kept and _gradients(u, tets[t], gradients[t], f_tra, f, cofactor) <= 0.0:
             bad += 1
     return bad
