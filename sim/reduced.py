@@ -34,6 +34,8 @@ _STEP = 0.006
 _LONGER = 4.0
 _FINGER = 0.008  # [m] skin inside a hand is no farther from a part of it that is inside the head
 _CELL = 0.0025  # [m] of the grid that such skin is found with: finer takes longer to fill, coarser finds too much
+_REST = 3e-5  # [m] tissue that moves less is left at rest: the error of a frame is ten times as large
+_SWEEPS = 8  # that open inverted tetrahedra: what is left goes on in the next frame
 # Share of the largest value that is left out of a response: a quarter of what `ElasticSystem` then ignores.
 _LITTLE, _SAMPLES = 0.005, 9
 
@@ -62,6 +64,8 @@ class ReducedPhysics(Physics):
         step = replace(tuning.step, target=_LONGER * tuning.step.target, longest=_LONGER * tuning.step.longest)
         super().__init__(template, few, tuning=replace(tuning, step=step), **others)
         self.undisturbed.untangles = False
+        self._local.rest_below(_REST)
+        self._local.sweeps, self._local.free_rounds = _SWEEPS, 0
         self._clearance = _Remembering(len(self.hands.vertices), self._clearance.deep)
         self._touched = _Touched(self)
         self._solved = Contacts.none()  # the contacts of the last substep, before it was solved

@@ -76,6 +76,27 @@ def _mean(values, rows, weights):
 
 
 @njit(cache=True)
+def _condensed(compliance, rows, weights):
+    """Σ_ij weights[a, i] weights[b, j] compliance[rows[a, i], rows[b, j]] for a symmetric compliance (k, k), rows and
+    weights (m, 3), (m, m)."""
+    result = np.empty((len(rows), len(rows)))
+    half = np.empty(len(compliance))
+    for a in range(len(rows)):
+        half[:] = 0.0
+        for i in range(3):
+            if weights[a, i] != 0.0:
+                for c in range(len(half)):
+                    half[c] += weights[a, i] * compliance[rows[a, i], c]
+        for b in range(a + 1):
+            total = 0.0
+            for j in range(3):
+                if weights[b, j] != 0.0:
+                    total += weights[b, j] * half[rows[b, j]]
+            result[a, b] = result[b, a] = total
+    return result
+
+
+@njit(cache=True)
 def _share(values, rows, weights, out):
     """Shares values (m, 3) out to rows (m, 3) of out (k, 3) by weights (m, 3)."""
     out[:] = 0.0
@@ -115,8 +136,7 @@ class ContactProblem:
         self._used, self._place, self._weights = used, place, np.ascontiguousarray(weights)
         self._slots = system.respond(used)
         self._skin = np.zeros((len(used), 3))  # of the skin vertices used
-        half = np.ascontiguousarray(_mean(system.compliance(used), place, weights).T)
-        self._compliance = _mean(half, place, weights)
+        self._compliance = _condensed(system.compliance(used), place, self._weights)
         self._offset = interpolate(tracked, skin, weights) - targets
         self._cells = cells
         if cells is not None:

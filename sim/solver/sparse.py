@@ -30,9 +30,10 @@ class PointMap:
         """out (n, 3) += rows (k,) of the matrix, transposed, @ values (k, 3)."""
         _add_back(*self._rows, rows, values, out)
 
-    def between(self, rows: NDArray[np.int64], values: NDArray, chosen: NDArray[np.int64], out: NDArray) -> None:
-        """out (k, l) = rows (k,) of the matrix times the chosen (l,) rows of values, transposed."""
-        _between(*self._rows, rows, values, chosen, out)
+    def between(self, rows: NDArray[np.int64], responses: NDArray, chosen: NDArray[np.int64], out: NDArray) -> None:
+        """out (k, k) = rows (k,) of the matrix times the chosen (k,) responses to a load on each, transposed:
+        symmetric, as only half of it is computed."""
+        _between(*self._rows, rows, responses, chosen, out)
 
 
 @njit(cache=True, inline="always")
@@ -74,13 +75,14 @@ def _add_back(start, columns, values, rows, points, out):
 
 
 @njit(cache=True)
-def _between(start, columns, values, rows, right, chosen, out):
+def _between(start, columns, values, rows, responses, chosen, out):
     for a in range(len(chosen)):
-        for b in range(len(rows)):
+        response = responses[chosen[a]]
+        for b in range(a + 1):
             total = 0.0
             for e in range(start[rows[b]], start[rows[b] + 1]):
-                total += values[e] * right[chosen[a], columns[e]]
-            out[b, a] = total
+                total += values[e] * response[columns[e]]
+            out[b, a] = out[a, b] = total
 
 
 @njit(cache=True)
