@@ -7,20 +7,22 @@ it. What cannot be simulated like that is said.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..compat import fcurves, strip_fcurves
 from ..sim.frame import TrackedFrame
-from ..sim.geometry.triangle_bvh import TriangleTree
 from ..sim.hand_jumps import jumped_hands
 from .cache.manifest import motion_fingerprint
 from .modifiers import OVERWRITING
 from .rig import Rig, scene_object
 from .scene_time import frame_rate, stretch
 from .surfaces import SurfaceReader
+
+if TYPE_CHECKING:  # numba loads on first use, so that enabling the add-on stays fast
+    from ..sim.geometry.triangle_bvh import TriangleTree
 
 _TOUCHES, _CLEAR = 0.002, 0.010  # [m] nearest vertex of the hand: at the face, and away from it
 _REACH = 0.3  # [m] a hand this far away comes to no face and back within a frame
@@ -122,6 +124,8 @@ class BetweenFrames:
 
     def _distance(self, head: NDArray, hand: NDArray) -> float:
         """Of the nearest vertex of the hand from the face [m], negative inside."""
+        from ..sim.geometry.triangle_bvh import TriangleTree
+
         if self._tree is None:
             self._tree = TriangleTree(head, self._rig.head.triangles)
         self._tree.refit(head)

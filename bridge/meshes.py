@@ -7,7 +7,6 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sim.geometry import rigid
 from ..tracks.track import Faces
 
 
@@ -86,6 +85,8 @@ def matrix_array(matrix: Any) -> NDArray[np.float64]:
 
 def to_world(positions: NDArray, matrix: NDArray[np.float64], dtype: Any = np.float64) -> NDArray[Any]:
     """Positions (n, 3) moved by an affine matrix (4, 4), computed in double precision; as `dtype`."""
+    from ..sim.geometry.points import apply_into  # numba loads on first use, so that enabling the add-on stays fast
+
     world = np.empty(positions.shape, dtype)
-    rigid.apply_into(matrix, positions, world)
+    apply_into(matrix, positions, world)
     return world

@@ -17,7 +17,6 @@ from ..tracks.alembic import check_alembic
 from ..tracks.checks import Take
 from ..tracks.track import HEAD, LEFT, RIGHT, Faces, Track, role_of
 from .cache.point_cache import HEADER, MAGIC
-from .landmark_hands import add_hand
 from .meshes import mesh_positions, new_mesh, to_world, world_matrix
 from .rig import unit_scale
 from .scene_time import playback_rate
@@ -102,6 +101,8 @@ def _add_object(
 ) -> Any:
     """The object of a track; `added` gets it and all that comes with it, from the moment on in which they exist."""
     if track.landmarks:
+        from .landmark_hands import add_hand  # scipy loads on first use, so that enabling the add-on stays fast
+
         obj = add_hand(scene, _NAMES[track.role], track.vertices, frame_scale, added)
         obj[JITTER] = [track.jitter, *(track.smoothed or ())]
         return obj

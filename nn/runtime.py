@@ -14,6 +14,7 @@ from scipy.sparse import csr_matrix
 from ..errors import SimulationError
 from ..sim.frame import SimulatedFrame, TrackedFrame
 from ..sim.geometry import rigid
+from ..sim.geometry.points import apply_into
 from ..sim.geometry.surface import Surface
 from ..sim.hands import Hands
 from ..sim.template import Template
@@ -84,7 +85,7 @@ class Network:
         cranium = frame.cranium if frame.cranium is not None else self._tracking.pose(frame).cranium
         back = rigid.inverse(cranium)
         still = np.empty(hands.shape, np.float32)
-        rigid.apply_into(back, hands, still)
+        apply_into(back, hands, still)
         _tracked(*self._at_controls, frame.head, back, self._moved)
         z = self._recurrence.advance(still, self._moved)
         encoded = time.perf_counter()

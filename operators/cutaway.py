@@ -5,7 +5,6 @@ import bpy
 from bpy.props import EnumProperty
 
 from ..bridge.cache.open_file import folder
-from ..bridge.cut_object import add_cutaway, remove_cutaway
 from ..bridge.rig import unit_scale
 from ..errors import NephimError
 from . import problems
@@ -39,9 +38,12 @@ class NEPHIM_OT_cutaway(bpy.types.Operator):
         return True
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        from ..bridge.cut_object import remove_cutaway  # scipy and numba load on first use
+
         return {"FINISHED"} if remove_cutaway() else self.execute(context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        from ..bridge.cut_object import add_cutaway
         from ..sim.template import Template
 
         try:

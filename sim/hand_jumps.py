@@ -5,7 +5,6 @@ A hand that jumps did not move there, so it swept nothing on its way; a hand shr
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from .frame import TrackedFrame
@@ -21,23 +20,16 @@ _ENOUGH = 500  # vertices that suffice to measure the size and motion of a surfa
 
 def shrunk(hand: NDArray, head: NDArray) -> bool:
     """Whether a hand (n, 3) is too small for a head (m, 3) to be real: rigs hide hands with a scale of 0."""
-    return bool(_size(_some(hand)) < _LEAST_SIZE * _size(_some(head)))
+    return _size(_some(hand)) < _LEAST_SIZE * _size(_some(head))
 
 
 def _some(points: NDArray) -> NDArray:
     return points[:: max(1, len(points) // _ENOUGH)]
 
 
-@njit(cache=True, error_model="numpy")
-def _size(points):
+def _size(points: NDArray) -> float:
     """Diagonal of the bounding box of points (n, 3) [m]."""
-    square = 0.0
-    for d in range(3):
-        low, high = points[0, d], points[0, d]
-        for v in range(len(points)):
-            low, high = min(low, points[v, d]), max(high, points[v, d])
-        square += (high - low) ** 2
-    return np.sqrt(square)
+    return float(np.linalg.norm(np.ptp(points, axis=0)))
 
 
 def jumped_hands(before: TrackedFrame | None, after: TrackedFrame, duration: float) -> NDArray[np.bool_]:

@@ -18,8 +18,7 @@ from .coarse_contact import press
 from .contact.bone_limit import spread
 from .contact.push_out import keep_off
 from .frame import TrackedFrame
-from .geometry.points import displace
-from .geometry.rigid import apply_into
+from .geometry.points import apply_into, displace
 from .geometry.surface import Surface, vertex_normals
 from .geometry.triangle_bvh import bounds, inside_box
 from .solver.untangle import untangle

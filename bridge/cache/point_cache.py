@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CacheError
-from ...sim.geometry.points import displace
 from .manifest import Manifest, checksum_of
 
 HEADER = struct.Struct("<12siiffi")
@@ -310,6 +309,8 @@ def head_to_object(rig: Any, reader: Any, frame: int, skin_world: NDArray) -> ND
     skin_world: (n_head, 3) [m]; further rows, as of a refined skin, are ignored. Returns (n_vertices, 3). Vertices that
     are not the head's, and skin that was not moved, keep their evaluated positions bit for bit.
     """
+    from ...sim.geometry.points import displace  # numba loads on first use, so that enabling the add-on stays fast
+
     if reader.last is None or reader.last.frame != frame:
         reader.read(frame)
     n_head = len(rig.head.indices)

@@ -56,3 +56,14 @@ def displace(skin, tracked, indices, to_local, positions):
         if x != 0 or y != 0 or z != 0:
             for d in range(3):
                 positions[indices[v], d] += np.float32(to_local[d, 0] * x + to_local[d, 1] * y + to_local[d, 2] * z)
+
+
+@njit(cache=True)
+def apply_into(transform, points, out):
+    """Points (n, 3) moved by an affine transform (4, 4), as by `rigid.apply`, in one pass: computed in double
+    precision, stored in that of `out` (n, 3)."""
+    for v in range(len(points)):
+        for d in range(3):
+            out[v, d] = (
+                transform[d, 0] * points[v, 0] + transform[d, 1] * points[v, 1] + transform[d, 2] * points[v, 2]
+            ) + transform[d, 3]

@@ -2,7 +2,6 @@
 """Rigid transforms: fitting and applying."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 
@@ -30,14 +29,3 @@ def inverse(transform: NDArray) -> NDArray[np.float64]:
 def apply(transform: NDArray, points: NDArray) -> NDArray[np.float64]:
     """Points (n, 3) moved by a transform (4, 4)."""
     return points @ transform[:3, :3].T + transform[:3, 3]
-
-
-@njit(cache=True)
-def apply_into(transform: NDArray[np.float64], points: NDArray, out: NDArray) -> None:
-    """Like `apply`, but for any affine transform and in one pass: computed in double precision, stored in the precision
-    of `out` (n, 3)."""
-    for v in range(len(points)):
-        for d in range(3):
-            out[v, d] = (
-                transform[d, 0] * points[v, 0] + transform[d, 1] * points[v, 1] + transform[d, 2] * points[v, 2]
-            ) + transform[d, 3]
