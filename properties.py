@@ -275,7 +275,7 @@ class SceneSettings(PropertyGroup):
     preview: EnumProperty(  # type: ignore[valid-type]
         name="Live Preview",
         description="What the viewport shows while the animation plays; switched by nephim.preview",
-        items=[(mode, mode.title(), "") for mode in ("off", "physics", "network", "surface", "reduced")],
+        items=[(mode, mode.title(), "") for mode in ("off", "physics", "network", "surface", "reduced", "auto")],
         default="off",
     )
     preview_colour: EnumProperty(  # type: ignore[valid-type]

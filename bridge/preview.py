@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..choices import PHYSICS
 from ..errors import RigError
 from ..sim.frame import SimulatedFrame, TrackedFrame
 from ..threads import one_blas_thread
@@ -27,7 +28,7 @@ class Preview:
     """One scene's preview. It keeps only names from frame to frame, no Blender data, and updates them.
 
     simulation: has `step(TrackedFrame)` and `reset()`; template: of the volume; reader: has read the neutral pose;
-    attachments: what hangs on the skin; refined: see `obstacles.Refined`.
+    attachments: what hangs on the skin; refined: see `obstacles.Refined`; mode: of the simulation.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Preview:
         reader: SurfaceReader,
         attachments: Attachments = NOTHING,
         refined: Sequence[Refined] = (),
+        mode: str = PHYSICS,
     ):
         self.rig, self.simulation, self.reader, self.attachments = rig, simulation, reader, attachments
         self.copied: tuple[AttachedObject | Refined, ...] = (*attachments.objects, *refined)
@@ -47,12 +49,15 @@ class Preview:
 
         self.fit = CoarseFit(template, getattr(simulation, "obstacles", None))
         self.frame_rate = float(getattr(simulation, "frame_rate", 24.0))
+        self.mode = mode
+        self._coming: tuple[str, Any] | None = None
         self.names = _names(scene)
         self.times: dict[str, deque[float]] = {name: deque(maxlen=_SHOWN) for name in ("read", "step", "write", "all")}
         self.restart()
 
     def restart(self) -> None:
         """Drops the history: the next frame counts as the first."""
+        self._change()
         self.simulation.reset()
         self.frame: float | None = None
         self.tracked: TrackedFrame | None = None
@@ -100,13 +105,26 @@ class Preview:
             return self.result  # Blender evaluated the same frame again: already simulated
         gap = 0.0 if self.frame is None else now - self.frame
         if gap < 0 or gap > _LARGEST_GAP * self.frame_rate:
+            self._change()
             self.simulation.reset()
             gap = 1.0
         if hasattr(self.simulation, "frame_rate"):
             self.simulation.frame_rate = self.frame_rate / (gap or 1.0)
         self.result = self.simulation.step(tracked)
+        if self._coming is not None and np.array_equal(self.result.skin, self.result.tracked):
+            self._change()
+            self.result = self.simulation.step(tracked)  # from where hands and face are now
         self.frame, self.tracked = now, tracked
         return self.result
+
+    def change_to(self, mode: str, simulation: Any) -> None:
+        """Goes on with a simulation of another mode, without history, as soon as that is not seen: when nothing is
+        displaced, or when a jump or a loop begins anew."""
+        self._coming = mode, simulation
+
+    def _change(self) -> None:
+        if self._coming is not None:
+            (self.mode, self.simulation), self._coming = self._coming, None
 
     def _check(self, scene: Any) -> Any:
         """The preview's object. Raises RigError if head, hands or the preview's object are gone or replaced."""

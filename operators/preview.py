@@ -13,22 +13,33 @@ from ..bridge.attachments import find_attachments
 from ..bridge.cache.open_file import folder
 from ..bridge.modifiers import is_tracked
 from ..bridge.obstacles import Obstacles, find_obstacles, refined_objects
-from ..bridge.plan import read_plan
+from ..bridge.plan import Plan, read_plan
 from ..bridge.preview import Preview
+from ..bridge.scene_time import playback_rate
 from ..bridge.surfaces import SurfaceReader, view_layer_of
-from ..choices import VOLUMETRIC
+from ..choices import NETWORK, PHYSICS, REDUCED, SURFACE, VOLUMETRIC
 from ..errors import NephimError
 from ..progress import Job, Progress
 from .jobs import JobOperator, redraw_sidebars
 from .modes import start_job
+from .preview_choice import Automatic, Choice, first_job
 from .volume import load_volume, needs_setup, volume_job
 
 _REDRAWN = 12  # the sidebar is redrawn at multiples of this frame number
 
-LABELS = {"off": "Off", "physics": "Physics", "reduced": "Reduced", "network": "Network", "surface": "Surface"}
+AUTO = "auto"
+LABELS = {
+    "off": "Off",
+    AUTO: "Automatic",
+    PHYSICS: "Physics",
+    REDUCED: "Reduced",
+    NETWORK: "Network",
+    SURFACE: "Surface",
+}
 
 _previews: dict[int, Preview] = {}  # by the scene's session uid
 _messages: dict[int, str] = {}  # why a preview switched itself off
+_automatic: dict[int, Automatic] = {}  # of those that choose what they run, by the same
 _rendering = False
 
 
@@ -44,13 +55,19 @@ def preview_of(scene: Any) -> Preview | None:
 def figures(scene: Any) -> list[str]:
     """Timings of the preview for the sidebar."""
     preview = preview_of(scene)
-    ms = preview.milliseconds() if preview is not None else {}
-    if not ms:
+    if preview is None or not preview.times["all"]:
         return []
+    ms = preview.milliseconds()
     return [
         f"{_short(ms['all'])} ms per frame",
-        f"read {_short(ms['read'])}, {scene.nephim.preview} {_short(ms['step'])}, write {_short(ms['write'])}",
+        f"read {_short(ms['read'])}, {preview.mode} {_short(ms['step'])}, write {_short(ms['write'])}",
     ]
+
+
+def chosen_because(scene: Any) -> str:
+    """Which method an automatic preview runs, and why; empty for others."""
+    automatic = _automatic.get(scene.session_uid)
+    return automatic.choice.why(LABELS) if automatic is not None and preview_of(scene) is not None else ""
 
 
 def _short(milliseconds: float) -> str:
@@ -71,7 +88,15 @@ def preview_job(scene: Any, mode: str) -> Job[str]:
     _previews[scene.session_uid] = preview
     display.show(scene, view_layer_of(scene), _objects(scene, preview), preview.copied)
     refresh(scene)
-    return f"The preview shows {LABELS[mode].lower()}: play the animation."
+    return f"The preview shows {LABELS[preview.mode].lower()}: play the animation."
+
+
+def _end(scene_uid: int) -> Preview | None:
+    """Forgets a scene's preview; returns it."""
+    automatic = _automatic.pop(scene_uid, None)
+    if automatic is not None:
+        automatic.close()
+    return _previews.pop(scene_uid, None)
 
 
 def _prepare_job(scene: Any, mode: str) -> Job[Preview]:
@@ -82,18 +107,33 @@ def _prepare_job(scene: Any, mode: str) -> Job[Preview]:
         surfaces = reader.neutral()
         template = load_volume(surfaces, plan)
         attachments = find_attachments(scene, rig, reader, surfaces, template)
-        obstacles = find_obstacles(scene, rig, reader, surfaces) if mode in VOLUMETRIC else Obstacles()
+        knows_obstacles = mode in (AUTO, *VOLUMETRIC)
+        obstacles = find_obstacles(scene, rig, reader, surfaces) if knows_obstacles else Obstacles()
         reader.read(rig.neutral_frame)  # the bones' neutral pose as well
 
-    simulation = yield from start_job(replace(plan.method, mode=mode), template, surfaces, obstacles.surface)
+    def make(chosen: str) -> Job[Any]:
+        return start_job(replace(plan.method, mode=chosen), template, surfaces, obstacles.surface)
+
+    if mode == AUTO:
+        automatic = Automatic(Choice(_candidates(plan), playback_rate(scene)), make)
+        simulation = yield from first_job(automatic.choice, make, template, surfaces)
+        mode = automatic.choice.mode
+        _automatic[scene.session_uid] = automatic
+    else:
+        simulation = yield from make(mode)
     attached = {one.object_name for one in attachments.objects}
     refined = refined_objects(scene, view_layer_of(scene), obstacles.parts, attached)
-    return Preview(scene, rig, simulation, template, reader, attachments, refined)
+    return Preview(scene, rig, simulation, template, reader, attachments, refined, mode)
+
+
+def _candidates(plan: Plan) -> list[str]:
+    """What an automatic preview chooses among: networks are for the character alone that they were trained on."""
+    return [*VOLUMETRIC, *([NETWORK] if plan.folder.weights.is_file() else [])]
 
 
 def switch_off(scene: Any) -> None:
     """Restores the scene to its state before the preview."""
-    _previews.pop(scene.session_uid, None)
+    _end(scene.session_uid)
     _messages.pop(scene.session_uid, None)
     display.hide(scene)
     if scene.nephim.preview != "off":
@@ -113,6 +153,9 @@ def frame_changed(scene: Any, depsgraph: Any) -> None:
         return
     try:
         preview.update(scene, depsgraph)
+        automatic = _automatic.get(scene.session_uid)
+        if automatic is not None:
+            automatic.consider(preview, playback_rate(scene))
         if scene.frame_current % _REDRAWN == 0 and not bpy.app.background:
             redraw_sidebars(bpy.context)  # its timings; Blender does not redraw the sidebar during playback
     except NephimError as error:
@@ -124,7 +167,7 @@ def frame_changed(scene: Any, depsgraph: Any) -> None:
 
 def _fail(scene: Any, text: str) -> None:
     uid = scene.session_uid
-    _previews.pop(uid, None)
+    _end(uid)
     print(f"NePHIM: the preview of '{scene.name}' switched itself off. {text}")
 
     def end() -> None:
@@ -152,7 +195,7 @@ def resume() -> None:
         wanted = scene.nephim.preview
         preview = _previews.get(scene.session_uid)
         if wanted == "off":
-            _previews.pop(scene.session_uid, None)
+            _end(scene.session_uid)
         elif preview is not None:
             preview.restart()
             refresh(scene)
@@ -180,13 +223,14 @@ def colour_changed(scene: Any) -> None:
 
 def settings_changed(scene: Any) -> None:
     """The tissue has changed: restarts the preview with it."""
-    if _previews.pop(scene.session_uid, None) is not None:
+    if _end(scene.session_uid) is not None:
         later(resume)
 
 
 def forget_all() -> None:
     """Another file is loaded: drops all previews of the last one."""
-    _previews.clear()
+    for uid in list(_previews):
+        _end(uid)
     _messages.clear()
 
 
@@ -245,12 +289,18 @@ class NEPHIM_OT_preview(JobOperator, bpy.types.Operator):
         name="Mode",
         items=[
             ("off", "Off", "The head as it is animated"),
+            (
+                AUTO,
+                "Automatic",
+                "The physics where it keeps up with playback, else the reduced physics, else the "
+                "character's own network if there is one",
+            ),
             ("physics", "Physics", "The volumetric simulation; slower than real time where hands touch"),
             ("reduced", "Reduced Physics", "The physics with less work per frame: any character, without training"),
             ("network", "Network", "The trained network, in real time"),
             ("surface", "Surface Only", "The skin alone, as a baseline for comparison"),
         ],
-        default="physics",
+        default=AUTO,
     )
     play: BoolProperty(name="Play", description="Start playback in the window", default=True)  # type: ignore[valid-type]
 

@@ -95,7 +95,7 @@ class NEPHIM_PT_preview(Step, bpy.types.Panel):
     bl_options = set()
 
     def step(self, context: bpy.types.Context, layout: Any, settings: Any) -> None:
-        grid = layout.grid_flow(columns=3, row_major=True, even_columns=True, align=True)  # five in a row are cut off
+        grid = layout.grid_flow(columns=3, row_major=True, even_columns=True, align=True)  # six in a row are cut off
         for mode, text in preview.LABELS.items():
             cell = grid.row(align=True)
             cell.enabled = mode != "network" or not why_no_network()
@@ -106,6 +106,9 @@ class NEPHIM_PT_preview(Step, bpy.types.Panel):
         message = preview.message(context.scene)
         if message:
             paragraph(context, layout, message, icon="ERROR")
+        because = preview.chosen_because(context.scene)
+        if because:
+            paragraph(context, layout, because)
         for line in preview.figures(context.scene):
             layout.label(text=line)
 

@@ -6,6 +6,7 @@ session loads them within a second or two.
 """
 
 import sys
+import time
 from functools import partial
 from typing import Any
 
@@ -74,16 +75,24 @@ def _loops() -> int:
 
 
 def warm_up(simulation: Any, template: Template, left: Surface | None, right: Surface | None) -> None:
-    """Steps through a touch of one hand and forgets it; the hands are those of the neutral frame."""
+    """Calls every loop of the simulation; it has no history afterwards."""
+    touch(simulation, template, left, right)
+    _call_seldom_needed()
+
+
+def touch(simulation: Any, template: Template, left: Surface | None, right: Surface | None) -> float:
+    """Steps through a light touch of one hand and forgets it; returns what its last frame took [ms]. The hands are
+    those of the neutral frame."""
     hand = left if left is not None else right
     if hand is None:
-        return
+        return 0.0
     skin = template.skin_vertices
     # Furthest from the middle the skin is convex: a hand outside of its tangential plane touches nothing else.
     free = template.outer & ~template.rim
     spot = int(np.argmax(np.where(free, np.linalg.norm(skin - skin.mean(axis=0), axis=1), 0.0)))
     normal = vertex_normals(skin, template.skin_triangles)[spot]
     tip = int(np.argmin(hand.vertices @ normal))
+    taken = []
     for distance in (_AWAY, -_DEEP, -_DEEP, _AWAY):
         moved = hand.vertices + (skin[spot] + distance * normal - hand.vertices[tip])
         posed = {"left": left, "right": right} | {"left" if hand is left else "right": Surface(moved, hand.triangles)}
@@ -92,9 +101,12 @@ def warm_up(simulation: Any, template: Template, left: Surface | None, right: Su
             None if surface is None else surface.vertices.astype(np.float32)
             for surface in (posed["left"], posed["right"])
         )
-        simulation.step(TrackedFrame(template.head_vertices.astype(np.float32), one, other, still, still))
+        frame = TrackedFrame(template.head_vertices.astype(np.float32), one, other, still, still)
+        started = time.perf_counter()
+        simulation.step(frame)
+        taken.append(1000 * (time.perf_counter() - started))
     simulation.reset()
-    _call_seldom_needed()
+    return taken[2]
 
 
 def _call_seldom_needed() -> None:
