@@ -208,7 +208,7 @@ class Physics:
             for s in range(1, substeps + 1):
                 a = s / substeps
                 skin, inside, hand, inner = (
-                    new if old is new or len(old) != len(new) else (1 - a) * old + a * new
+                    new if old is new or len(old) != len(new) or s == substeps else (1 - a) * old + a * new
                     for old, new in zip(previous, now, strict=True)
                 )
                 if len(self.contact.contacts) == 0:

@@ -32,6 +32,7 @@ SUBSTEPS, ITERATIONS = 2, 2  # per frame, and per substep
 _STEP = 0.006
 # Times what a contact may ask for in a substep, and skin move: of the physics, which has several of them in a frame.
 _LONGER = 4.0
+_STILLER = 20.0  # times what tissue moves that the global step leaves in place: 0.01 mm
 _FINGER = 0.008  # [m] skin inside a hand is no farther from a part of it that is inside the head
 _CELL = 0.0025  # [m] of the grid that such skin is found with: finer takes longer to fill, coarser finds too much
 _REST = 3e-5  # [m] tissue that moves less is left at rest: the error of a frame is ten times as large
@@ -61,7 +62,12 @@ class ReducedPhysics(Physics):
             iterations=iterations,
             final_iterations=iterations,
         )
-        step = replace(tuning.step, target=_LONGER * tuning.step.target, longest=_LONGER * tuning.step.longest)
+        step = replace(
+            tuning.step,
+            target=_LONGER * tuning.step.target,
+            longest=_LONGER * tuning.step.longest,
+            still=_STILLER * tuning.step.still,
+        )
         super().__init__(template, few, tuning=replace(tuning, step=step), **others)
         self.undisturbed.untangles = False
         self._local.rest_below(_REST)
