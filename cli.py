@@ -127,13 +127,11 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
         metavar="OBJECT[:MATERIAL]",
         help="eyes, teeth or other pieces that lids and lips must not be kept off; may be repeated",
     )
-    setup.add_argument("--neutral-frame", type=int, metavar="N", help="frame with the face at rest and untouched")
     setup.add_argument(
-        "--unit-scale",
-        type=_positive,
-        metavar="METRES",
-        help="metres per unit for NePHIM alone",
+        "--no-skull-teeth", action="store_true", help="lips are not kept off the teeth of a registered skull"
     )
+    setup.add_argument("--neutral-frame", type=int, metavar="N", help="frame with the face at rest and untouched")
+    setup.add_argument("--unit-scale", type=_positive, metavar="METRES", help="metres per unit for NePHIM alone")
     for name, what in (("--up", "top of the head"), ("--front", "face")):
         text = f"the scene's axis to which the {what} points, roughly: {', '.join(AXES)} (--up=-X); default: found"
         setup.add_argument(name, choices=AXES, metavar="AXIS", help=text)
@@ -298,6 +296,7 @@ def _setup(parsed: argparse.Namespace) -> str:
         skull=parsed.skull,
         left_behind=parsed.leave_behind,
         no_obstacle=parsed.no_obstacle,
+        skull_teeth=not parsed.no_skull_teeth,
     )
     return f"{setup.summary(found, setup.notes(bpy.context.scene))} Saved {save_blend(parsed.output)}."
 

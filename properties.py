@@ -161,6 +161,11 @@ class SceneSettings(PropertyGroup):
         items=SKULLS,
         default=SKULL,
     )
+    skull_teeth: BoolProperty(  # type: ignore[valid-type]
+        name="Its Teeth",
+        description="Lips are kept off the teeth of a registered skull, unless the character has teeth of its own",
+        default=True,
+    )
     skull_model: StringProperty(  # type: ignore[valid-type]
         name="Skull Model",
         description="File with a linear model that predicts jaw and cranium for heads of this topology; empty: found "

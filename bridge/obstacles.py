@@ -20,6 +20,7 @@ from .surfaces import NeutralSurfaces, ObjectState, SurfaceReader
 
 if TYPE_CHECKING:  # scipy and numba load on first use, so that enabling the add-on stays fast
     from ..sim.geometry.triangle_bvh import TriangleTree
+    from ..sim.template import Teeth, Template
 
 # Called after eye or mouth, but no obstacle: what lies around it, covers it, or moves it.
 _AROUND = re.compile(r"lid|wear|glass|patch|socket|shell|edge|highlight|target|ctrl|control|bag|cavity|throat|saliva")
@@ -29,17 +30,20 @@ _ELSEWHERE = re.compile(r"hair|beard|mou?stache|(?<![a-z])fur|cloth|helmet|pierc
 @dataclass(frozen=True)
 class Obstacles:
     """All that skin is kept off. found: also what is not by choice; parts: of objects, to be read in each frame;
-    surface: of all parts together at the neutral frame, None without any."""
+    surface: of all parts together at the neutral frame, None without any; teeth: of the volume's skull, None where it
+    has none in the mouth, where the character has its own, or by choice."""
 
     found: tuple[Kind, ...] = ()
     parts: tuple[Part, ...] = ()
     surface: Surface | None = None
+    teeth: "Teeth | None" = None
 
     def fingerprint(self) -> str:
         """Changes with what is kept off; empty without any."""
-        if not self.parts:
-            return ""
-        return fingerprint(value for part in self.parts for value in (part.n_vertices, part.indices, part.triangles))
+        values: list = [value for part in self.parts for value in (part.n_vertices, part.indices, part.triangles)]
+        if self.teeth is not None:
+            values += [self.teeth.vertices, self.teeth.triangles]
+        return fingerprint(values) if values else ""
 
 
 @dataclass(frozen=True)
@@ -69,24 +73,31 @@ def refined_objects(scene: Any, view_layer: Any, parts: tuple[Part, ...], others
     ]
 
 
-def find_obstacles(scene: Any, rig: Rig, reader: SurfaceReader, surfaces: NeutralSurfaces) -> Obstacles:
+def find_obstacles(
+    scene: Any, rig: Rig, reader: SurfaceReader, surfaces: NeutralSurfaces, template: "Template"
+) -> Obstacles:
     """Looks for them, and keeps the list in the scene's settings; the reader reads them from now on.
 
-    reader: open; surfaces: of the neutral frame.
+    reader: open; surfaces: of the neutral frame; template: the volume.
     """
     from ..sim.geometry.triangle_bvh import TriangleTree
+    from ..sim.volume.teeth import are_teeth
 
     head, left = surfaces.head, unticked(scene.nephim.obstacles, "kept_off")
     main, loose = skin_and_loose(scene, rig, reader, head, outward_triangles)
     tree = TriangleTree(head.vertices, main)
     found: list[Kind] = []
+    pieces: list[Surface] = []
     parts: list[tuple[Part, NDArray]] = []
     for obj, surface, indices in loose:
         # A head may be called after all that it contains.
         name = "" if obj.name == rig.head.object_name else f"{obj.name} {obj.data.name}"
-        parts += _look(obj, surface, indices, name, tree, left, found)
+        parts += _look(obj, surface, indices, name, tree, left, found, pieces)
     remember(scene.nephim.obstacles, found, "kept_off")
-    obstacles = Obstacles(tuple(found), tuple(part for part, _ in parts), _together(parts))
+    teeth = template.teeth if scene.nephim.skull_teeth else None
+    if teeth is not None and are_teeth(pieces, teeth):
+        teeth = None
+    obstacles = Obstacles(tuple(found), tuple(part for part, _ in parts), _together(parts), teeth)
     reader.follow(obstacles.parts)
     return obstacles
 
@@ -99,8 +110,10 @@ def _look(
     head: "TriangleTree",
     left: tuple[tuple[str, str], ...],
     found: list[Kind],
+    pieces: list[Surface],
 ) -> list[tuple[Part, NDArray[np.float64]]]:
-    """The part of an object that skin is kept off, with its vertices, if there is one; adds to what was found.
+    """The part of an object that skin is kept off, with its vertices, if there is one; adds to what was found, with its
+    surface.
 
     indices: (n,) the vertices of `obj` that the surface has; name: what all of them are called.
     """
@@ -113,6 +126,7 @@ def _look(
     piece, triangles = obstacle_pieces(surface, head, named, other)
     if not len(triangles):
         return []
+    pieces.append(Surface(surface.vertices, triangles, obj.name))
     numbers, first = np.unique(piece, return_index=True)
     slot_of = np.where(numbers >= 0, slots[first], -1)  # a piece is of one kind
     used = np.zeros(len(piece), bool)

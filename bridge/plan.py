@@ -40,8 +40,8 @@ def weights_path() -> Path:
 @dataclass(frozen=True)
 class Method:
     """How contact is resolved: mode (see `choices.MODES`), presets by name, frames per second [1/s], the materials of
-    pieces of the head's mesh that hang on the skin but are left behind, and object and material of eyes and teeth that
-    skin passes through."""
+    pieces of the head's mesh that hang on the skin but are left behind, object and material of eyes and teeth that skin
+    passes through, and whether it is kept off the teeth of the volume's skull."""
 
     mode: str
     tissue: str
@@ -49,6 +49,7 @@ class Method:
     frame_rate: float
     left_behind: tuple[str, ...] = ()
     passed_through: tuple[tuple[str, str], ...] = ()
+    skull_teeth: bool = True
 
     def settings(self) -> "PhysicsSettings":
         """The tissue preset with its interaction preset. Raises SimulationError."""
@@ -71,6 +72,8 @@ class Method:
             values["left_behind"] = self.left_behind
         if self.passed_through and self.mode in VOLUMETRIC:
             values["passed_through"] = self.passed_through
+        if not self.skull_teeth and self.mode in VOLUMETRIC:
+            values["skull_teeth"] = False
         return settings_fingerprint(values)
 
 
@@ -84,6 +87,7 @@ def read_method(scene: Any) -> Method:
         frame_rate(scene),
         tuple(sorted(left)),
         unticked(chosen.obstacles, "kept_off"),
+        chosen.skull_teeth,
     )
 
 

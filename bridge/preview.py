@@ -76,7 +76,7 @@ class Preview:
         result = self._step(scene, tracked)
         stepped = time.perf_counter()
         settings = scene.nephim
-        skin = self.fit.head(result.skin, result.tracked, tracked.hands, tracked.obstacles)
+        skin = self.fit.head(result.skin, result.tracked, tracked.hands, result.obstacles)
         carried = self.attachments.carry(tracked, skin)
         positions = head_to_object(self.rig, self.reader, tracked.frame, carried)
         painted = self.painter.paint(settings.preview_colour, result, 1e-3 * settings.preview_scale_mm)

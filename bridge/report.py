@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ..progress import Job, Progress
 from ..sim import measure
 from ..sim.contact.obstacles import Obstacles
+from ..sim.geometry import rigid
 from ..sim.geometry.mending import main_part, mend
-from ..sim.geometry.surface import Surface
 from ..sim.settings import PhysicsSettings
 from ..sim.template import Template
 from ..sim.tracking import HeadTracking
@@ -22,6 +22,7 @@ from ..sim.tuning import DEFAULT
 from .bake.shown import shown_job
 from .cache.manifest import write_json
 from .cache.results import ResultFrame, ResultReader, frame_notes, hands_notes, part_at_rest
+from .obstacles import Obstacles as FoundObstacles
 from .obstacles import find_obstacles
 from .rig import Part
 from .takes import captured_jitter
@@ -36,8 +37,8 @@ def report_job(scene: Any, path: Path) -> Job[dict]:
     """
     with ResultReader(scene) as result:
         template = Template.load(result.folder.volume)
-        obstacles = find_obstacles(scene, result.rig, result.reader, result.reader.neutral())
-        survey = Survey(result, template, obstacles.surface)
+        obstacles = find_obstacles(scene, result.rig, result.reader, result.reader.neutral(), template)
+        survey = Survey(result, template, obstacles)
         for k, frame in enumerate(result.frames):
             survey.add(result.read(frame))
             yield Progress(_STEP, 0.95 * (k + 1) / len(result.frames), f"frame {frame}")
@@ -70,7 +71,7 @@ class Survey:
         self,
         result: ResultReader,
         template: Template,
-        obstacles: Surface | None = None,
+        obstacles: FoundObstacles | None = None,
         statistics: list[dict[str, float]] | None = None,
     ):
         """statistics: of the simulation that is measured, if it is not the reader's."""
@@ -86,7 +87,9 @@ class Survey:
         self.limit = settings.compression_limit
         self.obstacles: Obstacles | None = None
         if obstacles is not None:
-            self.obstacles = Obstacles(obstacles, self.outer, np.ones(count, bool), settings, DEFAULT)
+            everywhere = np.ones(count, bool)
+            own, teeth = obstacles.surface, obstacles.teeth
+            self.obstacles = Obstacles.of(own, self.outer, everywhere, settings, DEFAULT, teeth)
         self.in_obstacles = np.zeros(2)  # of undisturbed skin, and how much deeper simulated skin is, at most [m]
         self.triangles = _skin(template.head_vertices, self.rig.head.triangles)
         reached = np.zeros(count, bool)
@@ -113,8 +116,9 @@ class Survey:
         direction = pose.bone_direction[: len(self.depth)] @ pose.cranium[:3, :3].T
         pairs, limited, touched = [], [], False
         over = np.zeros(len(self.depth), bool)
-        if self.obstacles is not None and read.tracked.obstacles is not None:
-            inner = self.obstacles.checked(read.tracked)
+        inner = None if self.obstacles is None else self.obstacles.placed(read.tracked, pose)
+        if self.obstacles is not None and inner is not None and len(inner):
+            inner = rigid.apply(pose.cranium, inner)
             depths = self.obstacles.depths(inner, undisturbed, read.skin)
             self.in_obstacles = np.maximum(self.in_obstacles, depths)
             over = self.obstacles.stopped(inner, undisturbed, read.skin)

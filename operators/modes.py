@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..bridge.obstacles import Obstacles
 from ..bridge.plan import Method, weights_path
 from ..choices import NETWORK, REDUCED, SURFACE, VOLUMETRIC
 from ..errors import NephimError
@@ -50,10 +51,10 @@ def why_no_network() -> str:
 
 
 def start_job(
-    method: Method, template: Any, surfaces: Any, obstacles: Any = None, device: str | None = None
+    method: Method, template: Any, surfaces: Any, obstacles: Obstacles, device: str | None = None
 ) -> Job[Any]:
-    """The simulation of this method, without history; `surfaces` are the neutral ones. obstacles: the surface of what
-    the physics keeps skin off; device: for the network only.
+    """The simulation of this method, without history; `surfaces` are the neutral ones. obstacles: what the physics
+    keeps skin off; device: for the network only.
 
     Raises SimulationError.
     """
@@ -67,7 +68,7 @@ def start_job(
         right=surfaces.right,
         frame_rate=method.frame_rate,
         **({"device": device} if device else {}),
-        **({"obstacles": obstacles} if obstacles is not None and method.mode in VOLUMETRIC else {}),
+        **({"obstacles": obstacles.surface, "teeth": obstacles.teeth is not None} if method.mode in VOLUMETRIC else {}),
     )
     simulation = yield from aside(call(Progress("simulation", 0.0, "preparing"), make))
     yield from warm_up_job(simulation, template, surfaces.left, surfaces.right)

@@ -108,11 +108,11 @@ def _prepare_job(scene: Any, mode: str) -> Job[Preview]:
         template = load_volume(surfaces, plan)
         attachments = find_attachments(scene, rig, reader, surfaces, template)
         knows_obstacles = mode in (AUTO, *VOLUMETRIC)
-        obstacles = find_obstacles(scene, rig, reader, surfaces) if knows_obstacles else Obstacles()
+        obstacles = find_obstacles(scene, rig, reader, surfaces, template) if knows_obstacles else Obstacles()
         reader.read(rig.neutral_frame)  # the bones' neutral pose as well
 
     def make(chosen: str) -> Job[Any]:
-        return start_job(replace(plan.method, mode=chosen), template, surfaces, obstacles.surface)
+        return start_job(replace(plan.method, mode=chosen), template, surfaces, obstacles)
 
     if mode == AUTO:
         automatic = Automatic(Choice(_candidates(plan), playback_rate(scene)), make)

@@ -23,7 +23,8 @@ from .looked_at import look, notes
 _DECIDED = (
     "head", "head_group", "left", "left_group", "right", "right_group", "jaw", "cranium",
     "head_armature", "head_bone", "jaw_armature", "jaw_bone", "neutral_frame",
-    "skull_model", "skull", "unit_scale", "up_axis", "front_axis", *(f"{region}_group" for region in REGIONS),
+    "skull_model", "skull", "skull_teeth", "unit_scale", "up_axis", "front_axis",
+    *(f"{region}_group" for region in REGIONS),
 )  # fmt: skip
 
 
@@ -44,6 +45,7 @@ def setup(
     unit_scale: float | None = None,
     left_behind: Sequence[str] = (),
     no_obstacle: Sequence[str] = (),
+    skull_teeth: bool = True,
     up: str | None = None,
     front: str | None = None,
 ) -> Rig:
@@ -55,7 +57,8 @@ def setup(
     None: as in the scene. up, front: axes of the scene to which the head's top and its face point, of `choices.AXES`;
     None: found.
     left_behind: OBJECT[:MATERIAL] of what hangs on the skin but is not carried along; all else is.
-    no_obstacle: the same of eyes, teeth and tongue that skin is not kept off.
+    no_obstacle: the same of eyes, teeth and tongue that skin is not kept off. skull_teeth: whether it is kept off those
+    of a registered skull.
     """
     settings = scene.nephim
     before = {name: getattr(settings, name) for name in _DECIDED}
@@ -75,7 +78,7 @@ def setup(
             setattr(settings, f"{role}_bone", bone)
         settings.neutral_frame = scene.frame_start if neutral_frame is None else neutral_frame
         settings.skull_model = skull_model or ""
-        settings.skull = skull
+        settings.skull, settings.skull_teeth = skull, skull_teeth
         settings.unit_scale = unit_scale or 0.0
         settings.up_axis, settings.front_axis = up or "AUTO", front or "AUTO"
         for region in REGIONS:

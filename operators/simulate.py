@@ -118,7 +118,7 @@ def simulate_plan_job(scene: Any, plan: Plan, cache: Path, device: str | None = 
         surfaces = reader.neutral()
         template = load_volume(surfaces, plan)
         attachments = find_attachments(scene, rig, reader, surfaces, template)
-        obstacles = _obstacles(method, scene, rig, reader, surfaces)
+        obstacles = _obstacles(method, scene, rig, reader, surfaces, template)
         writer = PointCacheWriter(
             cache,
             object_name=rig.head.object_name,
@@ -134,7 +134,7 @@ def simulate_plan_job(scene: Any, plan: Plan, cache: Path, device: str | None = 
             writer.restart(first)
             if first == rig.frames.stop:
                 return Simulated(rig.frames, 0, 0.0, _notes(rig, writer.manifest.statistics), method.mode)
-            simulation = yield from start_job(method, template, surfaces, obstacles.surface, device)
+            simulation = yield from start_job(method, template, surfaces, obstacles, device)
             fit = CoarseFit(template, getattr(simulation, "obstacles", None))
             remembered = int(DEFAULT.pinch.closing_time * method.frame_rate) + 1
             for frame in range(last_rest(writer.manifest.statistics, rig.frames, first, remembered), first):
@@ -152,7 +152,7 @@ def simulate_plan_job(scene: Any, plan: Plan, cache: Path, device: str | None = 
                     )
                 _check_finite(result.skin, rig, frame)
                 carried = attachments.carry(
-                    tracked, fit.head(result.skin, result.tracked, tracked.hands, tracked.obstacles)
+                    tracked, fit.head(result.skin, result.tracked, tracked.hands, result.obstacles)
                 )
                 positions = head_to_object(rig, reader, frame, carried)
                 moved = np.linalg.norm(result.skin - result.tracked, axis=1)
@@ -176,7 +176,7 @@ def finished_cache_job(scene: Any) -> Job[PointCache]:
     with SurfaceReader(scene, rig) as reader:
         surfaces = reader.neutral()
         template = load_volume(surfaces, plan)
-        obstacles = _obstacles(plan.method, scene, rig, reader, surfaces)
+        obstacles = _obstacles(plan.method, scene, rig, reader, surfaces, template)
         between = BetweenFrames(scene, rig, reader, plan.method.mode in VOLUMETRIC)
         for frame in rig.frames:
             yield Progress("checking the cache", (frame - rig.frames.start) / len(rig.frames), f"frame {frame}")
@@ -193,9 +193,11 @@ def finished_cache_job(scene: Any) -> Job[PointCache]:
     return PointCache(path)
 
 
-def _obstacles(method: Method, scene: Any, rig: Rig, reader: SurfaceReader, surfaces: NeutralSurfaces) -> Obstacles:
+def _obstacles(
+    method: Method, scene: Any, rig: Rig, reader: SurfaceReader, surfaces: NeutralSurfaces, template: Any
+) -> Obstacles:
     """What the physics keeps skin off, read by the reader from now on; the other modes know nothing of it."""
-    return find_obstacles(scene, rig, reader, surfaces) if method.mode in VOLUMETRIC else Obstacles()
+    return find_obstacles(scene, rig, reader, surfaces, template) if method.mode in VOLUMETRIC else Obstacles()
 
 
 def _first_changed_job(between: BetweenFrames, writer: PointCacheWriter, frames: range) -> Job[int]:

@@ -43,7 +43,7 @@ def volume_job(scene: Any) -> Job["Template"]:
     with SurfaceReader(scene, plan.rig) as reader:
         surfaces = reader.neutral()
         find_attachments(scene, plan.rig, reader, surfaces, template)
-        find_obstacles(scene, plan.rig, reader, surfaces)
+        find_obstacles(scene, plan.rig, reader, surfaces, template)
     return template
 
 

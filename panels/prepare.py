@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 
 from ..bridge.characters import label
-from ..choices import REGIONS
+from ..choices import REGIONS, REGISTERED
 from ..operators import fit
 from ..operators.find import found_parts
 from ..operators.looked_at import notes
@@ -115,6 +115,9 @@ class NEPHIM_PT_bones(Step, bpy.types.Panel):
         layout.prop(settings, "jaw", text="Own Jaw")
         layout.prop(settings, "skull_model")
         layout.prop(settings, "skull")
+        row = layout.row()
+        row.active = settings.skull == REGISTERED
+        row.prop(settings, "skull_teeth")
 
 
 class NEPHIM_PT_stiffness(Step, bpy.types.Panel):

@@ -88,8 +88,8 @@ class CoarseFit:
             fitted = self._solver.solve(right + self._ridge[:, None] * moved[self.vertices])
             own[self.vertices] = tracked[self.vertices] + fitted
         own = self._contact.clear(own, tracked[:n], moved[:n].any(axis=1), hands)
-        if self._obstacles is not None and inner is not None:
-            own = self._obstacles.kept_off(inner.astype(np.float64), tracked[:n], own, self._movable)
+        if self._obstacles is not None and inner is not None and len(inner):
+            own = self._obstacles.kept_off(inner, tracked[:n], own, self._movable)
         copies, originals = self._copies
         own[copies] = own[originals]
         return own

@@ -40,10 +40,12 @@ class SimulatedFrame:
 
     skin: (n_skin, 3) float32 world positions of the simulation surface (paper: H_phy); the first n_head rows are the
     character's own vertices. tracked: the same vertices undisturbed (H_tra). contacts: indices of the skin vertices
-    in contact. statistics: numbers of this frame by name (ms, iterations, penetration …).
+    in contact. statistics: numbers of this frame by name (ms, iterations, penetration …). obstacles: (k, 3) world
+    positions of what the skin was kept off, None if there is nothing such.
     """
 
     skin: NDArray[np.float32]
     tracked: NDArray[np.float32]
     contacts: NDArray[np.int32]
     statistics: dict[str, float] = field(default_factory=dict)
+    obstacles: NDArray[np.float64] | None = None

@@ -43,7 +43,7 @@ class Physics:
     undisturbed volume.
 
     left, right: the hands' surfaces, obstacles: what skin is kept off where frames have it (any pose; topology only).
-    frame_rate [1/s] sets the time between steps.
+    teeth: whether it is kept off those of the template's skull as well. frame_rate [1/s]: sets the time between steps.
     Raises SimulationError when no hand is given, SurfaceError when a frame does not fit the surfaces.
     """
 
@@ -55,6 +55,7 @@ class Physics:
         left: Surface | None = None,
         right: Surface | None = None,
         obstacles: Surface | None = None,
+        teeth: bool = True,
         frame_rate: float = 24.0,
         tuning: Tuning = DEFAULT,
     ):
@@ -78,9 +79,8 @@ class Physics:
             gap,
         )
         self._grip = Grip.of(template, settings)
-        self.obstacles: Obstacles | None = None
-        if obstacles is not None and len(obstacles.triangles):
-            self.obstacles = Obstacles(obstacles, template.outer, movable, settings, tuning)
+        rows = template.teeth if teeth else None
+        self.obstacles = Obstacles.of(obstacles, template.outer, movable, settings, tuning, rows)
 
         n = len(template.vertices)
         self._local = LocalStep(self.system, settings)
@@ -152,7 +152,8 @@ class Physics:
         statistics["started_inside_mm"] = 1000 * started_inside
         statistics |= {f"cut_{side}": 1.0 for side, cut in zip(self.hands.sides, jumped, strict=True) if cut}
         statistics["ms"] = 1000 * (time.perf_counter() - started)
-        return SimulatedFrame(skin.astype(np.float32), tracked.astype(np.float32), contacts, statistics)
+        inner = None if self.obstacles is None else rigid.apply(pose.cranium, self._last_pose[3])  # type: ignore[index]
+        return SimulatedFrame(skin.astype(np.float32), tracked.astype(np.float32), contacts, statistics, inner)
 
     def _rest(self, pose: Pose) -> None:
         """Leaves nothing of earlier frames but where the hands were: a run that begins here goes on alike."""
@@ -171,10 +172,8 @@ class Physics:
         """
         tuning, gap = self.tuning.step, self.settings.gap
         pose = self.tracking.pose(frame)
-        into = rigid.inverse(pose.cranium)
-        hands, obstacles = rigid.apply(into, tracked_hands), _NO_VERTICES
-        if self.obstacles is not None and frame.obstacles is not None:
-            obstacles = rigid.apply(into, self.obstacles.checked(frame))
+        hands = rigid.apply(rigid.inverse(pose.cranium), tracked_hands)
+        obstacles = _NO_VERTICES if self.obstacles is None else self.obstacles.placed(frame, pose)
         first = self._last_pose is None
         if self._last_pose is not None and self._keeps_still(pose):
             now = (*self._last_pose[:2], hands, obstacles)  # a face that keeps still needs nothing computed anew

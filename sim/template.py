@@ -17,6 +17,18 @@ TISSUE, JAW, CRANIUM = 0, 1, 2
 CHEEK, LIPS, SCALP, CARTILAGE = range(len(REGIONS))  # columns of `skin_region`
 
 
+@dataclass(frozen=True)
+class Teeth:
+    """Rows of teeth with the bone around them, by which one knows inside from outside. At the neutral frame, faces
+    outwards. vertices: (k, 3) world [m]; triangles: (m, 3); crowns: (m,) which of them are teeth; on_jaw: (k,) whether
+    the jaw carries a vertex, or the cranium."""
+
+    vertices: NDArray[np.float64]
+    triangles: NDArray[np.int32]
+    crowns: NDArray[np.bool_]
+    on_jaw: NDArray[np.bool_]
+
+
 @dataclass
 class Template:
     """H, S, 𝕁, ℂ at the neutral frame. Positions in world space of the neutral frame, metres.
@@ -49,6 +61,7 @@ class Template:
     linear: csr_matrix | None = None  # (n_skin, n_head) the point of the character's own surface under each vertex of H
     axes: NDArray[np.float64] | None = None  # (2, 3) unit vectors to the top and the front of the head
     skin_region: NDArray[np.float32] | None = None  # (n_skin, 4) shares of the REGIONS
+    teeth: Teeth | None = None  # of a registered skull, where they stand in the mouth
 
     @property
     def n_head(self) -> int:
@@ -72,6 +85,8 @@ class Template:
                     f"{f.name}.indptr": value.indptr,
                     f"{f.name}.shape": np.array(value.shape),
                 }
+            elif isinstance(value, Teeth):
+                arrays |= {f"{f.name}.{part.name}": getattr(value, part.name) for part in fields(Teeth)}
             else:
                 texts = f.name in ("notes", "fingerprint")
                 arrays[f.name] = np.asarray(value, dtype=np.str_ if texts else None)
@@ -94,6 +109,8 @@ class Template:
                         (stored[f"{f.name}.data"], stored[f"{f.name}.indices"], stored[f"{f.name}.indptr"]),
                         shape=tuple(stored[f"{f.name}.shape"]),
                     )
+                elif f"{f.name}.on_jaw" in stored:
+                    values[f.name] = Teeth(*(stored[f"{f.name}.{part.name}"] for part in fields(Teeth)))
                 elif f.name in stored or f.default is not None:  # an older volume lacks what may be None
                     values[f.name] = stored[f.name]
         except FileNotFoundError:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An eyeball of its own and teeth in the head's mesh: found, listed, and skin pressed by a finger stays off them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ bpy = pytest.importorskip("bpy")
 
 import scenes  # noqa: E402
 from nephim import cli  # noqa: E402
+from nephim.bridge.cache.open_file import folder  # noqa: E402
 from nephim.bridge.obstacles import find_obstacles  # noqa: E402
 from nephim.bridge.plan import read_plan  # noqa: E402
 from nephim.bridge.surfaces import SurfaceReader  # noqa: E402
@@ -20,6 +22,7 @@ from nephim.operators.save import save_blend  # noqa: E402
 from nephim.operators.simulate import finished_cache_job, simulate_job  # noqa: E402
 from nephim.operators.state import cache_state  # noqa: E402
 from nephim.progress import drive  # noqa: E402
+from nephim.sim.template import Teeth, Template  # noqa: E402
 from volumes import icosphere  # noqa: E402
 
 pytestmark = pytest.mark.bpy
@@ -92,6 +95,10 @@ def scene(simulated):
     return bpy.context.scene
 
 
+def stored():
+    return Template.load(folder().volume)
+
+
 def report(scene):
     return drive(report_to_job(scene, Path(bpy.data.filepath).with_suffix(".json")))["obstacles"]
 
@@ -127,7 +134,7 @@ def test_what_is_found_is_read_with_its_own_motion(scene):
     rig = read_plan(scene).rig
     eye = bpy.data.objects["Eye.L"]
     with SurfaceReader(scene, rig) as reader:
-        found = find_obstacles(scene, rig, reader, reader.neutral())
+        found = find_obstacles(scene, rig, reader, reader.neutral(), stored())
         assert [part.object_name for part in found.parts] == ["Head", "Eye.L"]
         still = reader.read(2).obstacles
         eye.location.x = 0.001
@@ -138,6 +145,49 @@ def test_what_is_found_is_read_with_its_own_motion(scene):
     np.testing.assert_allclose(
         moved[count:] - still[count:], np.tile([0.001, 0, 0], (len(still) - count, 1)), atol=1e-6
     )
+
+
+def teeth_at(place):
+    """A row of a skull's teeth as a block, around a place."""
+    vertices, quads = block(RIGHT)
+    triangles = np.concatenate([quads[:, :3], quads[:, [0, 2, 3]]]).astype(np.int32)
+    vertices = vertices - vertices.mean(axis=0) + place
+    return Teeth(vertices, triangles, np.ones(len(triangles), bool), np.zeros(len(vertices), bool))
+
+
+def test_teeth_of_the_skull_stand_in_for_those_that_a_character_lacks(scene):
+    rig = read_plan(scene).rig
+    free, taken = teeth_at([0.0, 0.07, 1.6]), teeth_at(block(RIGHT)[0].mean(axis=0))
+
+    def found(teeth):
+        with SurfaceReader(scene, rig) as reader:
+            return find_obstacles(scene, rig, reader, reader.neutral(), replace(stored(), teeth=teeth))
+
+    prints = [found(None).fingerprint()]
+    assert found(free).teeth is free
+    prints.append(found(free).fingerprint())
+    assert found(taken).teeth is None and found(taken).fingerprint() == prints[0] != prints[1]
+    for item in scene.nephim.obstacles:  # what may pass through its own teeth is not to be stopped by others
+        item.kept_off = False
+    assert found(taken).teeth is None
+    scene.nephim.skull_teeth = False
+    assert found(free).teeth is None
+    assert cache_state(scene).state == "stale"
+
+
+def test_skin_is_simulated_and_measured_off_the_teeth_of_the_skull(scene):
+    volume_path, objects = folder().volume, [item.owner for item in scene.nephim.obstacles if item.owner.name != "Head"]
+    for eye in objects:
+        bpy.data.objects.remove(eye)
+    for item in scene.nephim.obstacles:
+        item.kept_off = False
+    teeth = teeth_at(block(LEFT)[0].mean(axis=0))
+    replace(stored(), teeth=teeth).save(volume_path)
+    drive(simulate_job(scene))
+    assert report(scene)["added_mm"] < 0.3
+    replace(stored(), teeth=None).save(volume_path)
+    with pytest.raises(CacheError, match="Simulate again"):
+        drive(finished_cache_job(scene))
 
 
 def test_the_preview_shows_a_refined_eye_and_leaves_nothing(scene):
@@ -160,7 +210,7 @@ def test_names_decide_what_is_none(scene):
 
     def found():
         with SurfaceReader(scene, rig) as reader:
-            return [kind.object_name for kind in find_obstacles(scene, rig, reader, reader.neutral()).found]
+            return [kind.object_name for kind in find_obstacles(scene, rig, reader, reader.neutral(), stored()).found]
 
     eye.name = eye.data.name = "Thing"
     assert found() == ["Head", "Thing"]  # a ball of an eye's size, whatever it is called

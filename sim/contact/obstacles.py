@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Eyes, teeth, gums and tongue: rigid, moist things under lids and lips, which skin is kept off.
+"""Eyes, teeth, gums and tongue: rigid, moist things under lids and lips, which skin is kept off: the character's own,
+whose vertices come with each frame, and the teeth of a registered skull, which move with cranium and jaw.
 
 An artist's lid may lie in the eye where nothing touches it. Skin is therefore kept from going deeper than it is
 tracked, never pushed out: without contact nothing changes.
@@ -11,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frame import TrackedFrame
+from ..geometry import rigid
 from ..geometry.surface import Surface, triangle_normals
 from ..geometry.topology import boundary_loops
 from ..geometry.triangle_bvh import TriangleTree, bounds, inside_box
 from ..hands import check_vertices
 from ..settings import PhysicsSettings
+from ..template import Teeth
+from ..tracking import Pose
 from ..tuning import Tuning
 
 _ROUNDS = 3  # of moving skin out: between two teeth it may come from one to the other
@@ -40,37 +44,74 @@ class Nearby:
 class Obstacles:
     """Surfaces that skin does not enter any deeper than it is tracked.
 
-    surface: all of them, in any pose, faces outwards; outer, movable: (n_skin,) skin that a hand can reach, and that
-    can move. Over an obstacle, outer skin keeps what is left of its tissue at the compression limit (a share of its
-    tracked height), as over bone.
+    own: the character's, in any pose, faces outwards; teeth: of its skull; either may be None. outer, movable:
+    (n_skin,) skin that a hand can reach, and that can move. Over an obstacle, outer skin keeps what is left of its
+    tissue at the compression limit (a share of its tracked height), as over bone.
     """
 
     def __init__(
         self,
-        surface: Surface,
+        own: Surface | None,
         outer: NDArray[np.bool_],
         movable: NDArray[np.bool_],
         settings: PhysicsSettings,
         tuning: Tuning,
+        teeth: Teeth | None = None,
     ):
         gap, contact = settings.gap, tuning.contact
         self._outer, self._movable, self._limit = outer, movable, settings.compression_limit
         self._reach, self._search = contact.over_obstacle * gap, contact.search * gap
         self._deepest, self._moved = contact.in_obstacle * gap, tuning.step.converged * gap
-        self.count = len(surface.vertices)
-        self._tree = TriangleTree(surface.vertices, surface.triangles)
-        self._border = np.zeros(self.count, bool)
+        self._own = 0 if own is None else len(own.vertices)
+        self._teeth = teeth
+        self._jaw, self._at_jaw = np.zeros((4, 4)), np.zeros((0, 3))  # where the teeth were last
+        parts = [(part.vertices, part.triangles) for part in (own, teeth) if part is not None]
+        vertices = np.concatenate([np.asarray(v, np.float64) for v, _ in parts])
+        triangles = np.concatenate([t + first for (_, t), first in zip(parts, (0, self._own), strict=False)])
+        self._tree = TriangleTree(vertices, triangles.astype(np.int32))
+        self._counts = np.ones(len(triangles), bool)  # the bone around the teeth stops nothing by itself
+        if teeth is not None:
+            self._counts[len(triangles) - len(teeth.crowns) :] = teeth.crowns
+        self._border = np.zeros(len(vertices), bool)
         for loop in boundary_loops(self._tree.triangles):
             self._border[loop] = True
 
-    def checked(self, frame: TrackedFrame) -> NDArray[np.float64]:
-        """Their vertices in a frame, (count, 3) world [m]. Raises SurfaceError as `Hands.read` does."""
-        return check_vertices("eyes and teeth", frame.obstacles, self.count, frame.frame).astype(np.float64)
+    @classmethod
+    def of(
+        cls,
+        own: Surface | None,
+        outer: NDArray[np.bool_],
+        movable: NDArray[np.bool_],
+        settings: PhysicsSettings,
+        tuning: Tuning,
+        teeth: Teeth | None,
+    ) -> "Obstacles | None":
+        """As the constructor, None where there is nothing to keep skin off."""
+        own = own if own is not None and len(own.triangles) else None
+        return None if own is None and teeth is None else cls(own, outer, movable, settings, tuning, teeth)
+
+    def placed(self, frame: TrackedFrame, pose: Pose) -> NDArray[np.float64]:
+        """Their vertices in a frame, (k, 3) in the cranium's frame [m]; none if the frame lacks the character's own.
+
+        Raises SurfaceError as `Hands.read` does.
+        """
+        parts = []
+        if self._own:
+            if frame.obstacles is None:
+                return np.zeros((0, 3))
+            own = check_vertices("eyes and teeth", frame.obstacles, self._own, frame.frame).astype(np.float64)
+            parts.append(rigid.apply(rigid.inverse(pose.cranium), own))
+        if self._teeth is not None:
+            if not np.array_equal(pose.jaw, self._jaw):
+                teeth, on_jaw = self._teeth.vertices, self._teeth.on_jaw[:, None]
+                self._jaw, self._at_jaw = pose.jaw, np.where(on_jaw, rigid.apply(pose.jaw, teeth), teeth)
+            parts.append(self._at_jaw)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def near(self, vertices: NDArray, tracked: NDArray, skin: NDArray, touched: NDArray[np.int64]) -> Nearby | None:
         """The displaced skin, and that around the vertices `touched`, which lies over obstacles; None if there is none.
 
-        vertices: (count, 3) of the obstacles; tracked, skin: (n_skin, 3) undisturbed and deformed. One space, metres.
+        vertices: (k, 3) of the obstacles; tracked, skin: (n_skin, 3) undisturbed and deformed. One space, metres.
         """
         awake = np.abs(skin - tracked).max(axis=1) > self._moved
         if len(touched):
@@ -112,8 +153,9 @@ class Obstacles:
         rows = rows[inside_box(skin[rows], low - self._reach, high + self._reach)]
         height, point, normal, found = self._over(skin[rows], self._reach)
         rows, height, point, normal = rows[found], height[found], point[found], normal[found]
-        before, *_, found = self._over(tracked[rows], self._search)
+        before, _, was, found = self._over(tracked[rows], self._search)
         found &= before > -self._deepest
+        found &= np.einsum("kd,kd->k", was, normal) > 0  # on the other side of a thin one, outwards is further away
         before[~found] = 0.0  # infinite where there is none
         share = np.where(self._outer[rows], 1.0 - self._limit, 0.0)
         least = np.where(before > 0, share * before, before)
@@ -123,7 +165,7 @@ class Obstacles:
         """Height (k,) [m] of points (k, 3) over the obstacles, the closest points and unit normals there (k, 3), and
         which points (k,) lie within reach over a surface rather than beside its opening."""
         distance, triangle, barycentric, sign = self._tree.closest(points, reach)
-        found = triangle >= 0
+        found = (triangle >= 0) & self._counts[triangle]
         corners = self._tree.triangles[np.maximum(triangle, 0)]
         on_edge = barycentric == 0
         found &= ~(on_edge.any(axis=1) & (self._border[corners] | on_edge).all(axis=1))

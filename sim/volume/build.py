@@ -29,6 +29,7 @@ from .regions import openness, visible
 from .registered_skull import kept_inside, register_skull
 from .size import LEAST_VERTICES
 from .skull import CRANIUM_SPACING, Skull, place_skull
+from .teeth import teeth_in_mouth
 from .tetrahedra import tetrahedralize
 
 _MOST = 300_000  # vertices of a head
@@ -140,6 +141,9 @@ def build_template(
     coarse, longest = coarse_vertices(template)
     if len(coarse):
         notes.append(coarse_note(len(coarse), longest))
+    if whole is not None:
+        tree = TriangleTree(closed, surface)
+        template.teeth = teeth_in_mouth(whole, (jaw is not None, cranium is not None), tree)
     template.notes = notes
     template.fingerprint = fingerprint([head, jaw, cranium], settings, groups, hints)
     return template
