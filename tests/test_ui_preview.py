@@ -61,7 +61,11 @@ def counter(scene, monkeypatch):
     rig = read_rig(scene)
     n_head = len(rig.head.indices)
     template = SimpleNamespace(
-        refinement=identity(n_head, format="csr"), n_head=n_head, linear=None, outer=np.ones(n_head, bool)
+        refinement=identity(n_head, format="csr"),
+        n_head=n_head,
+        linear=None,
+        outer=np.ones(n_head, bool),
+        teeth=None,
     )
     monkeypatch.setattr(preview, "load_volume", lambda *_: template)
 
