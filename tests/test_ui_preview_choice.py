@@ -55,7 +55,7 @@ def automatic(scene, monkeypatch):
     made."""
     n_head = len(read_rig(scene).head.indices)
     template = SimpleNamespace(
-        refinement=identity(n_head, format="csr"), n_head=n_head, linear=None, outer=np.ones(n_head, bool)
+        refinement=identity(n_head, format="csr"), n_head=n_head, linear=None, outer=np.ones(n_head, bool), teeth=None
     )
     monkeypatch.setattr(preview, "load_volume", lambda *_: template)
     monkeypatch.setattr(preview, "volume_job", no_job)
