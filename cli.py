@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import cli_compare, cli_fit, cli_import
+from . import cli_compare, cli_fit, cli_import, cli_network
 from .choices import (
     ADD,
     AXES,
@@ -18,8 +18,6 @@ from .choices import (
     SKULL,
     SKULLS,
     TOLERANCE_MM,
-    TRAINING_MINUTES,
-    TRAINING_SEQUENCES,
     parse_frames,
 )
 from .errors import NephimError, RigError
@@ -180,26 +178,7 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     report = verb("report", "Measure the simulation and the bake.")
     report.add_argument("--json", type=Path, required=True, metavar="PATH")
 
-    train = verb("train", "Record the physics of the character and train its network, resuming where it stopped.")
-    train.add_argument(
-        "--minutes",
-        type=_positive,
-        default=TRAINING_MINUTES,
-        metavar="N",
-        help=f"minutes of training, default {TRAINING_MINUTES:g}",
-    )
-    train.add_argument(
-        "--sequences",
-        type=int,
-        default=TRAINING_SEQUENCES,
-        metavar="N",
-        help=f"sequences to record, default {TRAINING_SEQUENCES}",
-    )
-    train.add_argument("--processes", type=int, metavar="N", help="parallel recording processes, default one per core")
-    train.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers record instead")
-    train.add_argument("--scratch", action="store_true", help="ignore the existing network")
-
-    verb("evaluate", "Measure the network against the physics on unseen motions.")
+    cli_network.add_arguments(verb, _positive)
     demo = verbs.add_parser("demo", help="Run the whole workflow on the demo character.")
     demo.add_argument("--out", type=Path, default=Path("build/demo"), metavar="DIR")
     demo.add_argument("--assets", type=Path, metavar="DIR", help="folder that keeps the character's download")
@@ -354,30 +333,6 @@ def _report(parsed: argparse.Namespace) -> str:
     return report.table(drive(report.report_to_job(bpy.context.scene, parsed.json.absolute())))
 
 
-def _train(parsed: argparse.Namespace) -> str:
-    import bpy
-
-    from .operators import train
-
-    job = train.train_job(
-        bpy.context.scene,
-        minutes=parsed.minutes,
-        sequences=parsed.sequences,
-        processes=parsed.processes,
-        scheduler=parsed.scheduler,
-        scratch=parsed.scratch,
-    )
-    return train.train_summary(drive(job))
-
-
-def _evaluate(parsed: argparse.Namespace) -> str:
-    import bpy
-
-    from .operators import train
-
-    return train.evaluate_summary(drive(train.evaluate_job(bpy.context.scene)))
-
-
 def _demo(parsed: argparse.Namespace) -> str:
     from .operators import demo
 
@@ -393,7 +348,8 @@ _VERBS = {
     "simulate": _simulate,
     "bake": _bake,
     "report": _report,
-    "train": _train,
-    "evaluate": _evaluate,
+    "train": cli_network.train,
+    "evaluate": cli_network.evaluate,
+    "export-network": cli_network.export,
     "demo": _demo,
 }

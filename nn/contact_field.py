@@ -23,36 +23,40 @@ from .distance_grid import CELL, MARGIN, DistanceGrid
 DEPTH, MEAN, AREA, NEAR, NORMAL, MOTION = 0, 1, 2, 3, 4, 7
 CHANNELS = 10
 # Weights fall with distance r as (1 − r²/R²)³: close to a Gaussian of width R/√6, and cheaper.
-_REACH = 0.013  # [m] from a hand vertex to the controls that sense it
-_BLEND = 0.010  # [m] around a hand vertex in which the skin's displacement is averaged for it
-_ROUNDS = 2  # of looking up displacement and position in turn
-_PLANE = 5e-3  # [m] around a hand vertex in which its tangent plane approximates the hand
-_FOLLOWED = 4e-3  # [m] of displacement above which skin is also searched for beyond the margin
+REACH = 0.013  # [m] from a hand vertex to the controls that sense it
+BLEND = 0.010  # [m] around a hand vertex in which the skin's displacement is averaged for it
+ROUNDS = 2  # of looking up displacement and position in turn
+PLANE = 5e-3  # [m] around a hand vertex in which its tangent plane approximates the hand
+FOLLOWED = 4e-3  # [m] of displacement above which skin is also searched for beyond the margin
 _UNIT_AREA = 4e-5  # [m²] of hand that counts as fully covering a control
 
 
 class ContactField:
-    """Computes the field of a frame. triangles: of the hands together; rest: (n, 3) [m] any pose of them, for areas."""
+    """Computes the field of a frame. triangles: of the hands together; rest: (n, 3) [m] any pose of them, for areas.
+
+    start (k + 1,), index: the controls within REACH of each one, along the skin; cover: (n,) share of a control that
+    each hand vertex covers.
+    """
 
     def __init__(
         self, template: Template, controls: Controls, grid: DistanceGrid, rest: NDArray, triangles: NDArray[np.int32]
     ):
         near = controls.distance.tocsr()
-        keep = near.data < _REACH
+        keep = near.data < REACH
         rows = np.repeat(np.arange(len(controls)), np.diff(near.indptr))[keep]
-        self._start = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(controls)))]).astype(np.int64)
-        self._index = near.indices[keep].astype(np.int32)
-        self._area = (vertex_areas(rest, triangles) / _UNIT_AREA).astype(np.float32)
+        self.start = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(controls)))]).astype(np.int64)
+        self.index = near.indices[keep].astype(np.int32)
+        self.cover = (vertex_areas(rest, triangles) / _UNIT_AREA).astype(np.float32)
         self._points = controls.points.astype(np.float32)
-        self._grid = grid
+        self.grid = grid
         self._low = grid.low.astype(np.float32)
         self.values = np.zeros((len(controls), CHANNELS), np.float32)
         self._touched = np.zeros(len(controls), np.int32)
         self._count = 0
         self.nearest = np.inf  # [m] of a hand vertex to the tracked skin, negative inside, infinite beyond the margin
         self._total = np.zeros((len(controls), 3), np.float32)
-        self._triangles = np.ascontiguousarray(triangles, np.int32)
-        corners = self._triangles.ravel()
+        self.triangles = np.ascontiguousarray(triangles, np.int32)
+        corners = self.triangles.ravel()
         self._around_start = np.concatenate([[0], np.cumsum(np.bincount(corners, minlength=len(rest)))])
         self._around = (np.argsort(corners, kind="stable") // 3).astype(np.int32)
         self._closest = np.zeros(len(controls), np.float32)
@@ -69,8 +73,8 @@ class ContactField:
         """
         np.add(moved, state, out=self._total)
         self._count, self.nearest = _splat(
-            hands, before, self._triangles, self._around_start, self._around, moved, moved_before, self._total,
-            self._low, self._grid.distance, self._grid.control, self._start, self._index, self._area, self._points,
+            hands, before, self.triangles, self._around_start, self._around, moved, moved_before, self._total,
+            self._low, self.grid.distance, self.grid.control, self.start, self.index, self.cover, self._points,
             self.values, self._closest, self._vertex, self._touched, self._count,
         )  # fmt: skip
         return self._touched[: self._count]
@@ -131,7 +135,7 @@ def _displacement(near, foot, total, start, index, points, out):
     for e in range(start[near], start[near + 1]):
         c = index[e]
         r = (points[c, 0] - foot[0]) ** 2 + (points[c, 1] - foot[1]) ** 2 + (points[c, 2] - foot[2]) ** 2
-        w = max(np.float32(1) - r * np.float32(1 / (_BLEND * _BLEND)), np.float32(0))
+        w = max(np.float32(1) - r * np.float32(1 / (BLEND * BLEND)), np.float32(0))
         w = w * w * w
         weight += w
         for d in range(3):
@@ -185,7 +189,7 @@ def _splat(
             for e in range(start[near], start[near + 1]):
                 c = index[e]
                 r = (points[c, 0] - foot[0]) ** 2 + (points[c, 1] - foot[1]) ** 2 + (points[c, 2] - foot[2]) ** 2
-                w = np.float32(1) - r * np.float32(1 / (_REACH * _REACH))
+                w = np.float32(1) - r * np.float32(1 / (REACH * REACH))
                 if w <= 0.0:
                     continue
                 w = w * w * w
@@ -199,9 +203,9 @@ def _splat(
         gone = 0.0
         for d in range(3):
             gone += (total[near, d] - moved[near, d]) ** 2
-        if value > MARGIN and gone < _FOLLOWED * _FOLLOWED:
+        if value > MARGIN and gone < FOLLOWED * FOLLOWED:
             continue
-        for _ in range(_ROUNDS):
+        for _ in range(ROUNDS):
             _displacement(near, foot, total, start, index, points, shift)
             for d in range(3):
                 q[d] = hands[v, d] - shift[d]
@@ -234,7 +238,7 @@ def _splat(
         for d in range(3):
             out += shift[d] * (points[c, d] + total[c, d] - hands[v, d])
         aside = np.sqrt(max(closest[c] - out * out, np.float32(0.0)))
-        depth = MARGIN - out - max(aside - np.float32(_PLANE), np.float32(0.0))
+        depth = MARGIN - out - max(aside - np.float32(PLANE), np.float32(0.0))
         if depth <= 0.0:
             continue
         values[c, NEAR] = depth

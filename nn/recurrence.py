@@ -21,13 +21,13 @@ from .lag import follow, lead
 from .weights import Weights
 
 # [m] displacements below this are set to zero, in contact too: they are far below any error that shows.
-_NOTHING = 2e-5
-_FELT = MARGIN - 4e-3  # [m] a hand nearer than 4 mm wakes the controls around it
-_LONGEST = 0.06  # [m] of any displacement
+NOTHING = 2e-5
+FELT = MARGIN - 4e-3  # [m] a hand nearer than 4 mm wakes the controls around it
+FURTHEST = 0.06  # [m] of any displacement
 # Without a hand near, at most this share of a displacement is left 1/24 s later: the skin always comes to rest.
-_LEAST_DECAY = 0.72
+LEAST_DECAY = 0.72
 # A hand that was further than this [m] from the tracked skin for so long [s] holds nothing any more.
-_CLEAR, _CLEAR_SECONDS = 1e-3, 1.0
+CLEAR, CLEAR_SECONDS = 1e-3, 1.0
 
 Phi = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -79,7 +79,7 @@ class Recurrence:
             self._hands_before, self._moved_before[:] = hands, moved
         felt = self.field.compute(hands, self._hands_before, moved, self._moved_before, self._known)
         self._hands_before, self._moved_before[:] = hands, moved
-        self._clear_frames = self._clear_frames + 1 if self.field.nearest > _CLEAR else 0
+        self._clear_frames = self._clear_frames + 1 if self.field.nearest > CLEAR else 0
         field, z = self.field.values, self.z
         started = time.perf_counter()
         if self._kept is not None:
@@ -88,9 +88,9 @@ class Recurrence:
         active = _active(felt, field, z, self._awake, *self._reach)
         if len(active):
             pushed = self._pushed(active, field) - self._at_rest[active]
-            clear = self._clear_frames > _CLEAR_SECONDS * self.frame_rate
-            free = clear or not (np.maximum(field[felt, DEPTH], field[felt, NEAR]) > _FELT).any()
-            decay = _LEAST_DECAY ** (24.0 / self.frame_rate) if free else 0.0
+            clear = self._clear_frames > CLEAR_SECONDS * self.frame_rate
+            free = clear or not (np.maximum(field[felt, DEPTH], field[felt, NEAR]) > FELT).any()
+            decay = LEAST_DECAY ** (24.0 / self.frame_rate) if free else 0.0
             _update(active, pushed, self.controls.frames, self.weights.alpha, self.weights.beta, decay, z, self._change)
             follow(field, self._change, self._lag)
         self._depth[:] = field[:, DEPTH]
@@ -146,7 +146,7 @@ def _active(felt, field, z, awake, start, index):
     """Controls near a felt hand or near what is deformed, sorted."""
     awake[:] = False
     for c in felt:
-        if max(field[c, DEPTH], field[c, NEAR]) > _FELT:
+        if max(field[c, DEPTH], field[c, NEAR]) > FELT:
             for e in range(start[c], start[c + 1]):
                 awake[index[e]] = True
     for c in range(len(z)):
@@ -169,9 +169,9 @@ def _update(active, pushed, frames, alpha, beta, decay, z, change):
             old += z[i, d] * z[i, d]
             length += new[d] * new[d]
         old, length = np.sqrt(old), np.sqrt(length)
-        most = decay * old if decay > 0.0 else _LONGEST
+        most = decay * old if decay > 0.0 else FURTHEST
         scale = 1.0 if length <= most else most / (length + 1e-12)
-        if length * scale < _NOTHING:
+        if length * scale < NOTHING:
             scale = 0.0
         for d in range(3):
             change[i, d] = scale * new[d] - z[i, d]

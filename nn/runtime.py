@@ -26,7 +26,7 @@ from .recurrence import Phi, Recurrence
 from .weights import Weights
 
 _GAP = 5e-4  # [m] from the tracked skin at which a hand touches, as in the physics' presets
-_RATES = 1.5  # factor by which the frame rate may lie outside the trained range
+RATES = 1.5  # factor by which the frame rate may lie outside the trained range
 
 
 class Network:
@@ -57,7 +57,7 @@ class Network:
         grid = make_grid(template, self.controls)
         self.field = ContactField(template, self.controls, grid, self.hands.vertices, self.hands.triangles)
         self._recurrence = Recurrence(self.controls, self.field, weights, frame_rate, phi)
-        self._tracking = HeadTracking(template)
+        self.tracking = HeadTracking(template)
         at = template.refinement.tocsr()[self.controls.vertices]
         self._at_controls = (at.indptr, at.indices, at.data.astype(np.float64), at @ template.head_vertices)
         self._moved = np.zeros((len(self.controls), 3), np.float32)
@@ -82,7 +82,7 @@ class Network:
         """Resolves the interaction of one frame; frames are given in order. Raises SurfaceError for a bad frame."""
         started = time.perf_counter()
         hands = self.hands.read(frame)
-        cranium = frame.cranium if frame.cranium is not None else self._tracking.pose(frame).cranium
+        cranium = frame.cranium if frame.cranium is not None else self.tracking.pose(frame).cranium
         back = rigid.inverse(cranium)
         still = np.empty(hands.shape, np.float32)
         apply_into(back, hands, still)
@@ -124,7 +124,7 @@ def check_fit(
                 advice=advice,
             )
     low, high = weights.frame_rates
-    if not low / _RATES <= frame_rate <= high * _RATES:
+    if not low / RATES <= frame_rate <= high * RATES:
         raise SimulationError(
             f"The network was trained for {low:g} to {high:g} frames per second; this scene has {frame_rate:g}.",
             advice="Change the scene's frame rate, or use the physics.",

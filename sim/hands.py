@@ -22,7 +22,8 @@ class Hands:
     """The given hands as one surface, with open wrists closed by caps and very fine meshes thinned.
 
     left, right: any pose. vertices: (n, 3) [m] of that pose; triangles: (m, 3); owner: (n,) the hand that a vertex
-    belongs to; sides: their names in that order. Raises SimulationError if there is no hand.
+    belongs to; sides: their names in that order; kept: for each, which of the given vertices these are. Raises
+    SimulationError if there is no hand.
     """
 
     def __init__(self, template: Template, left: Surface | None, right: Surface | None):
@@ -32,11 +33,11 @@ class Hands:
         self._surfaces = [hand for hand in (left, right) if hand is not None]
         self._has = (left is not None, right is not None)
         self.sides = [side for side, has in zip(("left", "right"), self._has, strict=True) if has]
-        self._kept: list[NDArray[np.int64] | slice] = []  # of each hand's vertices
+        self.kept: list[NDArray[np.int64] | slice] = []
         vertices, triangles, offset = [], [], 0
         for hand in self._surfaces:
             kept, faces = _as_simulated(hand)
-            self._kept.append(kept)
+            self.kept.append(kept)
             vertices.append(hand.vertices[kept])
             triangles += [faces + offset, fan_caps(faces) + offset]
             offset += len(vertices[-1])
@@ -64,7 +65,7 @@ class Hands:
                     frame=frame.frame,
                     advice="Restore its scale, and move it away from the face instead.",
                 )
-        return np.concatenate([v[kept] for v, kept in zip(found, self._kept, strict=True)]).astype(np.float64)
+        return np.concatenate([v[kept] for v, kept in zip(found, self.kept, strict=True)]).astype(np.float64)
 
 
 def hand_notes(hand: Surface) -> list[str]:

@@ -28,13 +28,15 @@ class Pose:
 
 class HeadTracking:
     """Transforms the tracked head into the cranium's frame. Bones give T_C and T_J; without them they are fitted to
-    thin skin."""
+    thin skin: T_C to the head's own vertices `fitted`."""
 
     def __init__(self, template: Template):
         self.template = template
         on_jaw = _over_jaw(template)
         thin = template.outer & ~template.rim & (template.tissue_depth < _THIN_TISSUE)
-        self._cranium_skin, self._jaw_skin = np.flatnonzero(thin & ~on_jaw), np.flatnonzero(thin & on_jaw)
+        cranium_skin, self._jaw_skin = np.flatnonzero(thin & ~on_jaw), np.flatnonzero(thin & on_jaw)
+        fitted = cranium_skin[cranium_skin < template.n_head]
+        self.fitted = fitted if len(fitted) >= 3 else np.arange(template.n_head)
         self._over_jaw = np.flatnonzero(on_jaw)
         self.has_jaw = bool((template.vertex_region == JAW).any())
         self._last: tuple[NDArray | None, ...] = (None, None, None)
@@ -53,9 +55,7 @@ class HeadTracking:
         head = frame.head.astype(np.float64)
         cranium = frame.cranium
         if cranium is None:
-            fitted = self._cranium_skin[self._cranium_skin < template.n_head]
-            fitted = fitted if len(fitted) >= 3 else np.arange(template.n_head)
-            cranium = rigid.fit_rigid(template.head_vertices[fitted], head[fitted])
+            cranium = rigid.fit_rigid(template.head_vertices[self.fitted], head[self.fitted])
         head = rigid.apply(rigid.inverse(cranium), head)
         skin = template.refinement @ (head - template.head_vertices)
         if frame.jaw is not None:

@@ -19,6 +19,7 @@ FLOORS = (
         "cli_import",
         "cli_compare",
         "cli_fit",
+        "cli_network",
         "cli",
         "registration",
         "__main__",
