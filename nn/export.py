@@ -24,6 +24,7 @@ from .lag import LONGEST, TOUCHING
 from .onnx_model import INPUT, OUTPUT, onnx_model
 from .recurrence import CLEAR, CLEAR_SECONDS, FELT, FURTHEST, LEAST_DECAY, NOTHING
 from .runtime import RATES, Network
+from .weights import Weights
 
 FORMAT = 1
 NETWORK, ARRAYS, NOTE = "network.onnx", "arrays.npz", "arrays.json"
@@ -147,7 +148,10 @@ def _note(network: Network, arrays: Mapping[str, _Array]) -> dict[str, Any]:
             "controls": len(network.controls),
             "features": COUNT,
         },
-        "constants": {name: {"value": float(value), "unit": unit} for name, (value, unit) in _constants(network)},
+        "constants": {
+            name: {"value": float(value), "unit": unit, "meaning": meaning}
+            for name, (value, unit, meaning) in _constants(weights).items()
+        },
         "network": {
             "file": NETWORK,
             "input": {"name": INPUT, "shape": ["controls", COUNT]},
@@ -167,30 +171,33 @@ def _note(network: Network, arrays: Mapping[str, _Array]) -> dict[str, Any]:
     }
 
 
-def _constants(network: Network) -> list[tuple[str, tuple[float, str]]]:
-    """By the names that docs/export-network.md uses."""
-    weights = network.weights
-    return [
-        ("alpha", (weights.alpha, "")),
-        ("beta", (weights.beta, "")),
-        ("cell", (CELL, "m")),
-        ("margin", (MARGIN, "m")),
-        ("reach", (REACH, "m")),
-        ("blend", (BLEND, "m")),
-        ("rounds", (ROUNDS, "")),
-        ("plane", (PLANE, "m")),
-        ("followed", (FOLLOWED, "m")),
-        ("touching", (round(float(TOUCHING), 9), "m")),
-        ("longest_lag", (round(float(LONGEST), 9), "m")),
-        ("felt", (FELT, "m")),
-        ("furthest", (FURTHEST, "m")),
-        ("nothing", (NOTHING, "m")),
-        ("least_decay", (LEAST_DECAY, "")),
-        ("clear", (CLEAR, "m")),
-        ("clear_seconds", (CLEAR_SECONDS, "s")),
-        ("depth_unit", (DEPTH_UNIT, "m")),
-        ("motion_unit", (MOTION_UNIT, "m")),
-        ("state_unit", (STATE_UNIT, "m")),
-        ("change_unit", (CHANGE_UNIT, "m")),
-        ("frame_unit", (FRAME_UNIT, "s")),
-    ]
+def _constants(weights: Weights) -> dict[str, tuple[float, str, str]]:
+    """Value, unit and meaning by the names that docs/export-network.md uses."""
+    return {
+        "alpha": (weights.alpha, "", "share of the last displacement that a frame begins with"),
+        "beta": (weights.beta, "", "share of its last change that is added"),
+        "cell": (CELL, "m", "distance of the grid's samples"),
+        "margin": (MARGIN, "m", "distance from the skin up to which hands are felt, and from which depths count"),
+        "reach": (REACH, "m", "distance from a hand vertex's foot to the controls that sense it"),
+        "blend": (BLEND, "m", "distance over which the skin's displacement is averaged for a hand vertex"),
+        "rounds": (ROUNDS, "", "how often a hand vertex is looked up on the skin of the last frame"),
+        "plane": (PLANE, "m", "distance from a hand vertex up to which its tangent plane stands for the hand"),
+        "followed": (FOLLOWED, "m", "displacement from which on skin is looked for beyond the margin"),
+        "touching": (round(float(TOUCHING), 9), "m", "near from which on a hand touches"),
+        "longest_lag": (round(float(LONGEST), 9), "m", "lag at which skin slips"),
+        "felt": (FELT, "m", "depth or near from which on a hand wakes the controls around"),
+        "furthest": (FURTHEST, "m", "largest displacement"),
+        "nothing": (NOTHING, "m", "displacement below which it is set to zero"),
+        "least_decay": (
+            LEAST_DECAY,
+            "",
+            "largest share of a displacement that is left after frame_unit without a hand",
+        ),
+        "clear": (CLEAR, "m", "distance of the nearest hand from which on it holds nothing"),
+        "clear_seconds": (CLEAR_SECONDS, "s", "how long it must have been so far away"),
+        "depth_unit": (DEPTH_UNIT, "m", "of the features that are depths"),
+        "motion_unit": (MOTION_UNIT, "m", "of the features that are motions"),
+        "state_unit": (STATE_UNIT, "m", "of the features that are displacements"),
+        "change_unit": (CHANGE_UNIT, "m", "of the features that are changes"),
+        "frame_unit": (FRAME_UNIT, "s", "of the feature that is a duration"),
+    }

@@ -168,6 +168,7 @@ def test_the_notes_name_every_array(tmp_path, without_onnx):
         count = len(FINGER.vertices)
         assert stored["hand_side"].tolist() == [0] * count + [1] * count
         assert np.array_equal(stored["hand_mesh_vertices"], np.tile(np.arange(count), 2))
+    assert all(entry["meaning"] for entry in note["constants"].values())
     assert note["frame_rate"] == 24 and note["frame_rates"] == [16, 45] and note["objects"] == {"head": "Head"}
     assert note["counts"]["features"] == COUNT and note["network"]["origin"] == {"test": True}
 
