@@ -3,7 +3,7 @@
 # make test   linters, then the tests with the bpy module, side by side
 # make test-all  make test, smoke tests with the libraries of Blender 4.2, and in the real Blender what needs Blender
 # make bench-interactions  scripted interactions by every method: table and picture strips, into build/bench/
-# make bench-characters  what people really own: each character checked, simulated, pictured, into build/bench-characters/
+# make bench-characters  what people really own: each character checked, simulated, pictured, into build/bench-characters/; MODE=reduced
 # make bench-skull  jaw and cranium found for heads that were not in the fit: into build/bench/
 # make bench-skull PAIRS="FOLDER …"  the same under real skin with its bones; see benchmarks/skull_real.py
 # make bench-sim  time, accuracy and quality of a frame, against the baseline and Blender's own: into build/bench-sim/
@@ -57,7 +57,7 @@ bench-interactions: setup
 	@$(RUN) -m benchmarks.bench_interactions --out build/bench --assets build/assets
 
 bench-characters: setup
-	@$(RUN) -m benchmarks.bench_characters --out build/bench-characters --assets build/assets
+	@$(RUN) -m benchmarks.bench_characters --out build/bench-characters --assets build/assets $(if $(MODE),--mode $(MODE))
 
 bench-skull: setup
 	@$(RUN) -m benchmarks.bench_skull --out build/bench --assets build/assets $(foreach folder,$(PAIRS),--pairs $(folder))

@@ -20,6 +20,7 @@ import bpy
 from nephim import registration
 from nephim.bridge.cache.manifest import write_json
 from nephim.bridge.cache.results import ResultReader
+from nephim.choices import PHYSICS, VOLUMETRIC
 from nephim.demo.assets import fetch_character_data
 from nephim.errors import NephimError
 from nephim.motions.identities import load_identity
@@ -66,8 +67,8 @@ def carry_out(row: Row, scene: Any, blend: Path, to: str) -> dict[str, Any]:
     return drive(report.report_to_job(scene, blend.with_suffix(".json")), _Quiet())
 
 
-def run(row: Row, out: Path, assets: Path) -> dict[str, Any]:
-    """One character: {name, problems, said, …figures}; no problems if all is as expected."""
+def run(row: Row, out: Path, assets: Path, mode: str) -> dict[str, Any]:
+    """One character, simulated in a mode: {name, problems, said, …figures}; no problems if all is as expected."""
     blend = out / row.name / "character.blend"
     blend.parent.mkdir(parents=True, exist_ok=True)
     for old in blend.parent.glob("character.nephim/*"):
@@ -77,6 +78,7 @@ def run(row: Row, out: Path, assets: Path) -> dict[str, Any]:
     try:
         upright = reference(row, out, assets)
         scene = prepare(row, assets, blend)
+        scene.nephim.mode = mode
         if row.refusal is not None:
             said, problems = refused(row, row.refusal, scene, blend)
         written = carry_out(row, scene, blend, row.bake[-1] if row.bake else "")
@@ -137,7 +139,7 @@ def in_a_process(row: Row, given: argparse.Namespace) -> dict[str, Any]:
     target = given.out / f"{row.name}.json"
     target.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.bench_characters", "--one", row.name]
-    command += ["--out", str(given.out), "--assets", str(given.assets)]
+    command += ["--out", str(given.out), "--assets", str(given.assets), "--mode", given.mode]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIME_LIMIT)
         if target.exists():
@@ -160,6 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("build/bench-characters"))
     parser.add_argument("--assets", type=Path, default=Path("build/assets"))
     parser.add_argument("--only", nargs="+", choices=[row.name for row in ROWS], help="some characters")
+    parser.add_argument("--mode", choices=VOLUMETRIC, default=PHYSICS, help="how contact is resolved")
     parser.add_argument("--jobs", type=int, default=2, help="characters at once")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -170,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         registration.register()
         try:
             row = next(row for row in ROWS if row.name == given.one)
-            write_json(given.out / f"{row.name}.json", run(row, given.out, given.assets))
+            write_json(given.out / f"{row.name}.json", run(row, given.out, given.assets, given.mode))
         finally:  # the bpy module hangs at the interpreter's exit while Python classes are registered
             registration.unregister()
         return

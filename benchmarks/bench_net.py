@@ -31,6 +31,7 @@ from nephim.nn.weights import Weights
 from nephim.progress import drive
 from nephim.sim.measure import percentiles
 
+from .held_back import held_back
 from .net_plane import candidates, dominated, gestures, measure_one, pareto, table
 from .plane_picture import plane_picture
 from .train_demo import OUT
@@ -115,8 +116,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sequences", type=int, default=4)
     parser.add_argument("--frames", type=int, default=FRAMES)
     parser.add_argument("--no-history-minutes", type=float, default=5.0, help="0 leaves that network out")
-    parser.add_argument("--plane-frames", type=int, default=200, help="of each sequence")
-    parser.add_argument("--plane-only", action="store_true")
+    parser.add_argument("--plane-frames", type=int, default=200, help="of each sequence; 0 leaves it out")
+    parser.add_argument("--plane-only", action="store_true", help="only the plane, and the heads held back")
+    parser.add_argument("--held-back", type=Path, default=Path("build/network/held-back"))
+    parser.add_argument("--held-back-frames", type=int, default=240, help="of each head; 0 leaves them out")
     parser.add_argument("--out", type=Path, default=Path("build/network/bench.json"))
     given = parser.parse_args(arguments)
 
@@ -127,7 +130,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seeds = range(FIRST_SEED, FIRST_SEED + given.sequences)
     drive(record_dataset(given.test, seeds))
     recordings = [Recording.load(sequence_path(given.test, seed)) for seed in seeds]
-    result = plane(template, puppet, weights, recordings, given)
+    result = plane(template, puppet, weights, recordings, given) if given.plane_frames else {}
+    if given.held_back_frames:
+        given.held_back.mkdir(parents=True, exist_ok=True)
+        result["held_back"] = held_back(given.held_back, given.assets, given.held_back_frames)
     if given.plane_only:
         write_json(given.out, result)
         print(json.dumps(result))

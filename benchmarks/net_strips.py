@@ -1,23 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Physics and network side by side on motions that the network has not seen: a picture strip for each of the contacts
-that deform the face most. Needs the bpy module for lettering."""
+"""Physics, reduced physics and network side by side on motions that nothing was tuned on: a picture strip of the
+strongest contact of each kind of gesture. Needs the bpy module for lettering."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nephim.demo.assets import fetch_character_data
 from nephim.demo.character import load_character
-from nephim.motions.cast import load_cast
-from nephim.nn.dataset import sequence_path
-from nephim.nn.pipeline import hand_surfaces, recorded_seeds
+from nephim.motions.cast import CAST, load_cast
+from nephim.motions.identities import load_identity
+from nephim.nn.pipeline import hand_surfaces
 from nephim.nn.recording import Recording, metres
 from nephim.nn.runtime import Network
 from nephim.nn.weights import Weights
 from nephim.progress import drive
 from nephim.sim.intervals import runs
+from nephim.sim.reduced import ReducedPhysics
+from nephim.sim.settings import PhysicsSettings
 
+from .net_plane import gestures
 from .strips import Studio
 from .train_demo import OUT
 
@@ -31,37 +36,54 @@ def contacts(recording: Recording) -> list[tuple[int, int]]:
     return [(max(a - _AROUND, 0), min(b + _AROUND, last)) for a, b in runs(busy)]
 
 
+def strongest(folder: Path, puppet: Any, template: Any, frames: int | None) -> list[tuple[float, str, int, int, int]]:
+    """The strongest contact of each kind of gesture: displacement [m], name, seed, first and last frame."""
+    found: dict[str, tuple[float, str, int, int, int]] = {}
+    for path in sorted(folder.glob("sequence-*.npz")):
+        recording = Recording.load(path)
+        labels = gestures(puppet, template, recording, len(recording), folder)
+        for first, last in contacts(recording.part(0, frames)):
+            moved = np.abs(metres(recording.deformation[first : last + 1])).max(axis=(1, 2))
+            name = labels[first + int(moved.argmax())] or "between"
+            found[name] = max(
+                found.get(name, (0.0, name, 0, 0, 0)), (float(moved.max()), name, recording.seed, first, last)
+            )
+    return sorted(found.values(), reverse=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("build/network/test"), help="recorded sequences")
     parser.add_argument("--assets", type=Path, default=Path("build/assets"))
     parser.add_argument("--weights", type=Path, default=OUT)
     parser.add_argument("--out", type=Path, default=Path("build/network"))
-    parser.add_argument("--count", type=int, default=6)
+    parser.add_argument("--count", type=int, default=8)
+    parser.add_argument("--frames", type=int, help="of each sequence that are looked at, default all")
     given = parser.parse_args(arguments)
 
-    character = load_character(drive(fetch_character_data(given.assets)))
+    archive = drive(fetch_character_data(given.assets))
     puppet, template = load_cast(given.folder)
-    weights = Weights.load(given.weights)
+    identity = json.loads((given.folder / CAST).read_text(encoding="utf-8"))["identity"]
+    character = load_identity(given.assets, identity) if identity else load_character(archive)
+    settings, weights = PhysicsSettings.load("default", "touch"), Weights.load(given.weights)
     studio = Studio(character, template.skin_vertices, template.skin_triangles)
-    found = []
-    for seed in recorded_seeds(given.folder):
-        recording = Recording.load(sequence_path(given.folder, seed))
+    chosen = strongest(given.folder, puppet, template, given.frames)[: given.count]
+    for number, (_, name, seed, first, last) in enumerate(chosen):
+        recording = Recording.load(given.folder / f"sequence-{seed:06d}.npz")
         hands = hand_surfaces(puppet, recording)
-        network = Network(template, weights, left=hands.get("L"), right=hands.get("R"), frame_rate=recording.frame_rate)
-        frames = [recording.frame(template, k) for k in range(len(recording))]
-        steps = [network.step(frame) for frame in frames]
-        for first, last in contacts(recording):
-            rows = slice(first, last + 1)
-            tracked = np.stack([s.tracked for s in steps[rows]])
-            turns = recording.cranium[rows, :3, :3].astype(np.float32)
-            moved = np.einsum("fij,fnj->fni", turns, metres(recording.deformation[rows]))
-            skins = {"tracked": tracked, "physics": tracked + moved, "network": np.stack([s.skin for s in steps[rows]])}
-            found.append((float(np.abs(moved).max()), seed, first, frames[rows], skins))
-        found = sorted(found, key=lambda f: -f[0])[: given.count]
-    for number, (_, seed, first, frames, skins) in enumerate(found):
-        path = given.out / f"side-by-side-{number}.png"
-        studio.strip(path, f"sequence {seed}, from frame {first}: unseen by the network", frames, skins, "physics")
+        given_to = {"left": hands.get("L"), "right": hands.get("R"), "frame_rate": recording.frame_rate}
+        methods: dict[str, Any] = {"reduced": ReducedPhysics(template, settings, **given_to)}
+        if not identity:  # networks are for the people they were trained on
+            methods["network"] = Network(template, weights, **given_to)
+        frames = [recording.frame(template, k) for k in range(first, last + 1)]
+        steps = {method: [simulation.step(frame) for frame in frames] for method, simulation in methods.items()}
+        tracked = np.stack([step.tracked for step in steps["reduced"]])
+        turns = recording.cranium[first : last + 1, :3, :3].astype(np.float32)
+        moved = np.einsum("fij,fnj->fni", turns, metres(recording.deformation[first : last + 1]))
+        skins = {"tracked": tracked, "physics": tracked + moved}
+        skins |= {method: np.stack([step.skin for step in done]) for method, done in steps.items()}
+        path = given.out / f"side-by-side-{identity or 'demo'}-{number}.png"
+        studio.strip(path, f"{name}: sequence {seed}, from frame {first}", frames, skins, "physics")
         print(path)
 
 
