@@ -31,7 +31,7 @@ SUBSTEPS, ITERATIONS = 2, 2  # per frame, and per substep
 # third off their penetration and a tenth off the larger errors; 4 mm would gain little more, 10 mm lose most of it.
 _STEP = 0.006
 # Times what a contact may ask for in a substep, and skin move: of the physics, which has several of them in a frame.
-_LONGER = 4.0
+_LONGER = 3.0
 _STILLER = 20.0  # times what tissue moves that the global step leaves in place: 0.01 mm
 _FINGER = 0.008  # [m] skin inside a hand is no farther from a part of it that is inside the head
 _CELL = 0.0025  # [m] of the grid that such skin is found with: finer takes longer to fill, coarser finds too much
