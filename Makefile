@@ -112,12 +112,12 @@ $(VENV)/.ready-train: $(VENV)/.ready
 			$(INSTALL) 'torch==$(TORCH)'; \
 		}; \
 	fi
-	@$(INSTALL) --editable '.[train]'
+	@$(INSTALL) --editable '.[train]' '$(BPY)'
 	@touch $@
 
 $(VENV)/.ready-test: $(VENV)/.ready-train
 	@echo "Adding the tools of the tests to $(VENV), once: 0.2 GB"
-	@$(INSTALL) --editable '.[dev]'
+	@$(INSTALL) --editable '.[dev]' '$(BPY)'
 	@touch $@
 
 # The repository root is the package, whatever the folder of the checkout is called.
