@@ -28,10 +28,10 @@ class ContactTuning:
     # Skin this close above an eye or a tooth is looked at: what is left of a lip over teeth, and a substep's way.
     over_obstacle: float = 20
     in_obstacle: float = 8  # skin tracked deeper in an eye or tooth than this lies in it for good, unseen
-    # Compliance of a contact as a fraction of the skin's own. A hand's: contacts that conflict, with bone or with each
-    # other in a fold, share the load rather than fight; with a tenth of it, motion of 0.02 mm decides how a fold falls.
-    # What a press ends short stays within the gap. Bone's: two contacts on one spot do not fight.
-    hand_give: float = 0.2
+    # Compliance of a contact as a fraction of the skin's own. A hand's: contacts that conflict with bone end at a
+    # finite force, and a press of 10 mm ends 0.2 mm short, less than the gap. Bone's: two contacts on one spot do not
+    # fight.
+    hand_give: float = 0.02
     bone_give: float = 0.001
 
 
