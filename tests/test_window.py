@@ -86,7 +86,7 @@ def test_from_an_empty_file_to_baked_shape_keys(window):
     stop(window)
     window.picture("live-preview")
     assert window.value(f"{SETTINGS}.preview_object is not None")
-    window.run("bpy.ops.nephim.preview(mode='off')")
+    window.press("bpy.ops.nephim.preview(mode='off'")
     settle(window)
 
     window.run(f"{SETTINGS}.use_scene_range = False; {SETTINGS}.frame_end = 44; bpy.context.scene.frame_set(1)")

@@ -165,6 +165,7 @@ class Window:
             place = (x + share * (width - 24), y + height - below)
             self.move(*place)
             time.sleep(0.03)
+            self.value("place()")  # while Blender draws, one answer comes before the mouse is seen to have arrived
             found = self.value("hovered()")
             if found:
                 self._seen[found] = (share, below)
