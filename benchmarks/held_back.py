@@ -28,7 +28,7 @@ from nephim.sim.template import Template
 
 from tests.volumes import round_head
 
-from .net_plane import Maker, coarser_template, measure_one
+from .net_plane import Maker, by_frame, coarser_template, measure_one
 
 SEED = 300_000  # of a motion that nothing else uses
 _LAPS, _REST = 10, 2.5  # laps of the same motion; [s] at rest after each
@@ -69,10 +69,7 @@ def _subject(folder: Path, name: str, puppet: Puppet, template: Template, frames
         clip = generate(puppet, SkinMap(template), SEED, frames)
         triangles = {side: hand.triangles for side, hand in puppet.hands.items()}
         recording, _ = record(template, PhysicsSettings.load("default", "touch"), SEED, clip, triangles)
-        labels = [""] * frames
-        for event in clip.events:
-            labels[event.first : event.last + 1] = [event.name] * (event.last + 1 - event.first)
-        write_json(described, {"gestures": labels})
+        write_json(described, {"gestures": by_frame(clip)})
         recording.save(path)
     return Subject(name, puppet, template, recording, json.loads(described.read_text(encoding="utf-8"))["gestures"])
 

@@ -18,7 +18,7 @@ from nephim.bridge.cache.manifest import write_json
 from nephim.demo.character import load_character
 from nephim.errors import CacheError
 from nephim.motions.cast import SKULL
-from nephim.motions.generator import generate
+from nephim.motions.generator import Clip, generate
 from nephim.motions.puppet import Puppet
 from nephim.motions.skin_map import SkinMap
 from nephim.nn.pipeline import hand_surfaces
@@ -98,11 +98,17 @@ def gestures(puppet: Puppet, template: Template, recording: Recording, frames: i
     sequence, which is generated again once to know them."""
     path = folder / f"gestures-{recording.seed}.json"
     if not path.is_file():
-        names = [""] * frames
-        for event in generate(puppet, SkinMap(template), recording.seed, frames).events:
-            names[event.first : event.last + 1] = [event.name] * (event.last + 1 - event.first)
+        names = by_frame(generate(puppet, SkinMap(template), recording.seed, frames))
         write_json(path, {"gestures": names})
     return json.loads(path.read_text(encoding="utf-8"))["gestures"]
+
+
+def by_frame(clip: Clip) -> list[str]:
+    """The gesture that each frame belongs to, "" between them."""
+    names = [""] * len(clip)
+    for event in clip.events:
+        names[event.first : event.last + 1] = [event.name] * (event.last + 1 - event.first)
+    return names
 
 
 def measure_one(
