@@ -33,10 +33,13 @@ _SECOND_HAND = 0.35  # share of the sequences in which both hands perform, each 
 _ELBOW, _WRIST_TURN = np.array([0.22, -0.18, -0.28]), 40.0
 # Hands mostly stay on their own side: places further across the middle [m] are redrawn this often.
 _ACROSS, _OWN_SIDE = 0.02, 2
+_HALF_HAND = 0.03  # [m]
 _PATH_POINTS = 7
 _CLEARANCE = 0.16  # [m] on its way between two gestures a hand's middle stays this far from the middle of the head
 # A hand is drawn back along the skin's normal where another part of it is deeper than its spot by more than the slack.
-_SLACK, _BACK_OFF_STEPS, _NEAR = 2e-3, 2, 0.03  # [m], -, [m] from the skin within which it may be
+# There is no slack farther from the skin, where a hand is to be clear of it. Where a normal points along the face, as
+# under the nose, it takes many steps.
+_SLACK, _NEAR, _BACK_OFF_STEPS, _CLEAR = 2e-3, 0.03, 30, 1e-4  # [m], [m] from the skin, -, [m] more than asked for
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def generate(puppet: Puppet, skin: SkinMap, seed: int, count: int) -> Clip:
         if mirrored and side not in busy:
             acts = [act.mirrored(puppet.hands[side], skin, generator) for act in mirrored]
         elif len(busy) == 1:
-            mirrored = [act for act in acts if generator.random() < act.gesture.both]
+            mirrored = [act for act in acts if generator.random() < act.gesture.both and act.leaves_room(skin)]
         track = _Track(puppet.hands[side], skin, moved)
         hands[side] = _carried(track.perform(acts, count), cranium)
         events += [Event(a.gesture.name, side, a.first, a.last, a.path[0].vertex, a.depth / _MM) for a in acts]
@@ -118,6 +121,10 @@ class _Act:
     roll: float
     turns: int
     pull: NDArray[np.float64]
+
+    def leaves_room(self, skin: SkinMap) -> bool:
+        """Whether the other hand can do the same on its side without the two being in each other's place."""
+        return all(abs((place.point - skin.middle)[0]) > _HALF_HAND for place in self.path)
 
     def mirrored(self, hand: HandPuppet, skin: SkinMap, generator: np.random.Generator) -> "_Act":
         """The same by the other hand on the other side of the face."""
@@ -231,10 +238,12 @@ class _Track:
         target = Spot(point, place.normal, act.along)
         wrist = gestures.place(act.grip.spot(posed), target, depth, act.lift, act.roll)
         wrist[:3, 3] += carried * act.pull
-        if depth > -_NEAR:
-            for _ in range(_BACK_OFF_STEPS):
-                over = self.skin.deepest(rigid.apply(wrist, posed)) - max(depth, 0.0) - _SLACK
-                wrist[:3, 3] += max(0.0, over) * place.normal
+        allowed = max(depth, 0.0) + _SLACK * min(1.0, max(0.0, 1.0 + depth / _NEAR))
+        for _ in range(_BACK_OFF_STEPS):
+            over = self.skin.deepest(rigid.apply(wrist, posed)) - allowed
+            if over <= 0:
+                break
+            wrist[:3, 3] += (over + _CLEAR) * place.normal
         return wrist
 
     def _along_path(self, act: _Act, share: float) -> Place:

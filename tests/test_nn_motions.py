@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Generated motions of the demo character, and the other people of the same base."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from nephim.demo.character import load_character
 from nephim.errors import NephimError
-from nephim.motions.generator import generate
+from nephim.motions.generator import _schedule, _Track, generate
 from nephim.motions.identities import HELD_BACK, IDENTITIES, load_identity
 from nephim.motions.puppet import Puppet, demo_puppet
 from nephim.motions.repertoire import GESTURES
 from nephim.motions.skin_map import SkinMap
+from nephim.sim.geometry import rigid
 from nephim.sim.geometry.surface import vertex_normals
 from nephim.sim.template import Template
 from scipy.sparse import identity
@@ -60,10 +63,41 @@ def test_hands_come_from_outside_touch_and_leave(stage, seed):
     assert all(0 <= e.first < e.last < FRAMES for e in clip.events)
 
 
+def test_a_hand_is_clear_before_and_after_a_gesture_where_the_skin_faces_down(stage):
+    """Under nose, lips and chin, moving off along the normal does not leave the face."""
+    puppet, skin = stage
+    hand = puppet.hands["L"]
+    down = skin.candidates[
+        vertex_normals(skin.template.skin_vertices, skin.template.skin_triangles)[skin.candidates, 2] < -0.6
+    ]
+    still = np.zeros((100, len(skin.template.skin_vertices), 3), np.float32)
+    track = _Track(hand, skin, still)
+    acts = _schedule(hand, skin, np.random.default_rng(0), 100, 30.0)
+    assert len(down) > 10
+    for vertex in down[:: len(down) // 10]:
+        path = [skin.at(skin.template.skin_vertices[vertex])]
+        for grip_name, grip in hand.grips.items():
+            act = replace(acts[0], path=path, grip_name=grip_name, grip=grip, pull=np.zeros(3))
+            posed = hand.posed(grip.opened)
+            for frame in (act.first, act.last):
+                assert skin.deepest(rigid.apply(track._placed(act, frame, posed), posed)) < 1e-4
+
+
+def test_both_hands_do_the_same_only_where_there_is_room_for_two(stage):
+    puppet, skin = stage
+    twice = 0
+    for seed in (0, 10, 18):
+        events = generate(puppet, skin, seed, FRAMES).events
+        for event in events:
+            partner = [e for e in events if (e.name, e.first, e.last) == (event.name, event.first, event.last)]
+            if len(partner) == 2:
+                twice += 1
+                assert abs((skin.template.skin_vertices[event.vertex] - skin.middle)[0]) > 0.03
+    assert twice
+
+
 def test_gestures_differ_between_seeds_and_cover_the_repertoire(stage):
     puppet, skin = stage
-    from nephim.motions.generator import _schedule
-
     names, places = set(), []
     for seed in range(25):
         acts = _schedule(puppet.hands["R"], skin, np.random.default_rng(seed), 240, 30.0)
