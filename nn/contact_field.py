@@ -94,7 +94,7 @@ def _control(q, low, control):
     return control[i, j, k]
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _look_up(q, low, distance, control, foot):
     """Control nearest to a place (3,) [m] (−1 far away) and distance of the neutral skin there; `foot` (3,) becomes the
     nearest point of the skin."""
@@ -126,7 +126,7 @@ def _look_up(q, low, distance, control, foot):
     return near, value
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _displacement(near, foot, total, start, index, points, out):
     """Writes to `out` how far the skin at a point (3,) of the neutral skin has moved, averaged over nearby controls."""
     weight = np.float32(1e-4)  # without any other, the nearest control decides
@@ -159,7 +159,7 @@ def _normal(v, points, triangles, start, around, out):
     out /= np.sqrt(out[0] ** 2 + out[1] ** 2 + out[2] ** 2) + np.float32(1e-20)
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _splat(
     hands, before, triangles, around_start, around, moved, moved_before, total, low, distance, control, start, index,
     area, points, values, closest, vertex, touched, count,

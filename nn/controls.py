@@ -92,7 +92,7 @@ def _edge_graph(points: NDArray, edges: NDArray) -> csr_matrix:
     return csr_matrix((np.maximum(length, 1e-9), (edges[:, 0], edges[:, 1])), shape=(len(points), len(points)))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _spread_greedy(points, candidates, spacing, order):
     chosen = np.zeros(len(candidates), np.int64)
     count = 0

@@ -72,7 +72,7 @@ def _columns(near: Neighbours, count: int) -> tuple[NDArray[np.int64], NDArray[n
     return start.astype(np.int64), rows[order], near.moments[order]
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _gather(active, field, lag, state, start1, told1, moments1, start2, told2, moments2, row, sums):
     """Sums (m, MOMENTS, _STRIDE) of what the controls around the active ones tell."""
     values = np.zeros(sums.shape[2], np.float32)
@@ -106,7 +106,7 @@ def _add(sums, row, first, weight, along_x, along_y, values):
         sums[row, first + 2, g] += along_y * values[g]
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _write(active, field, depth_before, lag, state, change, sums, frames, constant, out):
     for row in range(len(active)):
         i = active[row]

@@ -18,7 +18,7 @@ TOUCHING = np.float32(MARGIN - 2e-3)  # of NEAR [m] from which on a hand touches
 LONGEST = np.float32(6e-3)  # [m]
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def lead(field: NDArray[np.float32], lag: NDArray[np.float32]) -> None:
     """Before a step: adds the motion of the hand in `field` (k, CHANNELS) to `lag` (k, 3) [m], in place."""
     for c in range(len(lag)):
@@ -35,7 +35,7 @@ def lead(field: NDArray[np.float32], lag: NDArray[np.float32]) -> None:
                 lag[c, d] *= scale
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def follow(field: NDArray[np.float32], change: NDArray[np.float32], lag: NDArray[np.float32]) -> None:
     """After a step: takes the skin's motion `change` (k, 3) [m] from the lag, in place."""
     for c in range(len(lag)):

@@ -133,7 +133,7 @@ def present_only() -> NDArray[np.float32]:
     return kept
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _clip(rows, low, high):
     for row in range(len(rows)):
         x = rows[row]
@@ -141,7 +141,7 @@ def _clip(rows, low, high):
             x[d] = min(max(x[d], low[d]), high[d])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _active(felt, field, z, awake, start, index):
     """Controls near a felt hand or near what is deformed, sorted."""
     awake[:] = False
@@ -155,7 +155,7 @@ def _active(felt, field, z, awake, start, index):
     return np.flatnonzero(awake).astype(np.int32)
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _update(active, pushed, frames, alpha, beta, decay, z, change):
     """z ← α z + β change + frameᵀ pushed, kept within bounds; change ← difference. decay > 0: nothing is near."""
     new = np.empty(3, np.float32)

@@ -141,7 +141,7 @@ def _unrefined(refinement: csr_matrix) -> int:
     return len(same) if same.all() else int(np.argmin(same))
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _tracked(start, index, weight, rest, head, back, moved):
     """How far the tracked head (n, 3) has moved the skin at the controls, in the cranium's frame, to `moved` (k, 3)."""
     for c in range(len(moved)):
@@ -156,7 +156,7 @@ def _tracked(start, index, weight, rest, head, back, moved):
             moved[c, d] = back[d, 0] * x + back[d, 1] * y + back[d, 2] * z + back[d, 3] * total - rest[c, d]
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _deform(refined, start, index, weight, column_start, column_row, column_weight, head, z, turn):
     """Skin and tracked skin (n, 3): the head, refined where it is, and on it the decoded displacement in the world."""
     count = len(start) - 1

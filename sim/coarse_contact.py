@@ -95,7 +95,7 @@ class CoarseContact:
         return rows, normals, np.einsum("ki,ki->k", normals, hand[inside])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def press(own, rest, most, movable, starts, columns, weights, normals, reach, sweeps):
     """Gauss-Seidel: moves own (n, 3) until the points that rows of weights (k, n) pick lie no farther along their
     normals (k, 3) than `reach` (k,); no vertex farther from rest (n, 3) than `most` (n,)."""

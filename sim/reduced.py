@@ -149,7 +149,7 @@ class _Touched(Clearance):
         return asked[found], distance[found], triangle[found], barycentric[found], sign[found]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _around(points, centres, wanted):
     """Rows of the wanted (n,) points (n, 3) within about _FINGER of one of the centres (k, 3)."""
     if len(centres) == 0:

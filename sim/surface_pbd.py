@@ -121,7 +121,7 @@ def per_iteration(stiffness: NDArray | float) -> NDArray[np.float64]:
     return 1 - (1 - np.asarray(stiffness, np.float64)) ** (1 / ITERATIONS)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def hinge_angle(x, hinge, gradient):
     """Signed dihedral angle [rad] of a hinge (4,) at positions x (n, 3), 0 if flat; writes its gradient (4, 3)
     [1/m].
@@ -154,7 +154,7 @@ def hinge_angle(x, hinge, gradient):
     return angle
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def rest_shape(x, edges, hinges):
     """Edge lengths (e,) [m] and hinge angles (h,) [rad] at positions x (n, 3)."""
     lengths, angles = np.empty(len(edges)), np.empty(len(hinges))
@@ -171,7 +171,7 @@ def _length(x, i, j):
     return np.sqrt((x[i, 0] - x[j, 0]) ** 2 + (x[i, 1] - x[j, 1]) ** 2 + (x[i, 2] - x[j, 2]) ** 2)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def relax(
     x, tracked, mobility, hold, edges, lengths, hinges, angles, pushed, points, normals, gap, moved, iterations
 ):  # fmt: skip

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
+import nephim
 import numpy as np
 import pytest
 from nephim import threads
@@ -146,3 +148,12 @@ def test_the_limit_of_linear_algebra_ends_with_the_last_that_wants_it(two_blas_t
     assert all(count == 1 for count in blas_threads())
     other.__exit__(None, None, None)
     assert blas_threads() == before
+
+
+def test_no_compiled_loop_stalls_the_window():
+    """A volume is built aside from Blender's window: a loop that keeps Python to itself holds it up until it ends."""
+    package = Path(nephim.__file__).parent
+    sources = [path.read_text() for folder in ("sim", "nn") for path in (package / folder).rglob("*.py")]
+    decorators = [line for source in sources for line in source.splitlines() if line.startswith("@njit")]
+    called = [line for line in decorators if 'inline="always"' not in line]
+    assert len(called) > 50 and all("nogil=True" in line for line in called)

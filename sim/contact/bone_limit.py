@@ -50,7 +50,7 @@ def lift_off_bone(
     return lifted, float(excess.max())
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def spread(points, sources, moves, thick):
     """Moves (k, 3) of sources (k, 3) spread over the points (n, 3) around: the length of the largest, fading from
     `thick` [m] to twice that, in the direction of their mean; (n, 3)."""

@@ -14,7 +14,7 @@ _ROUNDS = 4  # of contacts and cells in turn
 _SETTLED = 1e-6  # [m] largest displacement by a force's change at which the sweeps end
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def solve_contacts(compliance, gap, normals, friction, give, held, force, sweeps, tolerance):
     """Solves for the contact forces in place.
 
@@ -62,7 +62,7 @@ def solve_contacts(compliance, gap, normals, friction, give, held, force, sweeps
     gap[:, 0], gap[:, 1], gap[:, 2] = open_x, open_y, open_z
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _mean(values, rows, weights):
     """Σ_j weights[:, j] values[rows[:, j]] for values (k, l), rows and weights (m, 3), (m, l)."""
     result = np.zeros((len(rows), values.shape[1]))
@@ -75,7 +75,7 @@ def _mean(values, rows, weights):
     return result
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _condensed(compliance, rows, weights):
     """Σ_ij weights[a, i] weights[b, j] compliance[rows[a, i], rows[b, j]] for a symmetric compliance (k, k), rows and
     weights (m, 3), (m, m)."""
@@ -96,7 +96,7 @@ def _condensed(compliance, rows, weights):
     return result
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _share(values, rows, weights, out):
     """Shares values (m, 3) out to rows (m, 3) of out (k, 3) by weights (m, 3)."""
     out[:] = 0.0

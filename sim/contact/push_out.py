@@ -39,7 +39,7 @@ def push_out(
     return moved
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def keep_off(direction, room, moved):
     """Shortens moves (n, 3) along direction (n, 3) to what is left of the room (n,)."""
     for i in range(len(moved)):

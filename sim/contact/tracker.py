@@ -20,7 +20,7 @@ from ..geometry.triangle_bvh import TriangleTree, bounds, inside_box
 from ..tuning import DEFAULT, ContactTuning
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def unit_normals(vertices, triangles, out):
     """Unit vertex normals, area weighted, written to out (n, 3)."""
     out[:] = 0.0
@@ -37,7 +37,7 @@ def unit_normals(vertices, triangles, out):
             out[v] /= length
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def normals_near(vertices, deformed, triangles, wanted, normals, halfway):
     """At the wanted (n,) vertices (n, 3): unit normals, and those halfway between these and the ones of the deformed
     surface (n, 3), written to normals and halfway (n, 3)."""
@@ -65,7 +65,7 @@ def normals_near(vertices, deformed, triangles, wanted, normals, halfway):
             _normalise(halfway[v])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _normalise(vector):
     length = max(np.sqrt(vector[0] ** 2 + vector[1] ** 2 + vector[2] ** 2), 1e-30)
     for i in range(3):

@@ -49,7 +49,7 @@ class Clearance:
         return asked[found], distance[found], triangle[found], barycentric[found], sign[found]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _approach(points, moved, reach, before, least, asked):
     """Reduces least clearances (n,) by the moves of points (n, 3) since `before` (n, 3) and of the surface, `moved`;
     writes the rows that may be within reach (n,) to `asked` (n,), and returns their number."""

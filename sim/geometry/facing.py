@@ -68,7 +68,7 @@ def _closest_facing(
         barycentric[i, 0], barycentric[i, 1], barycentric[i, 2] = u, v, w
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _faces(normals, triangles, t, wa, wb, wc, direction, least_cosine):
     """Whether the normal interpolated at a point of triangle t has at least `least_cosine` to the direction."""
     a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]

@@ -30,7 +30,7 @@ def degenerate(vertices: NDArray, triangles: NDArray, touch: float = _TOUCH) -> 
     return np.flatnonzero(area <= touch * longest)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _crosses(p, q, a, b, c):
     """Whether the segment pq passes through triangle abc (Möller and Trumbore 1997)."""
     r = q - p
@@ -52,7 +52,7 @@ def _crosses(p, q, a, b, c):
     return 0.0 <= t <= 1.0
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _near(p, a, b, c, limit):
     u, v, w = closest_on_triangle(p, a, b, c)
     total = 0.0
@@ -62,7 +62,7 @@ def _near(p, a, b, c, limit):
     return total < limit
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _meet(vertices, s, t, touch):
     """Whether triangles s and t (3,) meet anywhere but at their shared vertices."""
     for one, two in ((s, t), (t, s)):
@@ -78,7 +78,7 @@ def _meet(vertices, s, t, touch):
     return False
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _pairs(vertices, triangles, order, low, high, leaves, touch):
     found = np.empty((256, 2), np.int32)
     count = 0
@@ -110,7 +110,7 @@ def _pairs(vertices, triangles, order, low, high, leaves, touch):
     return found[:count].copy()
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _box(vertices, triangles, t, margin):
     """Lowest and highest corner of the bounding box of triangle t."""
     a, b, c = (

@@ -105,7 +105,7 @@ def turn_outwards(vertices: NDArray, triangles: NDArray) -> tuple[NDArray[np.int
     return np.where(turned[:, None], triangles[:, ::-1], triangles), turned
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _disagreeing(triangles, neighbours):
     """Which triangles to turn so that all agree with the first of their part that was met (m,)."""
     count = len(triangles)

@@ -5,7 +5,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def add_scaled(factor, points, out):
     """out (n, 3) += factor * points (n, 3)."""
     for i in range(len(out)):
@@ -14,7 +14,7 @@ def add_scaled(factor, points, out):
         out[i, 2] += factor * points[i, 2]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def largest_difference(a, b):
     """The largest |a - b| of any coordinate of a, b (n, 3)."""
     largest = 0.0
@@ -24,7 +24,7 @@ def largest_difference(a, b):
     return largest
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def farthest_move(before, after):
     """The largest distance between a point of before and the same point of after, (n, 3)."""
     largest = 0.0
@@ -34,7 +34,7 @@ def farthest_move(before, after):
     return np.sqrt(largest)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def shorten_moves(before, most, after):
     """Moves points after (n, 3) back towards before (n, 3) if they are further away than `most`."""
     for i in range(len(before)):
@@ -47,7 +47,7 @@ def shorten_moves(before, most, after):
             after[i, 2] = before[i, 2] + share * z
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def displace(skin, tracked, indices, to_local, positions):
     """positions[indices] (m, 3) += what skin (n, 3) is off tracked (n, 3), turned by to_local (3, 3); what is not moved
     is kept bit for bit."""
@@ -58,7 +58,7 @@ def displace(skin, tracked, indices, to_local, positions):
                 positions[indices[v], d] += np.float32(to_local[d, 0] * x + to_local[d, 1] * y + to_local[d, 2] * z)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def apply_into(transform, points, out):
     """Points (n, 3) moved by an affine transform (4, 4), as by `rigid.apply`, in one pass: computed in double
     precision, stored in that of `out` (n, 3)."""

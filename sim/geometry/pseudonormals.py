@@ -8,7 +8,7 @@ from numba import njit
 _ON_FEATURE = 1e-9  # a barycentric coordinate below this counts as zero
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def face_direction(vertices, triangles, t):
     """Normal of triangle t, with twice its area as length [m²]."""
     a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -17,7 +17,7 @@ def face_direction(vertices, triangles, t):
     return uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _face_normal(vertices, triangles, t):
     x, y, z = face_direction(vertices, triangles, t)
     length = np.sqrt(x * x + y * y + z * z)
@@ -26,7 +26,7 @@ def _face_normal(vertices, triangles, t):
     return x / length, y / length, z / length
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _angle(vertices, v, i, j):
     """Angle [rad] at vertex v between the edges to i and j."""
     ax, ay, az = vertices[i, 0] - vertices[v, 0], vertices[i, 1] - vertices[v, 1], vertices[i, 2] - vertices[v, 2]
@@ -35,7 +35,7 @@ def _angle(vertices, v, i, j):
     return np.arctan2(np.sqrt(cx * cx + cy * cy + cz * cz), ax * bx + ay * by + az * bz)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _vertex_normal(vertices, triangles, v, start, corners):
     x = y = z = 0.0
     for c in range(start[v], start[v + 1]):
@@ -46,7 +46,7 @@ def _vertex_normal(vertices, triangles, v, start, corners):
     return x, y, z
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def pseudonormal(vertices, triangles, t, u, v, w, neighbours, start, corners):
     """Normal of the feature of triangle t on which barycentric coordinates u, v, w lie: a corner, an edge or the face.
 

@@ -60,7 +60,7 @@ def inside_grid(tree: TriangleTree, grid: Grid, distance: NDArray) -> NDArray[np
     return result
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _dipoles(vertices, triangles, order, leaves):
     """Per node: centre (3), radius, and sum of area normals (3)."""
     count = len(order)

@@ -30,7 +30,7 @@ def thin(vertices: NDArray, triangles: NDArray, spacing: float) -> tuple[NDArray
     return kept, np.unique(np.take_along_axis(corners, turn, axis=1), axis=0).astype(np.int32)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _patches(start, neighbour, length, spacing):
     """The vertex that each vertex joins, (n,): in vertex order, one without a patch nearby starts a new patch."""
     n = len(start) - 1

@@ -83,7 +83,7 @@ class TriangleTree:
         return result
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def inside_box(points, low, high):
     """Rows of the points (n, 3) that lie strictly within the box from low to high (3,)."""
     rows = np.empty(len(points), np.int64)
@@ -96,7 +96,7 @@ def inside_box(points, low, high):
     return rows[:count].copy()
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def bounds(points):
     """Lowest and highest coordinates (3,) of points (n, 3)."""
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
@@ -139,7 +139,7 @@ def _fit(vertices, triangles, order, leaves, low, high):
             high[node, d] = max(high[2 * node + 1, d], high[2 * node + 2, d])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def closest_on_triangle(p, a, b, c):
     """Barycentric coordinates of the point of triangle abc closest to p (Ericson 2005, 5.1.5); points of 3 numbers."""
     abx, aby, abz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
@@ -176,7 +176,7 @@ def closest_on_triangle(p, a, b, c):
     return va * scale, vb * scale, vc * scale
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def to_triangle(p, vertices, triangles, t):
     """Barycentric coordinates of the point of triangle t closest to p, and its squared distance."""
     a, b, c = (
@@ -332,7 +332,7 @@ def _first_hit(part, parts, origins, directions, limit, vertices, triangles, ord
                     best = result[i] = along
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _ray_triangle(o, r, vertices, triangles, t):
     """Where the ray from o along r meets triangle t (Möller and Trumbore 1997), in lengths of r; -1 if it does
     not."""

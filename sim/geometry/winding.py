@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 _MAX_CELLS = 64
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _left_of(point_y, point_z, a, b, vertices):
     """Whether the point lies left of a→b in the (y, z) plane; both triangles at an edge compute the same number."""
     if a < b:
@@ -25,7 +25,7 @@ def _left_of(point_y, point_z, a, b, vertices):
     return area <= 0.0 if turned else area > 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _count_crossings(points, vertices, triangles, order, cell_start, cells_y, cells_z, low, cell):
     winding = np.zeros(len(points), np.int32)
     for t in range(len(triangles)):

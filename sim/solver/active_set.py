@@ -32,7 +32,7 @@ class Awake:
         return self._found[:count]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _find(u, rest, start, groups, displaced, flags, found):
     flags[:] = False
     for v in range(len(u)):

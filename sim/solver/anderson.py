@@ -10,7 +10,7 @@ _BLOCK = 2048  # numbers processed at a time, so that they stay in the cache
 _GROWTH = 2.0  # a residual that grows by more than this restarts the history
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def _dots(rows, count, vector, out):
     """out[a] = rows[a] · vector for the first `count` rows, in one pass over memory."""
     out[:count] = 0.0
@@ -23,7 +23,7 @@ def _dots(rows, count, vector, out):
             out[a] += total
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _combine(image, rows, count, gamma, out):
     """out = image - Σ γ_a rows_a."""
     for first in range(0, image.shape[0], _BLOCK):
@@ -35,7 +35,7 @@ def _combine(image, rows, count, gamma, out):
                 out[i] -= g * rows[a, i]
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def _renew(u, image, residual, last_image, difference, image_difference):
     """Stores residual and image as the last ones and their changes in the given rows; returns the squared
     norm of the residual."""

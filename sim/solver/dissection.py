@@ -94,7 +94,7 @@ def _halves(
     return unknowns[~high & ~separating], unknowns[high & ~separating], unknowns[separating]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _coupled(unknowns, start, columns, side, half):
     """Which of the unknowns (k,) of one half are coupled to the other."""
     result = np.zeros(len(unknowns), np.bool_)

@@ -20,7 +20,7 @@ def shape_gradients(vertices: NDArray, tets: NDArray) -> tuple[NDArray, NDArray]
     return np.ascontiguousarray(gradients), np.linalg.det(edges) / 6.0
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def deformation_gradients(displacement, tets, gradients, out, det):
     """F = I + grad d (t, 3, 3) and det F (t,) for a displacement d (n, 3) from rest, written to out and det."""
     for t in range(tets.shape[0]):

@@ -8,7 +8,7 @@ _STEP = 1024  # numbers are resolved to 1 / _STEP
 _MOST = 8.0  # and lumped together above this
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def percentiles(values, shares):
     """The smallest numbers that at least the given shares (k,), in 0 to 1, of values (n,) >= 0 do not exceed, (k,),
     rounded to 1 / 1024; negative values count as 0, those above 8 as 8."""

@@ -33,7 +33,7 @@ def triangle_frames(vertices: NDArray, triangles: NDArray) -> tuple[NDArray, NDA
     return np.ascontiguousarray(gradients), area2 / 2
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _in_plane(p, triangles, gradients, t):
     """Deformation (3 x 2, by columns) of triangle t of the vertices p (n, 3) from rest."""
     a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -46,7 +46,7 @@ def _in_plane(p, triangles, gradients, t):
     )
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _limited(stretch):
     return min(max(stretch, STRETCH_LOW), STRETCH_HIGH) / stretch
 

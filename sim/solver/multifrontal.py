@@ -121,21 +121,21 @@ def _eliminate(matrix: csr_matrix, start: NDArray) -> tuple[list[NDArray], list[
     return rows, inverses, couplings
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _gather(b, order, y):
     for i in range(len(order)):
         v = order[i]
         y[0, i], y[1, i], y[2, i] = b[v, 0], b[v, 1], b[v, 2]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _spread(y, order, x):
     for i in range(len(order)):
         v = order[i]
         x[v, 0], x[v, 1], x[v, 2] = y[0, i], y[1, i], y[2, i]
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST)
 def _add_rows(block, width, y, i, j, k, h, out):
     """Adds to out four rows (width,) of a block times the points i, j, k, h of y (3, n)."""
     ix, iy, iz = y[0, i], y[1, i], y[2, i]
@@ -149,14 +149,14 @@ def _add_rows(block, width, y, i, j, k, h, out):
         out[2 * WIDEST + e] += a * iz + b * jz + c * kz + d * hz
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _clear(work, width):
     for c in range(3):
         for e in range(width):
             work[c * WIDEST + e] = 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _go_up(first, end, start, row_start, row_count, rows, up_start, up, trunk, y, trunk_part, work, loaded):
     """Eliminates parts first..end: passes their loads to the rows below. Those for the trunk are summed in
     trunk_part."""
@@ -184,7 +184,7 @@ def _go_up(first, end, start, row_start, row_count, rows, up_start, up, trunk, y
                         trunk_part[c, i - trunk] -= work[c * WIDEST + j]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _go_down(first, end, start, row_start, row_count, rows, down_start, down, least, y, work, loaded):
     """Solves parts first..end, last to first, from the rows below."""
     for k in range(end - 1, first - 1, -1):

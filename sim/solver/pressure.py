@@ -162,7 +162,7 @@ class PressureCells:
             self._known[cell] = True
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _reached(u, tets, start, least):
     result = np.zeros(len(start) - 1, np.bool_)
     for c in range(len(start) - 1):
@@ -176,7 +176,7 @@ def _reached(u, tets, start, least):
     return result
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _add_volumes(y, tets, start, cells, out):
     """Volumes of the given cells of the shape y (n, 3), into out (c,)."""
     for c in cells:
@@ -190,7 +190,7 @@ def _add_volumes(y, tets, start, cells, out):
         out[c] = total / 6
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _add_face(y, i, j, k, q, v, out):
     ux, uy, uz = y[j, 0] - y[i, 0], y[j, 1] - y[i, 1], y[j, 2] - y[i, 2]
     vx, vy, vz = y[k, 0] - y[i, 0], y[k, 1] - y[i, 1], y[k, 2] - y[i, 2]
@@ -199,7 +199,7 @@ def _add_face(y, i, j, k, q, v, out):
     out[v, 2] += q * (ux * vy - uy * vx)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _add_loads(y, tets, start, cells, pressure, place, out):
     for c in cells:
         q = pressure[c] / 6
@@ -217,7 +217,7 @@ def _add_loads(y, tets, start, cells, pressure, place, out):
                 _add_face(y, a, b, d, q, place[e], out)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _add_near(rows, values, step, out):
     for e in range(len(rows)):
         for i in range(3):

@@ -45,13 +45,13 @@ def _row(start, columns, values, points, i):
     return x, y, z
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _map(start, columns, values, points, out):
     for i in range(len(out)):
         out[i, 0], out[i, 1], out[i, 2] = _row(start, columns, values, points, i)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _add(start, columns, values, points, out):
     for i in range(len(out)):
         x, y, z = _row(start, columns, values, points, i)
@@ -60,13 +60,13 @@ def _add(start, columns, values, points, out):
         out[i, 2] += z
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _map_rows(start, columns, values, rows, points, out):
     for i in range(len(rows)):
         out[i, 0], out[i, 1], out[i, 2] = _row(start, columns, values, points, rows[i])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _add_back(start, columns, values, rows, points, out):
     for i in range(len(rows)):
         for e in range(start[rows[i]], start[rows[i] + 1]):
@@ -74,7 +74,7 @@ def _add_back(start, columns, values, rows, points, out):
                 out[columns[e], d] += values[e] * points[i, d]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _between(start, columns, values, rows, responses, chosen, out):
     for a in range(len(chosen)):
         response = responses[chosen[a]]
@@ -85,7 +85,7 @@ def _between(start, columns, values, rows, responses, chosen, out):
             out[b, a] = out[a, b] = total
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def take(points, rows, out):
     """out = points[rows] for out (m, 3), rows (m,)."""
     for i in range(len(rows)):
@@ -93,7 +93,7 @@ def take(points, rows, out):
         out[i, 0], out[i, 1], out[i, 2] = points[r, 0], points[r, 1], points[r, 2]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def put(points, rows, out):
     """out[rows] = points for points (m, 3), rows (m,)."""
     for i in range(len(rows)):

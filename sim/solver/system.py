@@ -149,7 +149,7 @@ class ElasticSystem:
         _add_responses(self._near_start, self._near, self._near_values, slots, forces, out)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _add_responses(start, near, values, slots, forces, out):
     for k in range(len(slots)):
         x, y, z = forces[k, 0], forces[k, 1], forces[k, 2]

@@ -54,7 +54,7 @@ def _store(s, row, lane, m):
         s[(row + k) * LANES + lane] = m[k]
 
 
-@njit(cache=True, fastmath=_FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _follow_strain(s):
     """F, det F, the rotation R of F F_tra^T and the strain term V m w_str (R F_tra - F_tra), of a block.
 
@@ -95,7 +95,7 @@ def _follow_strain(s):
         s[_VALUE * LANES + lane] = determinant(f)
 
 
-@njit(cache=True, fastmath=_FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _nearest_volume(s, tolerance):
     """D, nearest to F with determinant within ± tolerance of det F_tra, of a block.
 
@@ -127,7 +127,7 @@ def _nearest_volume(s, tolerance):
         _store(s, _D, lane, d)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _by_stretches(s, lane, target):
     """The same for a tetrahedron that is flat or inverted, by singular values σ: δ² = σ δ + λ target, product of δ by
     bisection."""
@@ -159,7 +159,7 @@ def _by_stretches(s, lane, target):
     s[_MULTIPLIER * LANES + lane] = 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _volumes(s, tolerance):
     """D of a block, by the method that suits each tetrahedron. One that the tracked motion itself flattened has no
     volume to keep and is held at its tracked shape instead."""
@@ -181,7 +181,7 @@ def _volumes(s, tolerance):
             _by_stretches(s, lane, target)
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST)
 def _forces(s):
     """Forces on corners 1..3 of a block, as columns of a matrix in place of the strain term [N]."""
     for lane in range(LANES):
@@ -190,7 +190,7 @@ def _forces(s):
         _store(s, _ASKED, lane, product_transposed(asked, _load(s, _SHAPE, lane)))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _take_edges(u, tets, first, count, s):
     """Displacements (n, 3) of corners 1..3 relative to corner 0, subtracted in the precision of u."""
     for lane in range(count):
@@ -202,7 +202,7 @@ def _take_edges(u, tets, first, count, s):
             s[(_EDGES + 3 * i + 2) * LANES + lane] = u[d, i] - x
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _at_rest(tets, t, displaced):
     moved = displaced[tets[t, 0]] or displaced[tets[t, 1]] or displaced[tets[t, 2]] or displaced[tets[t, 3]]
     return not moved
@@ -270,7 +270,7 @@ def restart(blocks: NDArray) -> None:
     rows[:, _QUATERNION + 1 : _MULTIPLIER + 1] = 0.0
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST)
 def _pose_block(s):
     for lane in range(LANES):
         f = product(_load(s, _EDGES, lane), _load(s, _SHAPE, lane))
@@ -300,7 +300,7 @@ def pose(part, parts, d, tets, awake, stale, blocks):
             blocks[block, _DET * LANES + i] = s[_DET * LANES + i]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def reference(d, tets, t, stale, blocks, f_tra):
     """F_tra of tetrahedron t into (3, 3), posed where it is stale; returns det F_tra. Arguments as for `pose`."""
     block, lane = t // LANES, t % LANES
@@ -311,7 +311,7 @@ def reference(d, tets, t, stale, blocks, f_tra):
     return blocks[block, _DET * LANES + lane]
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST)
 def _values(s):
     for lane in range(LANES):
         f_tra, shape = _load(s, _F_TRA, lane), _load(s, _SHAPE, lane)

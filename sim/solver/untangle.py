@@ -17,7 +17,7 @@ _TARGET_RATIO = 0.15  # ratio to which a tetrahedron below the least ratio is op
 SWEEPS = 120
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _gradients(u, tet, gradients, f_tra, f, cofactor):
     """F of one tetrahedron into f, its cofactor matrix into `cofactor`; returns det F."""
     for i in range(3):
@@ -33,7 +33,7 @@ def _gradients(u, tet, gradients, f_tra, f, cofactor):
     return f[0, 0] * cofactor[0, 0] + f[0, 1] * cofactor[0, 1] + f[0, 2] * cofactor[0, 2]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def untangle(u, tets, gradients, volume, stale, blocks, ratios, mobility, start, corners, sweeps):
     """Moves vertices of u (n, 3) [m] in place until every tetrahedron keeps LEAST_RATIO of its volume; returns how
     many do not.
