@@ -98,7 +98,7 @@ def plane(template, puppet, weights: Weights, recordings: Sequence[Recording], g
     parts = [recording.part(0, given.plane_frames) for recording in recordings]
     rows = {}
     for name, make in candidates(template, weights, given.assets, given.test).items():
-        rows[name] = measure_one(make, template, puppet, parts, labels)
+        rows[name] = measure_one(make, template, puppet, parts, labels).figures()
         print(f"{name}: {rows[name]['relative_error']['p50']:.3f}, {rows[name]['ms']['p50']:.1f} ms", flush=True)
     listed = pareto(rows)
     (given.out.parent / "plane.md").write_text(table(rows) + "\n", encoding="utf-8")

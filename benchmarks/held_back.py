@@ -28,22 +28,22 @@ from nephim.sim.template import Template
 
 from tests.volumes import round_head
 
-from .net_plane import Maker, by_frame, coarser_template, measure_one
+from .net_plane import Maker, Measured, by_frame, coarser_template, finer_physics, measure_one
 
-SEED = 300_000  # of a motion that nothing else uses
+SEEDS = range(300_000, 300_004)  # of motions that nothing else uses
 _LAPS, _REST = 10, 2.5  # laps of the same motion; [s] at rest after each
 _EDGE = 4  # [mm]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A head and what it performs. labels: the gesture of each frame."""
+    """A head and what it performs. labels: the gesture of each frame of each recording."""
 
     name: str
     puppet: Puppet
     template: Template
-    recording: Recording
-    labels: list[str]
+    recordings: list[Recording]
+    labels: list[list[str]]
 
 
 def subjects(folder: Path, assets: Path, frames: int) -> Iterator[Subject]:
@@ -60,23 +60,28 @@ def subjects(folder: Path, assets: Path, frames: int) -> Iterator[Subject]:
 
 
 def _subject(folder: Path, name: str, puppet: Puppet, template: Template, frames: int) -> Subject:
-    path, described = sequence_path(folder, SEED), folder / f"gestures-{SEED}.json"
+    performed = [_performed(folder, puppet, template, seed, frames) for seed in SEEDS]
+    return Subject(name, puppet, template, [recording for recording, _ in performed], [names for _, names in performed])
+
+
+def _performed(folder: Path, puppet: Puppet, template: Template, seed: int, frames: int) -> tuple[Recording, list[str]]:
+    path, described = sequence_path(folder, seed), folder / f"gestures-{seed}.json"
     try:
         recording = Recording.load(path)
     except CacheError:
         recording = None
     if recording is None or len(recording) != frames:
-        clip = generate(puppet, SkinMap(template), SEED, frames)
+        clip = generate(puppet, SkinMap(template), seed, frames)
         triangles = {side: hand.triangles for side, hand in puppet.hands.items()}
-        recording, _ = record(template, PhysicsSettings.load("default", "touch"), SEED, clip, triangles)
+        recording, _ = record(template, PhysicsSettings.load("default", "touch"), seed, clip, triangles)
         write_json(described, {"gestures": by_frame(clip)})
         recording.save(path)
-    return Subject(name, puppet, template, recording, json.loads(described.read_text(encoding="utf-8"))["gestures"])
+    return recording, json.loads(described.read_text(encoding="utf-8"))["gestures"]
 
 
 def laps(make: Maker, subject: Subject) -> dict[str, float]:
-    """RMSE [mm] of the first and the last of ten times the same motion, and what is displaced at rest after them."""
-    recording = subject.recording
+    """RMSE [mm] of the first and the last of ten times the first motion, and what is displaced at rest after them."""
+    recording = subject.recordings[0]
     hands = hand_surfaces(subject.puppet, recording)
     simulation = make(left=hands.get("L"), right=hands.get("R"), frame_rate=recording.frame_rate)
     result: dict[str, float] = {}
@@ -96,17 +101,39 @@ def laps(make: Maker, subject: Subject) -> dict[str, float]:
 
 
 def held_back(folder: Path, assets: Path, frames: int) -> dict[str, Any]:
-    """By head, the figures of `measure_one`, `drift` and `rest_error_mm` of the mode as it is."""
-    result = {}
+    """By head, what was measured, `drift` and `rest_error_mm` of the mode as it is; `finer_steps`: the errors
+    of `finer_physics`; `people`: those held back together."""
+    result: dict[str, Any] = {}
+    people, finer = [], []
     for subject in subjects(folder, assets, frames):
         make = partial(ReducedPhysics, subject.template, PhysicsSettings.load("default", "touch"))
-        row = measure_one(make, subject.template, subject.puppet, [subject.recording], [subject.labels])
+        performed = (subject.template, subject.puppet, subject.recordings, subject.labels)
+        measured, floor = measure_one(make, *performed), measure_one(finer_physics(subject.template), *performed)
         drift = laps(make, subject)
-        result[subject.name] = {**row, "rest_error_mm": drift.pop("rest_error_mm"), "drift": drift}
-        error, ms = row["relative_error"], row["ms"]
-        print(
-            f"{subject.name}: {error['p50']:.2f}, {error['p75']:.2f}, {error['p90']:.2f}; {ms['p50']:.1f} ms; "
-            f"added {row['added_penetration_mm']['p95']:.2f} mm; drift {drift}",
-            flush=True,
-        )
+        result[subject.name] = {
+            **_row(measured, floor),
+            "rest_error_mm": drift.pop("rest_error_mm"),
+            "drift": drift,
+        }
+        if subject.name in HELD_BACK:
+            people.append(measured)
+            finer.append(floor)
+        _say(subject.name, result[subject.name])
+    result["people"] = _row(Measured.together(people), Measured.together(finer))
+    _say("people", result["people"])
     return result
+
+
+def _row(measured: Measured, floor: Measured) -> dict[str, Any]:
+    figures = floor.figures()
+    return {**measured.figures(), "finer_steps": {key: figures[key] for key in ("relative_error", "gestures")}}
+
+
+def _say(name: str, row: dict[str, Any]) -> None:
+    error, floor, ms = row["relative_error"], row["finer_steps"]["relative_error"], row["ms"]
+    print(
+        f"{name}: {error['p50']:.2f}, {error['p75']:.2f}, {error['p90']:.2f} (finer steps of the physics "
+        f"{floor['p50']:.2f}, {floor['p75']:.2f}, {floor['p90']:.2f}); {ms['p50']:.1f} ms; "
+        f"added {row['added_penetration_mm']['p95']:.2f} mm; drift {row.get('drift')}",
+        flush=True,
+    )

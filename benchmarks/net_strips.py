@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Physics, reduced physics and network side by side on motions that nothing was tuned on: a picture strip of the
-strongest contact of each kind of gesture. Needs the bpy module for lettering."""
+"""Physics, reduced physics and network side by side on motions that nothing was tuned on: of each kind of gesture a
+picture strip of the strongest contact, and all of them in a film. Needs the bpy module for lettering and encoding."""
 
 import argparse
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from nephim.nn.pipeline import hand_surfaces
 from nephim.nn.recording import Recording, metres
 from nephim.nn.runtime import Network
 from nephim.nn.weights import Weights
+from nephim.pictures.encoding import encode_job
 from nephim.progress import drive
 from nephim.sim.intervals import runs
 from nephim.sim.reduced import ReducedPhysics
@@ -26,6 +28,7 @@ from .net_plane import gestures
 from .strips import Studio
 from .train_demo import OUT
 
+_FRAME_RATE, _SHOWN = 24.0, 45  # of the film; frames before and after the strongest that it shows
 _AROUND = 6  # frames before and after a contact that belong to it
 
 
@@ -59,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("build/network"))
     parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--frames", type=int, help="of each sequence that are looked at, default all")
+    parser.add_argument("--film", action="store_true", help="also all of them in motion, in one film (minutes)")
     given = parser.parse_args(arguments)
 
     archive = drive(fetch_character_data(given.assets))
@@ -68,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings, weights = PhysicsSettings.load("default", "touch"), Weights.load(given.weights)
     studio = Studio(character, template.skin_vertices, template.skin_triangles)
     chosen = strongest(given.folder, puppet, template, given.frames)[: given.count]
+    pictures = given.out / f"film-{identity or 'demo'}"
+    shutil.rmtree(pictures, ignore_errors=True)
     for number, (_, name, seed, first, last) in enumerate(chosen):
         recording = Recording.load(given.folder / f"sequence-{seed:06d}.npz")
         hands = hand_surfaces(puppet, recording)
@@ -85,6 +91,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         path = given.out / f"side-by-side-{identity or 'demo'}-{number}.png"
         studio.strip(path, f"{name}: sequence {seed}, from frame {first}", frames, skins, "physics")
         print(path)
+        if given.film:
+            peak = int(np.linalg.norm(skins["physics"] - tracked, axis=2).max(axis=1).argmax())
+            shown = slice(max(0, peak - _SHOWN), peak + _SHOWN)
+            part = {method: skin[shown] for method, skin in skins.items()}
+            pictures.mkdir(exist_ok=True)
+            pixels = studio.film_pictures(pictures, name, frames[shown], part, "physics")
+    if given.film:
+        film = pictures.with_suffix(".mp4")
+        drive(encode_job({film: pictures}, pixels, _FRAME_RATE, "film"))
+        print(film)
 
 
 if __name__ == "__main__":

@@ -60,23 +60,46 @@ class Studio:
         view. Returns the frames shown."""
         displacement = np.linalg.norm(results[deciding] - results["tracked"], axis=2)
         chosen = choose(displacement.max(axis=1))
-        peak = int(displacement.max(axis=1).argmax())
-        skin, moved = results[deciding][peak], displacement[chosen].max(axis=0)
-        centre, extent = focus(results["tracked"][peak], moved)
-        height = float(np.clip(1.7 * extent, _CLOSE_LOW, _CLOSE_HIGH))
-        direction = best_direction(
-            self.head(skin), self.hands(frames[peak]), displacement[peak], _FRONT, _UP, centre, height
-        )
-        view, light = View(centre, -direction, _UP, height, _CELL), _light(self.hands(frames[peak]), centre, direction)
-        tasks = [
-            ([self.head(skins[k]), *self._eyes, *self.hands(frames[k])], view, light)
-            for skins in results.values()
-            for k in chosen
-        ]
-        cells = render_all(tasks)
+        stage = self._stage(frames, results, deciding, displacement[chosen].max(axis=0))
+        cells = render_all([(self._shown(skins[k], frames[k]), *stage) for skins in results.values() for k in chosen])
         captions = [f"frame {k}: {1e3 * displacement[k].max():.1f} mm" for k in chosen]
         write_png(path, compose_strip(cells, list(results), captions, title))
         return chosen
+
+    def film_pictures(
+        self, folder: Path, title: str, frames: Sequence[TrackedFrame], results: Mapping[str, NDArray], deciding: str
+    ) -> tuple[int, int]:
+        """Adds to the pictures in a folder one for each frame, the methods side by side, as `strip` sees them. Returns
+        their size, even numbers."""
+        displacement = np.linalg.norm(results[deciding] - results["tracked"], axis=2)
+        stage = self._stage(frames, results, deciding, displacement.max(axis=0))
+        cells = render_all(
+            [(self._shown(skins[k], frames[k]), *stage) for k in range(len(frames)) for skins in results.values()]
+        )
+        first, wide = len(list(folder.glob("*.png"))), len(results)
+        for k in range(len(frames)):
+            heading = f"{title}: {1e3 * displacement[k].max():.1f} mm"
+            picture = compose_strip(cells[k * wide : (k + 1) * wide], [""], list(results), heading)
+            picture = picture[: len(picture) // 2 * 2, : picture.shape[1] // 2 * 2]
+            write_png(folder / f"{first + k:06d}.png", picture)
+        return picture.shape[1], picture.shape[0]
+
+    def _shown(self, skin: NDArray, frame: TrackedFrame) -> list[Model]:
+        return [self.head(skin), *self._eyes, *self.hands(frame)]
+
+    def _stage(
+        self, frames: Sequence[TrackedFrame], results: Mapping[str, NDArray], deciding: str, moved: NDArray
+    ) -> tuple[View, Light]:
+        """Close to what `moved` (n,), in the frame of the largest displacement."""
+        displacement = np.linalg.norm(results[deciding] - results["tracked"], axis=2)
+        peak = int(displacement.max(axis=1).argmax())
+        centre, extent = focus(results["tracked"][peak], moved)
+        height = float(np.clip(1.7 * extent, _CLOSE_LOW, _CLOSE_HIGH))
+        hands = self.hands(frames[peak])
+        direction = best_direction(
+            self.head(results[deciding][peak]), hands, displacement[peak], _FRONT, _UP, centre, height
+        )
+        return View(centre, -direction, _UP, height, _CELL), _light(hands, centre, direction)
 
 
 def choose(moved: NDArray) -> list[int]:
