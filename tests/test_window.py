@@ -70,7 +70,6 @@ def test_from_an_empty_file_to_baked_shape_keys(window):
     window.picture("empty-file")
     window.press("bpy.ops.nephim.add_demo")  # first click
     window.wait("file_button()")
-    window.picture("where-to-save")
     window.confirm_file()  # second click
     window.wait(f"{SETTINGS}.head")
     settle(window)
