@@ -27,7 +27,7 @@ from .template import Template
 from .tuning import DEFAULT, Tuning
 
 # Per frame, and per substep. The first iteration responds with the constant matrix, which is too stiff; the fourth
-# still takes a tenth off the error for 1.5 ms, a sixth gains nothing.
+# still takes a sixth off the error for a tenth more time; four more gain next to nothing.
 SUBSTEPS, ITERATIONS = 2, 4
 # [m] largest move of a hand at the skin within a substep. Few frames need the second, strokes mostly, and it takes a
 # third off their penetration and a tenth off the larger errors; 4 mm would gain little more, 10 mm lose most of it.
