@@ -38,7 +38,6 @@ from nephim.sim.volume.build import VolumeSettings, build_template
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-FINER = "physics 4 mm, finer steps"
 COARSER = (6, 8, 12)  # [mm] wished edges, beside the reference's 4
 _DEFORMED = 50  # vertices, from which a frame in contact counts
 _PENETRATION_EVERY = 5  # frames: measuring takes longer than most of the methods
@@ -94,7 +93,7 @@ def candidates(template: Template, weights: Weights, assets: Path, folder: Path)
     settings = PhysicsSettings.load("default", "touch")
     result: dict[str, Maker] = {"network": partial(Network, template, weights)}
     result["physics 4 mm"] = partial(Physics, template, settings)
-    result[FINER] = finer_physics(template)
+    result["physics 4 mm, finer steps"] = finer_physics(template)
     for edge in COARSER:
         coarse = coarser_template(assets, folder, edge)
         result[f"physics {edge} mm"] = partial(Coarser, coarse, template, settings)

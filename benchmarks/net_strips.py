@@ -5,6 +5,7 @@ picture strip of the strongest contact, and all of them in a film. Needs the bpy
 import argparse
 import json
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings, weights = PhysicsSettings.load("default", "touch"), Weights.load(given.weights)
     studio = Studio(character, template.skin_vertices, template.skin_triangles)
     chosen = strongest(given.folder, puppet, template, given.frames)[: given.count]
-    pictures = given.out / f"film-{identity or 'demo'}"
-    shutil.rmtree(pictures, ignore_errors=True)
+    pictures = Path(tempfile.mkdtemp(prefix="nephim-"))  # of the film
     for number, (_, name, seed, first, last) in enumerate(chosen):
         recording = Recording.load(given.folder / f"sequence-{seed:06d}.npz")
         hands = hand_surfaces(puppet, recording)
@@ -95,12 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             peak = int(np.linalg.norm(skins["physics"] - tracked, axis=2).max(axis=1).argmax())
             shown = slice(max(0, peak - _SHOWN), peak + _SHOWN)
             part = {method: skin[shown] for method, skin in skins.items()}
-            pictures.mkdir(exist_ok=True)
             pixels = studio.film_pictures(pictures, name, frames[shown], part, "physics")
     if given.film:
-        film = pictures.with_suffix(".mp4")
+        film = given.out / f"film-{identity or 'demo'}.mp4"
         drive(encode_job({film: pictures}, pixels, _FRAME_RATE, "film"))
         print(film)
+    shutil.rmtree(pictures)
 
 
 if __name__ == "__main__":

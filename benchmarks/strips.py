@@ -60,7 +60,7 @@ class Studio:
         view. Returns the frames shown."""
         displacement = np.linalg.norm(results[deciding] - results["tracked"], axis=2)
         chosen = choose(displacement.max(axis=1))
-        stage = self._stage(frames, results, deciding, displacement[chosen].max(axis=0))
+        stage = self._stage(frames, results, deciding, displacement, displacement[chosen].max(axis=0))
         cells = render_all([(self._shown(skins[k], frames[k]), *stage) for skins in results.values() for k in chosen])
         captions = [f"frame {k}: {1e3 * displacement[k].max():.1f} mm" for k in chosen]
         write_png(path, compose_strip(cells, list(results), captions, title))
@@ -72,7 +72,7 @@ class Studio:
         """Adds to the pictures in a folder one for each frame, the methods side by side, as `strip` sees them. Returns
         their size, even numbers."""
         displacement = np.linalg.norm(results[deciding] - results["tracked"], axis=2)
-        stage = self._stage(frames, results, deciding, displacement.max(axis=0))
+        stage = self._stage(frames, results, deciding, displacement, displacement.max(axis=0))
         cells = render_all(
             [(self._shown(skins[k], frames[k]), *stage) for k in range(len(frames)) for skins in results.values()]
         )
@@ -88,10 +88,14 @@ class Studio:
         return [self.head(skin), *self._eyes, *self.hands(frame)]
 
     def _stage(
-        self, frames: Sequence[TrackedFrame], results: Mapping[str, NDArray], deciding: str, moved: NDArray
+        self,
+        frames: Sequence[TrackedFrame],
+        results: Mapping[str, NDArray],
+        deciding: str,
+        displacement: NDArray,
+        moved: NDArray,
     ) -> tuple[View, Light]:
-        """Close to what `moved` (n,), in the frame of the largest displacement."""
-        displacement = np.linalg.norm(results[deciding] - results["tracked"], axis=2)
+        """Close to what `moved` (n,), seen as is best in the frame of the largest displacement (f, n)."""
         peak = int(displacement.max(axis=1).argmax())
         centre, extent = focus(results["tracked"][peak], moved)
         height = float(np.clip(1.7 * extent, _CLOSE_LOW, _CLOSE_HIGH))

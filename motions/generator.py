@@ -33,7 +33,9 @@ _SECOND_HAND = 0.35  # share of the sequences in which both hands perform, each 
 _ELBOW, _WRIST_TURN = np.array([0.22, -0.18, -0.28]), 40.0
 # Hands mostly stay on their own side: places further across the middle [m] are redrawn this often.
 _ACROSS, _OWN_SIDE = 0.02, 2
-_HALF_HAND = 0.03  # [m]
+# [m] from the middle of the face, from which on two hands have room beside each other, turned outwards as they come;
+# 0.04 would leave hardly any squeeze.
+_HALF_HAND = 0.03
 _PATH_POINTS = 7
 _CLEARANCE = 0.16  # [m] on its way between two gestures a hand's middle stays this far from the middle of the head
 # A hand is drawn back along the skin's normal where another part of it is deeper than its spot by more than the slack.
