@@ -86,10 +86,9 @@ class Survey:
         settings = PhysicsSettings.load(presets.tissue, presets.interaction)
         self.limit = settings.compression_limit
         self.obstacles: Obstacles | None = None
-        if obstacles is not None:
-            everywhere = np.ones(count, bool)
-            own, teeth = obstacles.surface, obstacles.teeth
-            self.obstacles = Obstacles.of(own, self.outer, everywhere, settings, DEFAULT, teeth)
+        own, teeth = (None, None) if obstacles is None else (obstacles.surface, obstacles.teeth)
+        if own is not None or teeth is not None:
+            self.obstacles = Obstacles(own, self.outer, np.ones(count, bool), settings, DEFAULT, teeth)
         self.in_obstacles = np.zeros(2)  # of undisturbed skin, and how much deeper simulated skin is, at most [m]
         self.triangles = _skin(template.head_vertices, self.rig.head.triangles)
         reached = np.zeros(count, bool)

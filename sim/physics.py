@@ -80,7 +80,9 @@ class Physics:
         )
         self._grip = Grip.of(template, settings)
         rows = template.teeth if teeth else None
-        self.obstacles = Obstacles.of(obstacles, template.outer, movable, settings, tuning, rows)
+        self.obstacles: Obstacles | None = None
+        if obstacles is not None or rows is not None:
+            self.obstacles = Obstacles(obstacles, template.outer, movable, settings, tuning, rows)
 
         n = len(template.vertices)
         self._local = LocalStep(self.system, settings)

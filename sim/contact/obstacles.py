@@ -44,7 +44,7 @@ class Nearby:
 class Obstacles:
     """Surfaces that skin does not enter any deeper than it is tracked.
 
-    own: the character's, in any pose, faces outwards; teeth: of its skull; either may be None. outer, movable:
+    own: the character's, in any pose, faces outwards; teeth: of its skull; one may be None. outer, movable:
     (n_skin,) skin that a hand can reach, and that can move. Over an obstacle, outer skin keeps what is left of its
     tissue at the compression limit (a share of its tracked height), as over bone.
     """
@@ -75,20 +75,6 @@ class Obstacles:
         self._border = np.zeros(len(vertices), bool)
         for loop in boundary_loops(self._tree.triangles):
             self._border[loop] = True
-
-    @classmethod
-    def of(
-        cls,
-        own: Surface | None,
-        outer: NDArray[np.bool_],
-        movable: NDArray[np.bool_],
-        settings: PhysicsSettings,
-        tuning: Tuning,
-        teeth: Teeth | None,
-    ) -> "Obstacles | None":
-        """As the constructor, None where there is nothing to keep skin off."""
-        own = own if own is not None and len(own.triangles) else None
-        return None if own is None and teeth is None else cls(own, outer, movable, settings, tuning, teeth)
 
     def placed(self, frame: TrackedFrame, pose: Pose) -> NDArray[np.float64]:
         """Their vertices in a frame, (k, 3) in the cranium's frame [m]; none if the frame lacks the character's own.
