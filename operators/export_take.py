@@ -8,7 +8,7 @@ import bpy
 from bpy.props import BoolProperty, StringProperty
 
 from ..progress import Job
-from .jobs import JobOperator
+from .jobs import FileJobOperator
 from .simulate import finished_cache_job
 from .volume import needs_setup
 
@@ -26,34 +26,23 @@ def summary(path: Path) -> str:
     return f"Exported {path}: {path.stat().st_size / 1e6:.1f} MB."
 
 
-class NEPHIM_OT_export_take(JobOperator, bpy.types.Operator):
+class NEPHIM_OT_export_take(FileJobOperator, bpy.types.Operator):
     """Export the simulated take as a file of arrays (npz): surfaces as tracked and as deformed, contacts, bones and settings"""  # noqa: E501
 
     bl_idname = "nephim.export_take"
     bl_label = "Export Simulated Take"
     bl_options = {"REGISTER"}
 
-    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
     filter_glob: StringProperty(default="*.npz", options={"HIDDEN"})  # type: ignore[valid-type]
     check_existing: BoolProperty(default=True, options={"HIDDEN"})  # type: ignore[valid-type]
-    chosen: BoolProperty(options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return needs_setup(cls, context)
 
     def invoke(self, context: bpy.types.Context, event: Any) -> set[str]:
-        if self.chosen or bpy.app.background:
-            return JobOperator.invoke(self, context, event)
-        self.chosen = True
-        self.filepath = str(_beside_file())
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        if self.chosen and not bpy.app.background:  # from the file browser: once more, with progress and Esc
-            return bpy.ops.nephim.export_take("INVOKE_DEFAULT", filepath=self.filepath, chosen=True)
-        return JobOperator.execute(self, context)
+        self.filepath = self.filepath or str(_beside_file())
+        return super().invoke(context, event)
 
     def job(self, context: bpy.types.Context) -> Job[Any]:
         path = Path(bpy.path.abspath(self.filepath)) if self.filepath else _beside_file()

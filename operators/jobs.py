@@ -155,12 +155,10 @@ class JobOperator:
         return {"CANCELLED"}
 
 
-class FilesJobOperator(JobOperator):
-    """A `JobOperator` on one or more files, for which a button opens the file browser first."""
+class FileJobOperator(JobOperator):
+    """A `JobOperator` on a file, for which a button opens the file browser first."""
 
     filepath: StringProperty(subtype="FILE_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
-    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
-    files: CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
     chosen: BoolProperty(options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -172,10 +170,23 @@ class FilesJobOperator(JobOperator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         if self.chosen and not bpy.app.background:  # from the file browser: once more, with progress and Esc
-            given = self.as_keywords(ignore=("files", "filter_glob", "check_existing"))  # type: ignore[attr-defined]
             again = getattr(bpy.ops.nephim, self.bl_idname.partition(".")[2])  # type: ignore[attr-defined]
-            return again("INVOKE_DEFAULT", **given, files=[{"name": file.name} for file in self.files])
+            return again("INVOKE_DEFAULT", **self.given())
         return super().execute(context)
+
+    def given(self) -> dict[str, Any]:
+        """The properties as arguments."""
+        return self.as_keywords(ignore=("files", "filter_glob", "check_existing"))  # type: ignore[attr-defined]
+
+
+class FilesJobOperator(FileJobOperator):
+    """The same on one or more files."""
+
+    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+    files: CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+
+    def given(self) -> dict[str, Any]:
+        return {**super().given(), "files": [{"name": file.name} for file in self.files]}
 
     def paths(self) -> list[Path]:
         """The chosen files."""

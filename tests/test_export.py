@@ -123,6 +123,8 @@ def test_a_take_goes_out_and_comes_back_the_same(tmp_path, capsys):
     assert cli.command(["simulate", str(blend), "--mode", "surface"]) == cli.EXIT_OK
     assert cli.command(["compare", str(blend), "--export", "npz", "-o", str(tmp_path / "out")]) == cli.EXIT_OK
     bpy.ops.nephim.export_take(filepath=str(tmp_path / "take"))
+    bpy.ops.nephim.export_take("INVOKE_DEFAULT")
+    assert blend.with_suffix(".npz").is_file()
     out = np.load(tmp_path / "out" / "face.npz")  # plain arrays alone, or this raises
     with np.load(tmp_path / "take.npz") as same:
         assert all(np.array_equal(same[name], out[name]) for name in out.files)

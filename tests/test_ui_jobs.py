@@ -4,6 +4,7 @@
 import os
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -152,6 +153,30 @@ def test_a_failing_setup_is_remembered():
     scene.nephim.head_group = ""
     bpy.ops.nephim.setup()
     assert problems.last is None
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["file", "files"])
+def test_a_chosen_file_runs_the_job_once_more_with_what_was_chosen(several, monkeypatch):
+    given = {"filepath": "/a/take.npz", "chosen": True, **({"directory": "/a"} if several else {})}
+    runs, opened = [], []
+
+    class Export(jobs.FilesJobOperator if several else jobs.FileJobOperator):
+        bl_idname = "nephim.export"
+        chosen = False
+        files = (SimpleNamespace(name="take.npz"),)
+
+        def as_keywords(self, ignore):
+            return given
+
+    export = SimpleNamespace(export=lambda *how, **what: runs.append((how, what)) or {"RUNNING_MODAL"})
+    window = SimpleNamespace(app=SimpleNamespace(background=False), ops=SimpleNamespace(nephim=export))
+    monkeypatch.setattr(jobs, "bpy", window)
+    operator = Export()
+    context = SimpleNamespace(window_manager=SimpleNamespace(fileselect_add=opened.append))
+    assert operator.invoke(context, None) == {"RUNNING_MODAL"} and opened == [operator]
+    assert operator.execute(context) == {"RUNNING_MODAL"}
+    files = {"files": [{"name": "take.npz"}]} if several else {}
+    assert runs == [(("INVOKE_DEFAULT",), {**given, **files})]
 
 
 @pytest.mark.bpy
