@@ -43,7 +43,9 @@ def volume_job(scene: Any) -> Job["Template"]:
     with SurfaceReader(scene, plan.rig) as reader:
         surfaces = reader.neutral()
         find_attachments(scene, plan.rig, reader, surfaces, template)
-        find_obstacles(scene, plan.rig, reader, surfaces, template)
+        obstacles = find_obstacles(scene, plan.rig, reader, surfaces, template)
+    if obstacles.teeth is not None:  # said, not stored: it holds no longer once 'Its Teeth' is unticked
+        template.notes.append("Lips are kept off the teeth of the registered skull; the character has none of its own.")
     return template
 
 

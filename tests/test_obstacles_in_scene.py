@@ -21,7 +21,7 @@ from nephim.operators.report import report_to_job  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
 from nephim.operators.simulate import finished_cache_job, simulate_job  # noqa: E402
 from nephim.operators.state import cache_state  # noqa: E402
-from nephim.progress import drive  # noqa: E402
+from nephim.progress import Progress, drive  # noqa: E402
 from nephim.sim.template import Teeth, Template  # noqa: E402
 from volumes import icosphere  # noqa: E402
 
@@ -173,6 +173,24 @@ def test_teeth_of_the_skull_stand_in_for_those_that_a_character_lacks(scene):
     scene.nephim.skull_teeth = False
     assert found(free).teeth is None
     assert cache_state(scene).state == "stale"
+
+
+def test_building_the_volume_tells_of_the_skulls_teeth_where_they_are_used(scene, tmp_path, monkeypatch):
+    path = folder().volume
+    save_blend(tmp_path / "face.blend")
+    free, taken = teeth_at([0.0, 0.07, 1.6]), teeth_at(block(RIGHT)[0].mean(axis=0))
+
+    def tells(teeth):
+        def built(*_, **__):
+            yield Progress("volume", 1.0)
+            return replace(Template.load(path), teeth=teeth)
+
+        monkeypatch.setattr("nephim.sim.volume.build.build_template", built)
+        return "teeth of the registered skull" in volume.summary(drive(volume.volume_job(scene)))
+
+    assert [tells(teeth) for teeth in (free, taken, None)] == [True, False, False]
+    scene.nephim.skull_teeth = False
+    assert not tells(free)
 
 
 def test_skin_is_simulated_and_measured_off_the_teeth_of_the_skull(scene):
