@@ -161,9 +161,7 @@ class NEPHIM_OT_start_training(TrainingOptions, bpy.types.Operator):
         try:
             start(training_command(Path(bpy.data.filepath), self.minutes, self.sequences, self.scratch))
         except NephimError as error:
-            problems.remember(error)
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return problems.refuse(self, error)
         begin_watching()
         self.report({"INFO"}, "Training started; the Network panel shows its progress")
         return {"FINISHED"}

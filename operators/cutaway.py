@@ -49,8 +49,6 @@ class NEPHIM_OT_cutaway(bpy.types.Operator):
         try:
             template = Template.load(folder().volume)
         except NephimError as error:
-            problems.remember(error)
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return problems.refuse(self, error)
         add_cutaway(context.scene, template, self.plane, unit_scale(context.scene))
         return {"FINISHED"}

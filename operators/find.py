@@ -123,9 +123,7 @@ class NEPHIM_OT_find(bpy.types.Operator):
         try:
             rig = find(context.scene, chosen, visible)
         except NephimError as error:
-            problems.remember(error)
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return problems.refuse(self, error)
         problems.forget()
         highlight(context)
         self.report({"INFO"}, f"Found {summary(rig, notes(context.scene))}")
@@ -161,8 +159,6 @@ class NEPHIM_OT_show_parts(bpy.types.Operator):
                 parts[part.object_name] = np.union1d(parts.get(part.object_name, []), part.indices)
             count = select_parts(context, parts)
         except NephimError as error:
-            problems.remember(error)
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return problems.refuse(self, error)
         self.report({"INFO"}, f"Selected {count:,} vertices of {' and '.join(repr(name) for name in parts)}")
         return {"FINISHED"}

@@ -74,7 +74,7 @@ class JobOperator:
         try:
             return self._finish(drive(self.job(context)))
         except NephimError as error:
-            return self._refuse(error)
+            return problems.refuse(self, error)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         global running
@@ -83,7 +83,7 @@ class JobOperator:
         try:
             self._job = self.job(context)
         except NephimError as error:
-            return self._refuse(error)
+            return problems.refuse(self, error)
         if context.screen.is_animation_playing:  # it would change the frame between those that the job reads
             bpy.ops.screen.animation_cancel(restore_frame=False)
         running = Running(self.bl_label, Progress(self.bl_label, 0.0), time.monotonic())  # type: ignore[attr-defined]
@@ -113,7 +113,7 @@ class JobOperator:
             return result
         except NephimError as error:
             self.cancel(context)
-            return self._refuse(error)
+            return problems.refuse(self, error)
         except BaseException:
             # A bug of ours must leave the window usable; Blender shows the traceback.
             self.cancel(context)
@@ -148,11 +148,6 @@ class JobOperator:
         problems.forget()
         self.report({"INFO"}, self.summary(result))  # type: ignore[attr-defined]
         return {"FINISHED"}
-
-    def _refuse(self, error: NephimError) -> set[str]:
-        problems.remember(error)
-        self.report({"ERROR"}, str(error))  # type: ignore[attr-defined]
-        return {"CANCELLED"}
 
 
 class FileJobOperator(JobOperator):

@@ -59,8 +59,6 @@ class NEPHIM_OT_load_network(bpy.types.Operator):
         try:
             load_network(context.scene, Path(bpy.path.abspath(self.filepath)))
         except NephimError as error:
-            problems.remember(error)
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return problems.refuse(self, error)
         self.report({"INFO"}, "Loaded the network for this character; frames of its previous network are stale")
         return {"FINISHED"}

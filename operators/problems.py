@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The last error, kept for the sidebar: what is wrong, and the vertices concerned."""
 
+from typing import Any
+
 import bpy
 
 from ..bridge.selection import select_vertices
@@ -12,6 +14,13 @@ last: NephimError | None = None
 def remember(error: NephimError) -> None:
     global last
     last = error
+
+
+def refuse(operator: Any, error: NephimError) -> set[str]:
+    """Remembers and reports the error; what `execute` of the operator returns."""
+    remember(error)
+    operator.report({"ERROR"}, str(error))
+    return {"CANCELLED"}
 
 
 def forget() -> None:

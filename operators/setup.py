@@ -198,9 +198,7 @@ class NEPHIM_OT_setup(bpy.types.Operator):
             else:
                 rig = checked_rig(scene)
         except NephimError as error:
-            problems.remember(error)
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return problems.refuse(self, error)
         problems.forget()
         self.report({"INFO"}, summary(rig, notes(scene)))
         return {"FINISHED"}
@@ -237,9 +235,7 @@ class NEPHIM_OT_fit_size(bpy.types.Operator):
         try:
             scale = fit_size(context.scene)
         except NephimError as error:
-            problems.remember(error)
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return problems.refuse(self, error)
         problems.forget()
         self.report({"INFO"}, f"A unit counts as {scale:g} m for NePHIM")
         return {"FINISHED"}

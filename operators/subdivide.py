@@ -49,9 +49,7 @@ class NEPHIM_OT_subdivide_region(bpy.types.Operator):
         try:
             added = subdivide_coarse(context.scene)
         except NephimError as error:
-            problems.remember(error)
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return problems.refuse(self, error)
         problems.forget()
         self.report({"INFO"}, f"{added} vertices are new. Check the setup, then build the volume again.")
         return {"FINISHED"}
