@@ -40,12 +40,7 @@ class NEPHIM_OT_add_character(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not jobs.is_free(cls):
-            return False
-        if context.scene.nephim.head is None:
-            cls.poll_message_set("Set up the present character first")
-            return False
-        return True
+        return jobs.has_head(cls, context, "Set up the present character first")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         preview.switch_off(context.scene)

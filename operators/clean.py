@@ -6,7 +6,7 @@ import bpy
 from ..bridge.cache.open_file import folder
 from ..bridge.cache.point_cache import delete_cache
 from ..errors import CacheError
-from .jobs import is_free
+from .jobs import has_head
 from .volume import needs_setup
 
 
@@ -54,14 +54,11 @@ class NEPHIM_OT_unbake(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not is_free(cls):
+        if not has_head(cls, context):
             return False
         from ..bridge.modifiers import BAKED, is_baked_name
 
         head = context.scene.nephim.head
-        if head is None:
-            cls.poll_message_set("Choose a head")
-            return False
         keys = head.data.shape_keys.key_blocks if head.data.shape_keys else ()
         if BAKED not in head.modifiers and not any(is_baked_name(key.name) for key in keys):
             cls.poll_message_set("Nothing is baked")

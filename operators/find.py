@@ -11,7 +11,7 @@ from ..bridge.rig import Rig, read_rig
 from ..bridge.selection import select_objects, select_parts
 from ..errors import NephimError
 from . import problems
-from .jobs import is_free
+from .jobs import has_head, is_free
 from .looked_at import notes
 from .setup import checked_rig, summary
 
@@ -139,10 +139,7 @@ class NEPHIM_OT_show_parts(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not is_free(cls):
-            return False
-        if context.scene.nephim.head is None:
-            cls.poll_message_set("Choose a head first")
+        if not has_head(cls, context, "Choose a head first"):
             return False
         if context.mode not in ("OBJECT", "EDIT_MESH"):
             cls.poll_message_set("Leave Pose, Paint or Sculpt Mode")

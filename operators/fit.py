@@ -16,7 +16,7 @@ from ..bridge.scene_time import frame_rate
 from ..errors import TrackError
 from ..files import atomic_write
 from ..progress import Job, Progress, aside
-from .jobs import FilesJobOperator, is_free
+from .jobs import FilesJobOperator, has_head
 
 if TYPE_CHECKING:  # scipy and numba load on first use, so that enabling the add-on stays fast
     from ..fit.takes import LandmarkTake
@@ -98,12 +98,7 @@ class NEPHIM_OT_fit(FilesJobOperator, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not is_free(cls):
-            return False
-        if context.scene.nephim.head is None:
-            cls.poll_message_set("Choose head and hands first")
-            return False
-        return True
+        return has_head(cls, context, "Choose head and hands first")
 
     def job(self, context: bpy.types.Context) -> Job[list[str]]:
         return fit_job(

@@ -51,6 +51,16 @@ def is_free(cls: Any) -> bool:
     return True
 
 
+def has_head(cls: Any, context: bpy.types.Context, advice: str = "Choose a head") -> bool:
+    """For `poll`: no job is running, and the scene has a head; what to do if it has none."""
+    if not is_free(cls):
+        return False
+    if context.scene.nephim.head is None:
+        cls.poll_message_set(advice)
+        return False
+    return True
+
+
 class JobOperator:
     """Mixin for an operator around a job. The operator provides `job(context)` and `summary(result)`, one sentence.
 

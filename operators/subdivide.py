@@ -10,7 +10,7 @@ from ..bridge.subdivide import subdivide_region
 from ..bridge.surfaces import SurfaceReader
 from ..errors import NephimError, RigError
 from . import problems
-from .jobs import is_free
+from .jobs import has_head
 from .looked_at import look
 
 
@@ -38,12 +38,7 @@ class NEPHIM_OT_subdivide_region(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not is_free(cls):
-            return False
-        if context.scene.nephim.head is None:
-            cls.poll_message_set("Choose a head")
-            return False
-        return True
+        return has_head(cls, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
