@@ -6,7 +6,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .triangle_bvh import OVERLAP, TriangleTree, closest_on_triangle, leaf_span, new_stack, next_leaf, start
-from .vector3 import corner
+from .vector3 import triangle_corners
 
 _TOUCH = 1e-6  # surfaces closer than this touch [m]; TetGen would merge or reject them
 _PARALLEL = 1e-9  # sine of the angle between a segment and a plane below which rounding dominates
@@ -113,11 +113,7 @@ def _pairs(vertices, triangles, order, low, high, leaves, touch):
 @njit(cache=True, nogil=True)
 def _box(vertices, triangles, t, margin):
     """Lowest and highest corner of the bounding box of triangle t."""
-    a, b, c = (
-        corner(vertices, triangles[t, 0]),
-        corner(vertices, triangles[t, 1]),
-        corner(vertices, triangles[t, 2]),
-    )
+    a, b, c = triangle_corners(vertices, triangles, t)
     low = (min(a[0], b[0], c[0]) - margin, min(a[1], b[1], c[1]) - margin, min(a[2], b[2], c[2]) - margin)
     high = (max(a[0], b[0], c[0]) + margin, max(a[1], b[1], c[1]) + margin, max(a[2], b[2], c[2]) + margin)
     return low, high

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ... import threads
 from .pseudonormals import pseudonormal
 from .topology import corner_lists, edge_neighbours
-from .vector3 import corner, cross, dot
+from .vector3 import corner, cross, dot, triangle_corners
 
 LEAST_POINTS = 200  # worth another thread: a few tenths of a millisecond
 _LEAF = 4  # triangles per leaf: with fewer, visiting boxes costs more than testing triangles
@@ -179,11 +179,7 @@ def closest_on_triangle(p, a, b, c):
 @njit(cache=True, nogil=True)
 def to_triangle(p, vertices, triangles, t):
     """Barycentric coordinates of the point of triangle t closest to p, and its squared distance."""
-    a, b, c = (
-        corner(vertices, triangles[t, 0]),
-        corner(vertices, triangles[t, 1]),
-        corner(vertices, triangles[t, 2]),
-    )
+    a, b, c = triangle_corners(vertices, triangles, t)
     u, v, w = closest_on_triangle(p, a, b, c)
     x = u * a[0] + v * b[0] + w * c[0] - p[0]
     y = u * a[1] + v * b[1] + w * c[1] - p[1]
@@ -336,8 +332,7 @@ def _first_hit(part, parts, origins, directions, limit, vertices, triangles, ord
 def _ray_triangle(o, r, vertices, triangles, t):
     """Where the ray from o along r meets triangle t (Möller and Trumbore 1997), in lengths of r; -1 if it does
     not."""
-    a = corner(vertices, triangles[t, 0])
-    b, c = corner(vertices, triangles[t, 1]), corner(vertices, triangles[t, 2])
+    a, b, c = triangle_corners(vertices, triangles, t)
     e1, e2 = (b[0] - a[0], b[1] - a[1], b[2] - a[2]), (c[0] - a[0], c[1] - a[1], c[2] - a[2])
     h = cross(r, e2)
     det = dot(e1, h)

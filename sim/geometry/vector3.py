@@ -14,6 +14,12 @@ def corner(values, i):
 
 
 @njit(cache=True, inline="always")
+def triangle_corners(vertices, triangles, t):
+    """The three corners of triangle t."""
+    return corner(vertices, triangles[t, 0]), corner(vertices, triangles[t, 1]), corner(vertices, triangles[t, 2])
+
+
+@njit(cache=True, inline="always")
 def dot(a, b):
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
