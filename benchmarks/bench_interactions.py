@@ -10,7 +10,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,29 +22,20 @@ from nephim.files import atomic_write
 from nephim.progress import drive
 from nephim.sim import flesh, measure
 from nephim.sim.frame import SimulatedFrame, TrackedFrame
-from nephim.sim.geometry.surface import Surface, vertex_normals
-from nephim.sim.geometry.triangle_bvh import TriangleTree
+from nephim.sim.geometry.surface import Surface
 from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
 from nephim.sim.template import Template
 from nephim.sim.tuning import DEFAULT, Tuning
 from nephim.sim.volume.build import VolumeSettings, build_template, fingerprint
 from nephim.threads import one_blas_thread
-from numpy.typing import NDArray
 
 from .interactions import FACE_EDGE, FRAME_RATE, Face, Interaction, perform
+from .meters import Meters, Run, hands_of
 from .scripts import SCRIPTS
 
 METHODS = ("tracked", "surface_pbd", "physics")
 SHIFT = 2e-5  # [m] of the hands, for the sensitivity: what no camera and no animator can tell
-
-
-@dataclass(frozen=True)
-class Run:
-    """One interaction by one method: skins (f, n, 3) and the statistics of each frame."""
-
-    skins: NDArray[np.float32]
-    statistics: list[dict[str, float]]
 
 
 class Tracked:
@@ -65,7 +56,13 @@ def available_methods() -> list[str]:
 
 
 def make_method(
-    name: str, template: Template, settings: PhysicsSettings, hands: dict[str, Surface], tuning: Tuning = DEFAULT
+    name: str,
+    template: Template,
+    settings: PhysicsSettings,
+    hands: dict[str, Surface],
+    tuning: Tuning = DEFAULT,
+    *,
+    yielding_hands: bool = True,
 ):
     """What has `step(TrackedFrame)`."""
     if name == "tracked":
@@ -75,13 +72,13 @@ def make_method(
         from nephim.sim.surface_pbd import SurfacePBD
 
         return SurfacePBD(template, settings, **others)
-    return Physics(template, settings, tuning=tuning, **others)
+    return Physics(template, settings, tuning=tuning, yielding_hands=yielding_hands, **others)
 
 
 def hand_surfaces(character: Character, frame: TrackedFrame) -> dict[str, Surface]:
     """The hands that take part, by side."""
     return {
-        side: Surface(vertices, character.hands[side].triangles, f"Hand.{side}") for side, vertices in _hands(frame)
+        side: Surface(vertices, character.hands[side].triangles, f"Hand.{side}") for side, vertices in hands_of(frame)
     }
 
 
@@ -103,101 +100,11 @@ def run(interaction: Interaction, method) -> Run:
     """All frames in order, as the add-on runs them."""
     with one_blas_thread():
         results = [method.step(frame) for frame in interaction.frames]
-    return Run(np.stack([r.skin for r in results]), [r.statistics for r in results])
-
-
-class Meters:
-    """Measures runs on one template; METHOD's measures, lengths in mm."""
-
-    def __init__(self, template: Template, settings: PhysicsSettings, character: Character):
-        self.template, self.limit = template, settings.compression_limit
-        self._meters = {
-            side: measure.PenetrationMeter(template.skin_triangles, template.outer, part.triangles)
-            for side, part in character.hands.items()
-        }
-
-    def depths(self, interaction: Interaction, skins: NDArray) -> list[list[measure.Penetration]]:
-        """Penetration of each frame with each hand that takes part; skins: (f, n, 3)."""
-        return [
-            [self._meters[side].measure(skin, hand) for side, hand in _hands(frame)]
-            for frame, skin in zip(interaction.frames, skins, strict=True)
-        ]
-
-    def measure(self, interaction: Interaction, tracked: NDArray, before: list, run: Run) -> dict:
-        """The row of one interaction and method; tracked: (f, n, 3), before: its `depths`."""
-        record, touched = measure.PenetrationRecord(), []
-        template = self.template
-        after = before if run.skins is tracked else self.depths(interaction, run.skins)
-        for k, frame in enumerate(interaction.frames):
-            before_skin, after_skin = tracked[k], run.skins[k]
-            pairs, limited = list(zip(before[k], after[k], strict=True)), []
-            for side, hand in _hands(frame):
-                meter = self._meters[side]
-                stopped = measure.bone_limited(
-                    before_skin, after_skin, template.bone_direction, template.tissue_depth, meter, hand, self.limit
-                )
-                limited.append(stopped | template.rim)  # nothing yields at the cut of the neck
-            record.add(pairs, limited, template.skin_triangles, self.limit * template.tissue_depth)
-            touched.append(any(p.gap == 0 for p in before[k]))
-        displacement = run.skins - tracked
-        moved = np.linalg.norm(displacement, axis=2)
-        hands = np.stack([np.concatenate([hand for _, hand in _hands(frame)]) for frame in interaction.frames])
-        step = np.linalg.norm(np.diff(hands, axis=0), axis=2).max(axis=1)
-        displacement = displacement[:, moved.max(axis=0) > 0]
-        busy = [s for s, t in zip(run.statistics, touched, strict=True) if t]
-        return {
-            "frames": len(tracked),
-            "touching": int(sum(touched)),
-            "penetration_mm": record.summary()["after"],
-            "decaf": record.decaf()["after"],
-            "displacement_max_mm": measure.MM * float(moved.max()),
-            "end_mm": measure.MM * float(moved[-1].max()),
-            "pops": measure.pops(displacement, step).tolist(),
-            "flicker_mm": measure.MM * measure.flicker(displacement, step),
-            **measure.roughness(displacement, hands, FRAME_RATE),
-            "volume_ratio_p1": _least(busy, "volume_ratio_p1"),
-            "inverted_tets": _most(run.statistics, "inverted_tets"),
-            "ms": measure.percentiles(np.array([s["ms"] for s in busy if "ms" in s]), (50, 95)),
-            "substeps": _mean(busy, "substeps"),
-            "iterations": _mean(busy, "iterations"),
-            "held": [k for k, s in enumerate(run.statistics) if s.get("held", 0) > 0],
-            "held_expected": list(interaction.held) if interaction.held else None,
-            **self._flesh(interaction, tracked, run.skins),
-        }
-
-    def _flesh(self, interaction: Interaction, tracked: NDArray, skins: NDArray) -> dict:
-        """What comes out of what is pushed in, in the frame in which most is."""
-        triangles = self.template.skin_triangles
-        volumes = [flesh.returned(*pair, triangles) for pair in zip(tracked, skins, strict=True)]
-        deepest = int(np.argmax([inwards for inwards, _ in volumes]))
-        inwards, outwards = volumes[deepest]
-        frame = interaction.frames[deepest]
-        hands = [TriangleTree(hand, self._meters[side].hand_triangles) for side, hand in _hands(frame)]
-        bulge = flesh.bulge(tracked[deepest], skins[deepest], vertex_normals(tracked[deepest], triangles), hands)
-        return {
-            "pushed_cm3": 1e6 * inwards,
-            "volume_returned": outwards / inwards if inwards > 1e-9 else None,
-            "bulge_mm": measure.MM * bulge,
-        }
-
-
-def _hands(frame: TrackedFrame) -> list[tuple[str, NDArray[np.float64]]]:
-    """Side and vertices of the hands that take part."""
-    given = (("L", frame.left), ("R", frame.right))
-    return [(side, hand.astype(np.float64)) for side, hand in given if hand is not None]
-
-
-def _least(statistics: Sequence[dict], name: str) -> float | None:
-    return min((s[name] for s in statistics if name in s), default=None)
-
-
-def _most(statistics: Sequence[dict], name: str) -> float | None:
-    return max((s[name] for s in statistics if name in s), default=None)
-
-
-def _mean(statistics: Sequence[dict], name: str) -> float | None:
-    values = [s[name] for s in statistics if name in s]
-    return float(np.mean(values)) if values else None
+    hands = [
+        hands_of(replace(f, left=f.left if r.left is None else r.left, right=f.right if r.right is None else r.right))
+        for f, r in zip(interaction.frames, results, strict=True)
+    ]
+    return Run(np.stack([r.skin for r in results]), [r.statistics for r in results], hands)
 
 
 _COLUMNS = (
@@ -316,6 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS[1:], help="default: all there are")
     parser.add_argument("--preset", default="default", help="tissue preset")
     parser.add_argument("--interaction", default="touch", help="interaction preset of what pushes; pulls take `pull`")
+    parser.add_argument("--rigid-hands", action="store_true", help="whose flesh does not yield")
     parser.add_argument("--no-pictures", action="store_true")
     parser.add_argument(
         "--tune",
@@ -343,6 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from .strips import Studio  # needs the bpy module for lettering
 
         studio = Studio(character, template.skin_vertices, template.skin_triangles)
+    rigid = {"yielding_hands": not given.rigid_hands}
     rows: dict[str, dict[str, dict]] = {}
     for script in SCRIPTS:
         if given.only and script.name not in given.only:
@@ -351,12 +260,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         meters = Meters(template, settings, character)
         interaction = perform(script, character, face)
         hands = hand_surfaces(character, interaction.frames[0])
-        runs = {name: run(interaction, make_method(name, template, settings, hands, tuning)) for name in methods}
+        runs = {
+            name: run(interaction, make_method(name, template, settings, hands, tuning, **rigid)) for name in methods
+        }
         tracked = runs["tracked"].skins
-        before = meters.depths(interaction, tracked)
+        before = meters.depths(runs["tracked"])
         rows[script.name] = {name: meters.measure(interaction, tracked, before, r) for name, r in runs.items()}
         if "physics" in runs:
-            other = run(shifted(interaction), make_method("physics", template, settings, hands, tuning))
+            other = run(shifted(interaction), make_method("physics", template, settings, hands, tuning, **rigid))
             difference = flesh.sensitivity(runs["physics"].skins, other.skins, tracked)
             rows[script.name]["physics"]["sensitivity_mm"] = measure.MM * difference
         line = rows[script.name][methods[-1]]

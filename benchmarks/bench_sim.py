@@ -26,11 +26,12 @@ from nephim.sim.settings import PhysicsSettings
 from nephim.sim.template import TISSUE, Template
 from numpy.typing import NDArray
 
-from .bench_interactions import FRAME_RATE, Meters, Run, hand_surfaces, make_method, run
+from .bench_interactions import FRAME_RATE, hand_surfaces, make_method, run
 from .blender_cloth import BlenderScene
 from .convergence import Recorder, compare
 from .interactions import Face, Interaction, perform, with_head
 from .loaded import loaded, summary
+from .meters import Meters, Run
 from .resolutions import MIDDLE, RESOLUTIONS, head_template
 from .scripts import SCRIPTS
 from .stages import files, stages

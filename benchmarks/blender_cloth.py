@@ -22,7 +22,7 @@ from nephim.sim.frame import TrackedFrame
 from nephim.sim.template import Template
 from numpy.typing import NDArray
 
-from .bench_interactions import Run
+from .meters import Run
 
 FIRST = 1  # scene frame of the first tracked frame
 HELD = "Held"

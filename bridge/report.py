@@ -79,12 +79,12 @@ class Survey:
         self.frame_rate = result.frame_rate
         self.statistics = result.statistics if statistics is None else statistics
         count = len(self.rig.head.indices)
-        self.outer, self.depth = template.outer[:count], template.tissue_depth[:count]
+        self.outer = template.outer[:count]
         self._tracking = HeadTracking(template)
         self.neutral = template.head_vertices
         presets = result.scene.nephim
         settings = PhysicsSettings.load(presets.tissue, presets.interaction)
-        self.limit = settings.compression_limit
+        self.allowed = settings.compression_limit * template.tissue_depth[:count]
         self.obstacles: Obstacles | None = None
         own, teeth = (None, None) if obstacles is None else (obstacles.surface, obstacles.teeth)
         if own is not None or teeth is not None:
@@ -112,9 +112,9 @@ class Survey:
         displacement = read.skin - undisturbed
         rotation = measure.rigid_rotation(self.neutral, undisturbed)
         pose = self._tracking.pose(read.tracked)
-        direction = pose.bone_direction[: len(self.depth)] @ pose.cranium[:3, :3].T
+        direction = pose.bone_direction[: len(self.allowed)] @ pose.cranium[:3, :3].T
         pairs, limited, touched = [], [], False
-        over = np.zeros(len(self.depth), bool)
+        over = np.zeros(len(self.allowed), bool)
         inner = None if self.obstacles is None else self.obstacles.placed(read.tracked, pose)
         if self.obstacles is not None and inner is not None and len(inner):
             inner = rigid.apply(pose.cranium, inner)
@@ -125,10 +125,10 @@ class Survey:
             hand = getattr(read.tracked, side).astype(np.float64)
             before, after = meter.measure(undisturbed, hand), meter.measure(read.skin, hand)
             pairs.append((before, after))
-            stopped = measure.bone_limited(undisturbed, read.skin, direction, self.depth, meter, hand, self.limit)
+            stopped = measure.bone_limited(undisturbed, read.skin, direction, self.allowed, meter, hand)
             limited.append(stopped | over)
             touched |= before.gap == 0 or after.gap == 0
-        self.penetration.add(pairs, limited, self.triangles, self.limit * self.depth)
+        self.penetration.add(pairs, limited, self.triangles, self.allowed)
         self.deepest.append((max(map(_deepest, (b for b, _ in pairs))), max(map(_deepest, (a for _, a in pairs)))))
         counted = self.statistics[len(self.touched)].get("contacts", 0)
         self.touched.append(touched or counted > 0)

@@ -41,7 +41,8 @@ class SimulatedFrame:
     skin: (n_skin, 3) float32 world positions of the simulation surface (paper: H_phy); the first n_head rows are the
     character's own vertices. tracked: the same vertices undisturbed (H_tra). contacts: indices of the skin vertices
     in contact. statistics: numbers of this frame by name (ms, iterations, penetration …). obstacles: (k, 3) world
-    positions of what the skin was kept off, None if there is nothing such.
+    positions of what the skin was kept off, None if there is nothing such. left, right: (n, 3) float32 world positions
+    of a hand's own vertices as resolved; None where it stays as tracked.
     """
 
     skin: NDArray[np.float32]
@@ -49,3 +50,5 @@ class SimulatedFrame:
     contacts: NDArray[np.int32]
     statistics: dict[str, float] = field(default_factory=dict)
     obstacles: NDArray[np.float64] | None = None
+    left: NDArray[np.float32] | None = None
+    right: NDArray[np.float32] | None = None

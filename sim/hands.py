@@ -3,6 +3,8 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, identity
+from scipy.spatial import cKDTree
 
 from ..errors import SimulationError, SurfaceError
 from .frame import TrackedFrame
@@ -16,14 +18,15 @@ from .template import Template
 # A hand of more vertices is thinned to this spacing: on a fingertip of 8 mm radius its facets deviate by 0.06 mm,
 # and the solver gets no more contacts than such a skin can resolve.
 _MOST_VERTICES, _SPACING = 20_000, 0.002  # [m]
+_AROUND = 3  # simulated vertices that tell how one moves that is not
 
 
 class Hands:
     """The given hands as one surface, with open wrists closed by caps and very fine meshes thinned.
 
     left, right: any pose. vertices: (n, 3) [m] of that pose; triangles: (m, 3); owner: (n,) the hand that a vertex
-    belongs to; sides: their names in that order; kept: for each, which of the given vertices these are. Raises
-    SimulationError if there is no hand.
+    belongs to; sides: their names in that order; kept: for each, which of the given vertices these are; simulated: by
+    side, the surface without caps. Raises SimulationError if there is no hand.
     """
 
     def __init__(self, template: Template, left: Surface | None, right: Surface | None):
@@ -34,10 +37,14 @@ class Hands:
         self._has = (left is not None, right is not None)
         self.sides = [side for side, has in zip(("left", "right"), self._has, strict=True) if has]
         self.kept: list[NDArray[np.int64] | slice] = []
+        self._shares: list[csr_matrix] = []
+        self.simulated: dict[str, Surface] = {}
         vertices, triangles, offset = [], [], 0
-        for hand in self._surfaces:
+        for side, hand in zip(self.sides, self._surfaces, strict=True):
             kept, faces = _as_simulated(hand)
             self.kept.append(kept)
+            self.simulated[side] = Surface(hand.vertices[kept].astype(np.float64), faces, hand.name)
+            self._shares.append(_shares(hand.vertices, kept))
             vertices.append(hand.vertices[kept])
             triangles += [faces + offset, fan_caps(faces) + offset]
             offset += len(vertices[-1])
@@ -66,6 +73,29 @@ class Hands:
                     advice="Restore its scale, and move it away from the face instead.",
                 )
         return np.concatenate([v[kept] for v, kept in zip(found, self.kept, strict=True)]).astype(np.float64)
+
+    def moved(self, frame: TrackedFrame, moves: NDArray[np.float64]) -> dict[str, NDArray[np.float32]]:
+        """The given vertices of each hand in the frame, by side, with the moves (n, 3) of the simulated ones [m]."""
+        result = {}
+        for k, side in enumerate(self.sides):
+            own = moves[self.owner == k]
+            tracked = frame.left if side == "left" else frame.right
+            assert tracked is not None
+            if own.any():
+                result[side] = (tracked + self._shares[k] @ own).astype(np.float32)
+        return result
+
+
+def _shares(given: NDArray, kept: NDArray[np.int64] | slice) -> csr_matrix:
+    """What each of the given vertices (n, 3) takes from the kept ones: itself, or those around it, (n, k)."""
+    n = len(given)
+    if isinstance(kept, slice):
+        return identity(n, format="csr")
+    distance, near = cKDTree(given[kept]).query(given, _AROUND)
+    weights = 1.0 / np.maximum(distance, 1e-9)  # [m]; what lies on a kept vertex moves with it
+    weights /= weights.sum(axis=1, keepdims=True)
+    rows = np.repeat(np.arange(n), _AROUND)
+    return csr_matrix((weights.ravel(), (rows, near.ravel())), shape=(n, len(kept)))
 
 
 def hand_notes(hand: Surface) -> list[str]:

@@ -17,8 +17,6 @@ from .geometry.winding import inside_by_crossings
 MM = 1e3
 # Skin counts as stopped by bone once it has used this fraction of its allowed compression.
 _COMPRESSION_USED = 0.95
-# Allowed compression as a fraction of the local tissue depth (METHOD: limit of the soft tissue).
-COMPRESSION_LIMIT = 0.7
 # A hand this near the skin counts as touching, and a frame with less penetration as free of collision (Decaf's 5 mm).
 TOUCH_DISTANCE = 5e-3
 # After this long without contact the result must be the tracked surface again.
@@ -119,19 +117,17 @@ def bone_limited(
     tracked: NDArray,
     skin: NDArray,
     direction: NDArray,
-    depth: NDArray,
+    allowed: NDArray,
     meter: PenetrationMeter | None = None,
     hand: NDArray | None = None,
-    limit: float = COMPRESSION_LIMIT,
 ) -> NDArray[np.bool_]:
     """Skin vertices that cannot yield further because of bone, shape (n,).
 
     tracked, skin: (n, 3) undisturbed and simulated [m]; direction: (n, 3) unit, towards bone, in this frame's
-    orientation; depth: (n,) tissue depth [m]. True where the skin has used 95 % of the allowed compression
-    limit × depth, or where even the position at full compression lies inside the hand: then yielding inward does not
+    orientation; allowed: (n,) how far tissue can be compressed [m]. True where the skin has used 95 % of that, or where
+    even the position at full compression lies inside the hand: then yielding inward does not
     help. That position is below where the skin is now, wherever along the face it was dragged to.
     """
-    allowed = limit * np.asarray(depth, np.float64)
     used = np.einsum("ij,ij->i", np.asarray(skin, np.float64) - tracked, direction)
     stopped = used >= _COMPRESSION_USED * allowed
     if meter is not None and hand is not None:
@@ -196,13 +192,15 @@ class PenetrationRecord:
         limited: Sequence[NDArray[np.bool_]],
         triangles: NDArray,
         allowed: NDArray | None = None,
+        flesh: Sequence[NDArray[np.float64]] | None = None,
     ) -> None:
         """Adds one frame: for each hand (tracked, simulated) penetration and the bone-limited skin vertices (n,).
 
         A hand vertex is bone-limited if a corner of its nearest skin triangle is, or if it was tracked deeper than the
-        tissue at its nearest skin there can yield; allowed: (n,) how far that is [m].
+        tissue at its nearest skin there and its own flesh can yield; allowed: (n,) how far the former is, flesh: for
+        each hand (m,) the latter, rigid hands without [m].
         """
-        for (before, after), stopped in zip(hands, limited, strict=True):
+        for k, ((before, after), stopped) in enumerate(zip(hands, limited, strict=True)):
             either = (before.skin_depth > 0) | (after.skin_depth > 0)
             self._store(before.skin_depth[either], after.skin_depth[either], stopped[either])
             either = (before.hand_depth > 0) | (after.hand_depth > 0)
@@ -210,7 +208,7 @@ class PenetrationRecord:
             deep = stopped[triangles[nearest]].any(axis=1)
             if allowed is not None:
                 most = np.where(before.hand_triangle >= 0, allowed[triangles[before.hand_triangle]].max(axis=1), np.inf)
-                deep |= (before.hand_depth > most)[either]
+                deep |= (before.hand_depth > most + (0.0 if flesh is None else flesh[k]))[either]
             self._store(before.hand_depth[either], after.hand_depth[either], deep)
         for k, frames in enumerate((self._before_frames, self._after_frames)):
             depths = [p[k].hand_depth for p in hands]

@@ -20,6 +20,7 @@ from .geometry.clearance import Clearance
 from .geometry.points import add_scaled, farthest_move, largest_difference, shorten_moves
 from .geometry.surface import Surface
 from .geometry.triangle_bvh import TriangleTree
+from .hand_flesh import HandFlesh
 from .hand_jumps import jumped_hands
 from .hands import Hands
 from .settings import PhysicsSettings
@@ -43,7 +44,8 @@ class Physics:
     undisturbed volume.
 
     left, right: the hands' surfaces, obstacles: what skin is kept off where frames have it (any pose; topology only).
-    teeth: whether it is kept off those of the template's skull as well. frame_rate [1/s]: sets the time between steps.
+    teeth: whether it is kept off those of the template's skull as well. yielding_hands: whether flesh of the hands is
+    compressed where they press. frame_rate [1/s]: sets the time between steps.
     Raises SimulationError when no hand is given, SurfaceError when a frame does not fit the surfaces.
     """
 
@@ -56,6 +58,7 @@ class Physics:
         right: Surface | None = None,
         obstacles: Surface | None = None,
         teeth: bool = True,
+        yielding_hands: bool = True,
         frame_rate: float = 24.0,
         tuning: Tuning = DEFAULT,
     ):
@@ -78,6 +81,7 @@ class Physics:
             tuning.contact,
             gap,
         )
+        self._flesh = HandFlesh(self.hands.simulated, template, settings) if yielding_hands else None
         self._grip = Grip.of(template, settings)
         rows = template.teeth if teeth else None
         self.obstacles: Obstacles | None = None
@@ -107,6 +111,7 @@ class Physics:
         self._last_pose: tuple[NDArray, NDArray, NDArray, NDArray] | None = None
         self._jaw = np.eye(4)
         self._last_frame: TrackedFrame | None = None
+        self._given: NDArray | None = None  # how far the flesh of the hands gives
         self._change = 0.0
         self._lifted = 0.0
         self._longest = 0.0
@@ -130,8 +135,7 @@ class Physics:
         hands = self.hands.read(frame)
         before, self._last_frame = self._last_frame, frame
         jumped = jumped_hands(before, frame, 1.0 / self.frame_rate)
-        substeps = iterations = 0
-        share = 1.0  # of the frame
+        substeps, iterations, share = 0, 0, 1.0  # of the frame
         if before is not None and len(between):
             times = np.array([before.time, *(moment.time for moment in between), frame.time])
             *shares, share = np.diff(times) / (frame.time - before.time)
@@ -140,8 +144,7 @@ class Physics:
                 substeps, iterations = substeps + counts[0], iterations + counts[1]
         counts = self._advance(frame, hands, self.frame_rate / share, jumped)
         substeps, iterations = substeps + counts[0], iterations + counts[1]
-        pose, started_inside = self.tracking.pose(frame), self._started_inside
-        limited = 1000 * self._lifted if substeps else 0.0
+        pose = self.tracking.pose(frame)
         if len(self.contact.contacts) == 0 and np.abs(self._u).max() < tuning.at_rest * gap:
             self._settle()
             if not substeps:
@@ -149,13 +152,14 @@ class Physics:
 
         tracked = self.template.refinement @ frame.head.astype(np.float64)
         skin = tracked + self._skin_u @ pose.cranium[:3, :3].T
-        statistics = self._statistics(substeps, iterations, limited)
+        statistics = self._statistics(substeps, iterations)
         contacts = np.unique(self.contact.contacts.skin[self.contact.contacts.skin_weights > 0]).astype(np.int32)
-        statistics["started_inside_mm"] = 1000 * started_inside
+        statistics["started_inside_mm"] = 1000 * self._started_inside
         statistics |= {f"cut_{side}": 1.0 for side, cut in zip(self.hands.sides, jumped, strict=True) if cut}
         statistics["ms"] = 1000 * (time.perf_counter() - started)
         inner = None if self.obstacles is None else rigid.apply(pose.cranium, self._last_pose[3])  # type: ignore[index]
-        return SimulatedFrame(skin.astype(np.float32), tracked.astype(np.float32), contacts, statistics, inner)
+        given = {} if self._given is None else self.hands.moved(frame, self._given @ pose.cranium[:3, :3].T)
+        return SimulatedFrame(skin.astype(np.float32), tracked.astype(np.float32), contacts, statistics, inner, **given)
 
     def _rest(self, pose: Pose) -> None:
         """Leaves nothing of earlier frames but where the hands were: a run that begins here goes on alike."""
@@ -178,22 +182,27 @@ class Physics:
         obstacles = _NO_VERTICES if self.obstacles is None else self.obstacles.placed(frame, pose)
         first = self._last_pose is None
         if self._last_pose is not None and self._keeps_still(pose):
-            now = (*self._last_pose[:2], hands, obstacles)  # a face that keeps still needs nothing computed anew
+            skin, inside = self._last_pose[:2]  # a face that keeps still needs nothing computed anew
         else:
-            now = (pose.skin, self.undisturbed.displacement(pose.skin, pose.jaw), hands, obstacles)
+            skin, inside = pose.skin, self.undisturbed.displacement(pose.skin, pose.jaw)
             self._jaw, self._bone_direction = pose.jaw, pose.bone_direction
+        self._pose(skin)
+        gave, yielded = self._given, hands
+        if self._flesh is not None:
+            self._given = self._flesh.give(self._skin_tree, hands, self._bone_direction)
+            yielded = hands if self._given is None else hands + self._given
+        now = (skin, inside, yielded, obstacles)
         previous = self._last_pose or now
         self._last_pose = now
         new_hands = np.full(len(hands), first) | jumped[self.hands.owner]
         if jumped.any():  # such a hand starts anew where it is
-            previous = (*previous[:2], np.where(new_hands[:, None], hands, previous[2]), previous[3])
+            previous = (*previous[:2], np.where(new_hands[:, None], yielded, previous[2]), previous[3])
             self.contact.forget(new_hands)
             self.pinch.forget(jumped)
 
         self.pinch.watch(hands, 1.0 / rate)
-        self._pose(now[0])
         self._started_inside = self._depth_inside(hands, new_hands) if new_hands.any() else 0.0
-        substeps = self._count_substeps(previous[2], hands, new_hands)
+        substeps = self._count_substeps(previous[2], yielded, new_hands)
         iterations = 0
         if not substeps and len(self.contact.contacts) == 0 and np.abs(self._u).max() < tuning.fading * gap:
             decay = self._decay(1.0 / rate)
@@ -205,7 +214,9 @@ class Physics:
             theta, fade = self._persistence(duration), self._decay(tuning.slowest_decay * duration)
             self._longest = tuning.longest * gap
             if not new_hands.any():
-                self._longest = min(self._longest, self._speed_limit(previous, now, rate) * duration)
+                were = previous[2] if gave is None else previous[2] - gave  # flesh that gives is no hand that moves
+                moved = max(farthest_move(previous[0], skin), farthest_move(were, hands))
+                self._longest = min(self._longest, tuning.speed_limit(rate * moved) * duration)
             for s in range(1, substeps + 1):
                 a = s / substeps
                 skin, inside, hand, inner = (
@@ -221,13 +232,6 @@ class Physics:
             carried = np.linalg.norm(interpolate(self._skin_u, live.skin, live.skin_weights), axis=1)
             self.pinch.update(live, hands, self.contact.normals(), carried, self.settings.pull_limit, 1.0 / rate)
         return substeps, iterations
-
-    def _speed_limit(self, previous: tuple[NDArray, ...], now: tuple[NDArray, ...], rate: float) -> float:
-        """How fast skin may move within 1 / rate [s] where hands touch [m/s], see `StepTuning.follow`."""
-        tuning = self.tuning.step
-        speed = rate * max(farthest_move(previous[k], now[k]) for k in (0, 2))
-        lively = min(1.0, speed / tuning.slow) ** 2
-        return speed * (1.0 + (tuning.follow - 1.0) * lively) + tuning.settle * lively + tuning.creep
 
     def _keeps_still(self, pose: Pose) -> bool:
         """Whether neither skin nor jaw moved in the cranium's frame since the last pose that was taken over."""
@@ -308,7 +312,8 @@ class Physics:
         if len(contacts) or near is not None:
             problem = self._contact_problem(tracked, deformed, hands, directions, carried, grip, near)
 
-        enough = gap * (tuning.converged if len(contacts) else tuning.converged_free)
+        converged = tuning.converged if cells is None else tuning.converged_cells
+        enough = gap * (converged if len(contacts) else tuning.converged_free)
         count = settings.final_iterations if last else settings.iterations
         for iteration in range(1, count + 1):
             self._local.right_hand_side(self._u, tracked, self._skin_u, self._b)
@@ -364,7 +369,6 @@ class Physics:
         grip: tuple[NDArray, NDArray], near: Nearby | None,
     ) -> ContactProblem:  # fmt: skip
         """The present contacts, pushing along `normals` (m, 3), and the bone and obstacles that stop skin near them.
-
         carried: (m, 3) how far the skin in contact is from where it was tracked [m]; grip: see `Grip.at`; near: the
         skin over obstacles.
         """
@@ -379,20 +383,18 @@ class Physics:
             rows.append(obstacle_rows(near, tuning, settings.gap))
         return contact_problem(self.system, tracked, rows, self.cells)
 
-    def _statistics(self, substeps: int, iterations: int, limited: float) -> dict[str, float]:
-        result = {
+    def _statistics(self, substeps: int, iterations: int) -> dict[str, float]:
+        ratios = self._local.ratios
+        low, middle, high = map(float, percentiles(ratios, _PERCENTILES)) if substeps else (1.0, 1.0, 1.0)
+        return {
             "substeps": float(substeps),
             "iterations": float(iterations),
             "residual_um": 1e6 * float(self._change),
             "contacts": float(len(self.contact.contacts)),
-            "bone_limited_mm": limited,
+            "bone_limited_mm": 1000 * self._lifted if substeps else 0.0,
             "held": float(self.contact.contacts.held.sum()),
+            "volume_ratio_p1": low,
+            "volume_ratio_p50": middle,
+            "volume_ratio_p99": high,
+            "inverted_tets": float((ratios <= 0).sum()) if substeps else 0.0,
         }
-        if substeps:
-            ratios = self._local.ratios
-            low, middle, high = map(float, percentiles(ratios, _PERCENTILES))
-            result |= {"volume_ratio_p1": low, "volume_ratio_p50": middle, "volume_ratio_p99": high}
-            result["inverted_tets"] = float((ratios <= 0).sum())
-        else:
-            result |= {"volume_ratio_p1": 1.0, "volume_ratio_p50": 1.0, "volume_ratio_p99": 1.0, "inverted_tets": 0.0}
-        return result

@@ -55,6 +55,7 @@ class StepTuning:
     """Tolerances in gaps, speeds in metres per second."""
 
     converged: float = 0.1  # largest change in an iteration at which a substep with contacts is done: 0.05 mm
+    converged_cells: float = 0.05  # the same with pressure cells, which keep up with the contacts an iteration late
     converged_free: float = 0.004  # the same without contacts: free relaxation is slow
     still: float = 0.001  # unloaded tissue whose surroundings move less is left in place
     at_rest: float = 0.002  # without contact, a remaining deformation below this is set to zero
@@ -79,6 +80,11 @@ class StepTuning:
     towards_bone: float = 0.2  # cos between push and bone direction below which bone does not stop the push
     slowest_decay: float = 0.5  # fraction of the relaxation rate at which all decays: thin parts rotate, hardly strain
     first_substeps: int = 24  # in a first frame with a hand in the skin, which is pushed out a little in each
+
+    def speed_limit(self, speed: float) -> float:
+        """How fast skin may move where hands touch that move at this speed [m/s], see `follow`."""
+        lively = min(1.0, speed / self.slow) ** 2
+        return speed * (1.0 + (self.follow - 1.0) * lively) + self.settle * lively + self.creep
 
 
 @dataclass(frozen=True)

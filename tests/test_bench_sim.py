@@ -103,7 +103,7 @@ def test_everything_is_measured_on_one_small_scene(tmp_path):
 
     depths = [-0.02, -0.008, -0.002, 0.002, 0.005, 0.007, 0.007, 0.004, -0.002, -0.012, -0.03, -0.03, -0.03, -0.03]
     frames = [pressed(depth) for depth in depths]
-    part = SimpleNamespace(triangles=FINGER.triangles)
+    part = SimpleNamespace(vertices=FINGER.vertices, triangles=FINGER.triangles)
     character = SimpleNamespace(hands={"L": part, "R": part})
     bench = bench_sim.Bench(character, TEMPLATE, Interaction("press", "", frames, None), tmp_path)
     assert bench.touching == [3, 4, 5, 6, 7]
@@ -142,7 +142,7 @@ def test_frames_beside_busy_processes_are_those_of_the_volumes_own_head(monkeypa
     frames = [replace(pressed(depth), head=finer) for depth in (-0.02, -0.004, 0.0, 0.003, 0.003)]
     monkeypatch.setattr(loaded, "perform", lambda script, *_: Interaction(script.name, "", frames, None))
     monkeypatch.setattr(loaded, "busy_processes", busy)
-    part = SimpleNamespace(triangles=FINGER.triangles)
+    part = SimpleNamespace(vertices=FINGER.vertices, triangles=FINGER.triangles)
     character = SimpleNamespace(hands={"L": part, "R": part})
     figures = loaded.loaded(character, None, TEMPLATE)
     assert set(figures) == set(loaded.NAMES) and len(ended) == len(loaded.NAMES) and ended[0] >= 1

@@ -193,14 +193,14 @@ def test_decaf_measures():
 
 def test_bone_limit_by_compression_and_by_the_hand_in_the_bone():
     tracked = np.zeros((3, 3)) + [[0, 0, 0], [0.1, 0, 0], [0.2, 0, 0]]
-    direction, depth = np.tile([0.0, 0, -1], (3, 1)), np.full(3, 0.010)
+    direction, allowed = np.tile([0.0, 0, -1], (3, 1)), np.full(3, 0.007)
     skin = tracked + [[0, 0, -0.0068], [0, 0, -0.0060], [0, 0, 0]]
-    assert measure.bone_limited(tracked, skin, direction, depth).tolist() == [True, False, False]
+    assert measure.bone_limited(tracked, skin, direction, allowed).tolist() == [True, False, False]
     hand, ht = icosphere(0.01, centre=(0.2, 0, 0))
     meter = measure.PenetrationMeter(np.array([[0, 1, 2]], np.int32), np.ones(3, bool), ht)
-    assert measure.bone_limited(tracked, skin, direction, depth, meter, hand).tolist() == [True, False, True]
+    assert measure.bone_limited(tracked, skin, direction, allowed, meter, hand).tolist() == [True, False, True]
     dragged = skin + [[0, 0, 0], [0.1, 0, 0], [0.1, 0, 0]]  # onto the hand, and off it
-    assert measure.bone_limited(tracked, dragged, direction, depth, meter, hand).tolist() == [True, True, False]
+    assert measure.bone_limited(tracked, dragged, direction, allowed, meter, hand).tolist() == [True, True, False]
 
 
 def test_rotation_is_recovered():

@@ -10,7 +10,6 @@ from ..solver.system import ElasticSystem
 from .tracker import interpolate
 
 _SWEEPS = 20
-_ROUNDS = 4  # of contacts and cells in turn
 _SETTLED = 1e-6  # [m] largest displacement by a force's change at which the sweeps end
 
 
@@ -175,14 +174,8 @@ class ContactProblem:
         )
 
     def _solve_with_cells(self, cells: PressureCells, gap: NDArray[np.float64], x: NDArray, theta: float) -> None:
-        """Contacts and cells in turn, each given the other's last change."""
-        lack = cells.missing(x, theta)
-        total = np.zeros(len(lack))
-        for _ in range(_ROUNDS):
-            change = cells.solve(lack, theta)
-            total += change
-            gap += (self._moves @ change).reshape(-1, 3)
-            before = self.force.copy()
-            self._solve(gap)
-            lack = -(self.force - before).ravel() @ self._moves
-        cells.add(total, x)
+        """First the cells, given the present forces, then the contacts, given that."""
+        change = cells.solve(cells.missing(x, theta), theta)
+        gap += (self._moves @ change).reshape(-1, 3)
+        self._solve(gap)
+        cells.add(change, x)

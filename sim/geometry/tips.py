@@ -16,7 +16,12 @@ _STANDS_OUT = 0.15
 
 
 def count_tips(vertices: NDArray, triangles: NDArray) -> int:
-    """How many limbs the largest part of a surface ends in. vertices: (n, 3); triangles: (m, 3).
+    """How many limbs the largest part of a surface ends in. vertices: (n, 3); triangles: (m, 3)."""
+    return len(tips(vertices, triangles))
+
+
+def tips(vertices: NDArray, triangles: NDArray) -> NDArray[np.int64]:
+    """The vertices (k,) in which the limbs of the largest part of a surface end. vertices: (n, 3); triangles: (m, 3).
 
     Tips are the peaks of the distance along the surface from its middle, as in Hilaga et al., Topology Matching (2001),
     that stand out (topological persistence).
@@ -30,7 +35,7 @@ def count_tips(vertices: NDArray, triangles: NDArray) -> int:
     graph = csr_matrix((lengths, (edges[:, 0], edges[:, 1])), shape=(len(points),) * 2)
     middle = int(cKDTree(points).query(points[triangles].mean(axis=(0, 1)))[1])
     distance = dijkstra(graph, directed=False, indices=middle)
-    return len(_peaks(distance, (graph + graph.T).tocsr()))
+    return np.asarray(used[_peaks(distance, (graph + graph.T).tocsr())], np.int64)
 
 
 def _peaks(height: NDArray[np.float64], graph: csr_matrix) -> list[int]:
