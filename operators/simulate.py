@@ -59,13 +59,15 @@ def choose(
     preset: str | None = None,
     interaction: str | None = None,
     mode: str | None = None,
+    yielding_hands: bool | None = None,
 ) -> bool:
-    """Stores frame range, tissue preset, interaction preset and mode in the scene; returns whether anything changed.
+    """Stores frame range, tissue preset, interaction preset, mode and whether hands yield in the scene; returns whether
+    anything changed.
 
     Raises SimulationError for an unknown preset or mode; then nothing is stored.
     """
     settings = scene.nephim
-    names = ("use_scene_range", "frame_start", "frame_end", "tissue", "interaction", "mode")
+    names = ("use_scene_range", "frame_start", "frame_end", "tissue", "interaction", "mode", "yielding_hands")
     before = [getattr(settings, name) for name in names]
     present = read_method(scene)
     chosen = replace(
@@ -78,6 +80,8 @@ def choose(
     if chosen.mode not in MODES:
         raise SimulationError(f"There is no mode '{mode}'.", advice=f"Choose one of: {', '.join(MODES)}.")
     settings.tissue, settings.interaction, settings.mode = chosen.tissue, chosen.interaction, chosen.mode
+    if yielding_hands is not None:
+        settings.yielding_hands = yielding_hands
     if frames is not None:
         settings.use_scene_range = False
         settings.frame_start, settings.frame_end = frames

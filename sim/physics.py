@@ -58,6 +58,7 @@ class Physics:
         teeth: bool = True,
         frame_rate: float = 24.0,
         tuning: Tuning = DEFAULT,
+        yielding_hands: bool = False,
     ):
         self.template, self.settings, self.frame_rate = template, settings, frame_rate
         self.tuning, gap = tuning, settings.gap
