@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..sim.frame import SimulatedFrame
 from .attachments import AttachedObject
+from .cache.moved import MovedObject
 from .colours import displacement_colours
 from .copied_modifiers import copy_modifier
 from .modifiers import BAKED, after_rig, is_baked_name
@@ -26,11 +27,14 @@ _PLAIN = (0.56, 0.31, 0.22)  # linear, of untouched skin
 _CONTACT = (0.9, 0.05, 0.02)
 
 
-def show(scene: Any, view_layer: Any, objects: list[Any], copied: Sequence[AttachedObject | Refined] = ()) -> Any:
+def show(
+    scene: Any, view_layer: Any, objects: list[Any], copied: Sequence[AttachedObject | Refined | MovedObject] = ()
+) -> Any:
     """Hides the head (the first of `objects`, the others being hands and obstacles) and shows a copy of it; returns the
     copy.
 
-    copied: objects that hang on the skin, or are refined; visible ones are hidden and shown as copies as well.
+    copied: objects that hang on the skin, are refined, or are hands that yield; visible ones are hidden and shown as
+    copies as well.
     """
     settings, head = scene.nephim, objects[0]
     hide(scene)

@@ -3,6 +3,8 @@
 
 import bpy
 
+from ..bridge.cache.manifest import HANDS
+from ..bridge.cache.moved import hand_path
 from ..bridge.cache.open_file import folder
 from ..bridge.cache.point_cache import delete_cache
 from ..errors import CacheError
@@ -41,7 +43,8 @@ class NEPHIM_OT_clear(bpy.types.Operator):
 
 def _delete() -> None:
     place = folder()
-    for cache in (place.cache, *place.attached.glob("*.pc2"), *place.compared("").parent.glob("*.pc2")):
+    hands = (hand_path(place.cache, side) for side in HANDS)
+    for cache in (place.cache, *hands, *place.attached.glob("*.pc2"), *place.compared("").parent.glob("*.pc2")):
         delete_cache(cache)
 
 

@@ -61,4 +61,8 @@ class SimulatedFrame:
 
     def resolved(self, tracked: TrackedFrame) -> TrackedFrame:
         """The tracked frame that this is the result of, with its hands as resolved; itself if all stay as tracked."""
-        return replace(tracked, **self.yielded) if self.yielded else tracked
+        if not self.yielded:
+            return tracked
+        left = tracked.left if self.left is None else self.left
+        right = tracked.right if self.right is None else self.right
+        return replace(tracked, left=left, right=right)
