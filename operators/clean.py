@@ -59,11 +59,13 @@ class NEPHIM_OT_unbake(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         if not has_head(cls, context):
             return False
+        from ..bridge.bake.attached import baked_with
         from ..bridge.modifiers import BAKED, is_baked_name
 
         head = context.scene.nephim.head
         keys = head.data.shape_keys.key_blocks if head.data.shape_keys else ()
-        if BAKED not in head.modifiers and not any(is_baked_name(key.name) for key in keys):
+        own = BAKED in head.modifiers or any(is_baked_name(key.name) for key in keys)
+        if not own and not baked_with(context.scene, head):
             cls.poll_message_set("Nothing is baked")
             return False
         return True

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..bridge.attachments import find_attachments
 from ..bridge.bake.other_characters import check_not_played
-from ..bridge.bake.shown import obstacles
+from ..bridge.bake.shown import all_obstacles
 from ..bridge.between_frames import BetweenFrames
 from ..bridge.cache.manifest import last_rest, motion_fingerprint, topology_fingerprint
 from ..bridge.cache.moved import HandCaches, MovedWriter, moved_objects, sides_of
@@ -220,7 +220,7 @@ def _first_changed_job(between: BetweenFrames, writer: MovedWriter, frames: rang
 
 
 def _notes(rig: Any, statistics: list[dict[str, float]]) -> tuple[str, ...]:
-    in_the_way = obstacles(scene_object(rig.head.object_name))
+    in_the_way = all_obstacles(scene_object(part.object_name) for part in rig.moving)
     return (*hands_notes(rig), *frame_notes(statistics, rig.frames), *in_the_way)
 
 
