@@ -2,7 +2,6 @@
 """Hands that yield in both bakes, as objects of their own and in the head's mesh; what is baked goes again."""
 
 import io
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +22,7 @@ from nephim.bridge.surfaces import SurfaceReader  # noqa: E402
 from nephim.operators import simulate  # noqa: E402
 from nephim.operators.bake import bake_job  # noqa: E402
 from nephim.progress import drive  # noqa: E402
-from yielding import DENT, YieldingPhysics, flattened  # noqa: E402
+from yielding import DENT, copy_of, flattened, simulated_file  # noqa: E402
 
 pytestmark = pytest.mark.bpy
 
@@ -49,24 +48,12 @@ def keys(obj):
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory, registered):
-    """A file with its simulation, both hands of which yield; each test has a copy."""
-    path = tmp_path_factory.mktemp("hands") / "x"
-    path.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nephim.sim.physics.Physics", YieldingPhysics)
-        scenes.with_volume(path)
-        scene = bpy.context.scene
-        scene.nephim.right, scene.nephim.yielding_hands = bpy.data.objects["Right"], True
-        run(simulate.simulate_job(scene))
-        bpy.ops.wm.save_mainfile()
-    return path
+    return simulated_file(tmp_path_factory.mktemp("hands") / "x")
 
 
 @pytest.fixture()
 def scene(simulated, tmp_path):
-    shutil.copytree(simulated, tmp_path / "x")
-    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "x" / "face.blend"))
-    return bpy.context.scene
+    return copy_of(simulated, tmp_path / "x")
 
 
 def caches(scene):

@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A stand-in for hands that yield: the physics, whose hands are flattened where they are near the head's middle."""
 
+import io
+import shutil
 from dataclasses import replace
 
+import bpy
 import numpy as np
+import pytest
+import scenes
+from nephim.operators import simulate
+from nephim.progress import drive
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.physics import Physics
 
@@ -35,3 +42,23 @@ class YieldingPhysics(Physics):
     def step(self, frame, between=()):
         result = super().step(frame, between)
         return replace(result, **flattened(frame)) if self.yields else result
+
+
+def simulated_file(folder):
+    """A new folder with face.blend and its simulation, both hands of which yield; returns the folder."""
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nephim.sim.physics.Physics", YieldingPhysics)
+        scenes.with_volume(folder)
+        scene = bpy.context.scene
+        scene.nephim.right, scene.nephim.yielding_hands = bpy.data.objects["Right"], True
+        drive(simulate.simulate_job(scene), io.StringIO())
+        bpy.ops.wm.save_mainfile()
+    return folder
+
+
+def copy_of(folder, new):
+    """Opens a copy of such a folder; returns the scene."""
+    shutil.copytree(folder, new)
+    bpy.ops.wm.open_mainfile(filepath=str(new / "face.blend"))
+    return bpy.context.scene
