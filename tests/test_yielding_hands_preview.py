@@ -2,6 +2,7 @@
 """Hands that yield in the live preview: the vertices of the bake, and nothing left of them when it is switched off."""
 
 import io
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ scenes = pytest.importorskip("scenes")
 from nephim.bridge.cache.moved import HandCaches  # noqa: E402
 from nephim.bridge.cache.open_file import folder  # noqa: E402
 from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
+from nephim.bridge.report import report_job  # noqa: E402
 from nephim.bridge.rig import read_rig  # noqa: E402
-from nephim.operators import preview, simulate  # noqa: E402
+from nephim.operators import preview, simulate, volume  # noqa: E402
 from nephim.operators.bake import bake_job  # noqa: E402
+from nephim.operators.save import save_blend  # noqa: E402
 from nephim.progress import drive  # noqa: E402
 from yielding import DENT, YieldingPhysics  # noqa: E402
 
@@ -111,3 +114,34 @@ def test_the_setting_begins_anew(scene):
     scene.nephim.yielding_hands = True
     assert scene.nephim.left.hide_get() and stand_in(scene.nephim.left) is not None
     bpy.ops.nephim.preview(mode="off")
+
+
+def test_head_and_hands_of_one_mesh(tmp_path, monkeypatch):
+    """Simulated, previewed and baked as one object."""
+    monkeypatch.setattr("yielding.NEAR", 2.0)  # the hands of this body hang far from its head
+    monkeypatch.setattr("nephim.sim.physics.Physics", YieldingPhysics)
+    monkeypatch.setattr(scenes, "head_arrays", partial(scenes.head_arrays, 32, 24))  # fine enough for a volume
+    scene = scenes.body()
+    scene.nephim.yielding_hands, scene.nephim.target_edge_mm, scene.frame_end = True, 20.0, 3
+    body = scene.nephim.head
+    save_blend(tmp_path / "body.blend")
+    drive(volume.volume_job(scene), io.StringIO())
+    scene.frame_set(2)
+    still = evaluated(body).copy()
+    drive(simulate.simulate_job(scene), io.StringIO())
+    cache = PointCache(folder().cache)
+    assert cache.manifest.hands == ["left", "right"] and not HandCaches(read_rig(scene), cache).objects
+    hand = read_rig(scene).left.indices
+    assert 0.5 * DENT < np.linalg.norm(cache.read(2)[hand] - still[hand], axis=1).max() <= 1.01 * DENT
+    drive(bake_job(scene, to="shape-keys", tolerance_mm=0.05), io.StringIO())
+    scene.frame_set(2)
+    assert np.abs(evaluated(body) - cache.read(2)).max() < 5e-5
+    assert bpy.ops.nephim.preview(mode="physics") == {"FINISHED"}
+    scene.frame_set(1)
+    scene.frame_set(2)
+    assert not preview.message(scene)
+    assert np.abs(positions(scene.nephim.preview_object) - cache.read(2)).max() < 1e-6
+    assert [child.name for child in body.children if "NePHIM" in child.name] == ["NePHIM Preview"]
+    bpy.ops.nephim.preview(mode="off")
+    report = drive(report_job(scene, tmp_path / "report.json"), io.StringIO())
+    assert 0.5 * DENT < 1e-3 * report["hand_displacement_max_mm"] <= 1.01 * DENT
