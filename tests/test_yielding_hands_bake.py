@@ -16,13 +16,15 @@ from nephim.bridge.bake.shown import all_obstacles, shown_job  # noqa: E402
 from nephim.bridge.cache.moved import HandCaches, MovedWriter, hand_path, moved_objects  # noqa: E402
 from nephim.bridge.cache.open_file import folder  # noqa: E402
 from nephim.bridge.cache.point_cache import PointCache  # noqa: E402
+from nephim.bridge.cache.results import ResultReader  # noqa: E402
 from nephim.bridge.modifiers import is_baked_name  # noqa: E402
 from nephim.bridge.rig import read_rig  # noqa: E402
 from nephim.bridge.surfaces import SurfaceReader  # noqa: E402
+from nephim.compat import fcurves  # noqa: E402
 from nephim.operators import simulate  # noqa: E402
 from nephim.operators.bake import bake_job  # noqa: E402
 from nephim.progress import drive  # noqa: E402
-from yielding import DENT, copy_of, flattened, simulated_file  # noqa: E402
+from yielding import DENT, YieldingPhysics, copy_of, flattened, simulated_file  # noqa: E402
 
 pytestmark = pytest.mark.bpy
 
@@ -162,3 +164,48 @@ def test_hands_in_the_mesh_of_the_head_share_its_keys(tmp_path):
     assert result.error_max_mm < 0.05
     assert max(np.abs(positions(body, frame) - cache.read(frame)).max() for frame in cache.frames) < 5e-5
     assert not hand_path(path, "left").exists()
+
+
+def shrink(obj, arm):
+    """Shrinks a hand to nothing."""
+    arm.scale = (0, 0, 0)
+
+
+def lose(obj, arm):
+    """Gives a hand no position that is a number."""
+    obj.data.shape_keys.key_blocks["gone"].value = 1.0
+
+
+@pytest.mark.parametrize("gap", [shrink, lose])
+def test_gaps_in_a_hand_stay_gaps(scene, monkeypatch, gap):
+    monkeypatch.setattr("nephim.sim.physics.Physics", YieldingPhysics)
+    hand, arm = scene.nephim.left, scene.nephim.left.parent
+    hand.shape_key_add(name="Basis")
+    key = hand.shape_key_add(name="gone")
+    key.points.foreach_set("co", np.full(3 * len(hand.data.vertices), np.nan, np.float32))
+    for frame in (1, 4, 7):
+        arm.scale, key.value = (1, 1, 1), 0.0
+        if frame == 4:
+            gap(hand, arm)
+        arm.keyframe_insert("scale", frame=frame)
+        key.keyframe_insert("value", frame=frame)
+    for curve in (*fcurves(arm.animation_data), *fcurves(hand.data.shape_keys.animation_data)):
+        for point in curve.keyframe_points:
+            point.interpolation = "CONSTANT"
+    before = {frame: positions(hand, frame) for frame in (5, 30)}
+    run(simulate.simulate_job(scene))
+    with ResultReader(scene) as result:
+        assert [sorted(result.read(frame).hands) for frame in (3, 5, 8)] == [
+            ["left", "right"],
+            ["right"],
+            ["left", "right"],
+        ]
+    assert all(np.isfinite(cache.read(frame)).all() for cache in caches(scene).values() for frame in cache.frames)
+    result = run(bake_job(scene, to="shape-keys"))
+    assert "stays as animated" not in result.text and keys(hand)
+    for frame, expected in before.items():
+        assert np.array_equal(positions(hand, frame), expected, equal_nan=True)
+    for frame in (2, 3, 8, 9):
+        assert np.abs(positions(hand, frame) - caches(scene)["Left"].read(frame)).max() < 1e-4
+    run(bake_job(scene, to="point-cache"))
+    assert np.abs(positions(hand, 3) - caches(scene)["Left"].read(3)).max() < 1e-6
