@@ -10,6 +10,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 scenes = pytest.importorskip("scenes")
 
+from nephim.bridge import characters  # noqa: E402
 from nephim.bridge.bake.attached import baked_with  # noqa: E402
 from nephim.bridge.bake.shape_keys import bake_shape_keys  # noqa: E402
 from nephim.bridge.bake.shown import all_obstacles, shown_job  # noqa: E402
@@ -131,11 +132,26 @@ def test_meshes_that_take_no_keys_play_their_cache(scene):
     assert worst(scene) < 1e-4
 
 
-def test_the_bake_of_another_character_stays(scene):
-    neighbour = scenes.mesh_object(scene, "Neighbour", np.eye(3), [(0, 1, 2)])
-    scene.nephim.left["nephim_attached"] = neighbour
+def mark(scene):
+    """Another character has baked the left hand."""
+    scene.nephim.left["nephim_attached"] = scenes.mesh_object(scene, "Neighbour", np.eye(3), [(0, 1, 2)])
+    return "Neighbour"
+
+
+def list_as_head(scene):
+    """The left hand belongs to the body that is another character's head."""
+    left = scene.nephim.left
+    characters.add(scene)
+    scene.nephim.head = left
+    characters.show(scene, 0)
+    return "Left"
+
+
+@pytest.mark.parametrize("owned", [mark, list_as_head])
+def test_the_bake_of_another_character_stays(scene, owned):
+    name = owned(scene)
     result = run(bake_job(scene, to="shape-keys"))
-    assert "The hand stays as animated: 'Left'" in result.text and "'Neighbour'" in result.text
+    assert "The hand stays as animated: 'Left'" in result.text and f"another character, '{name}'" in result.text
     assert not keys(scene.nephim.left) and keys(scene.nephim.right)
 
 
