@@ -90,14 +90,19 @@ class Preview:
         skin = self.fit.head(result.skin, result.tracked, resolved.hands, result.obstacles)
         resolved = replace(resolved, head=self.attachments.carry(tracked, skin))
         positions = self._positions(self.moved[0], tracked, resolved)
-        painted = self.painter.paint(settings.preview_colour, result, 1e-3 * settings.preview_scale_mm)
+        what, end = settings.preview_colour, 1e-3 * settings.preview_scale_mm
+        painted = self.painter.paint(what, result, end, self.moved[0].hand_offsets(tracked, resolved))
         converted = time.perf_counter()
         display.write(preview, positions, painted)
         copies = self.copied
         for stand_in, number in display.stand_ins(scene):
             copied = copies[number]
             if isinstance(copied, MovedObject):
-                display.write(stand_in, self._positions(copied, tracked, resolved), None)
+                painted = None
+                if what == "displacement":
+                    hands = copied.hand_offsets(tracked, resolved)
+                    painted = display.displacement_paint(copied.n_vertices, hands, end)
+                display.write(stand_in, self._positions(copied, tracked, resolved), painted)
                 continue
             state = evaluated_object(stand_in.parent, depsgraph, self.rig.scale, copied.n_vertices, tracked.frame)
             display.write(stand_in, copied.positions(state, tracked.head, skin), None)

@@ -145,3 +145,25 @@ def test_head_and_hands_of_one_mesh(tmp_path, monkeypatch):
     bpy.ops.nephim.preview(mode="off")
     report = drive(report_job(scene, tmp_path / "report.json"), io.StringIO())
     assert 0.5 * DENT < 1e-3 * report["hand_displacement_max_mm"] <= 1.01 * DENT
+
+
+def test_colours_show_how_far_hands_are_moved(scene):
+    scene.nephim.left.data.materials.append(bpy.data.materials.new("Own"))
+    assert bpy.ops.nephim.preview(mode="physics") == {"FINISHED"}
+    copy, own = stand_in(scene.nephim.left), bpy.data.materials["Own"]
+    assert copy.material_slots[0].material == own
+    for frame in range(2, PRESSED + 1):
+        scene.frame_set(frame)
+    scene.nephim.preview_scale_mm = 1000 * DENT
+    scene.nephim.preview_colour = "displacement"
+    assert not preview.message(scene) and copy.material_slots[0].material.name == "NePHIM Preview"
+    values = np.empty(4 * len(copy.data.vertices), np.float32)
+    copy.data.attributes["NePHIM"].data.foreach_get("color", values)
+    values = values.reshape(-1, 4)
+    moved = np.linalg.norm(positions(copy) - evaluated(scene.nephim.left), axis=1)
+    assert np.ptp(values[moved == 0], axis=0).max() < 1e-6
+    assert np.abs(values[moved.argmax()] - values[moved.argmin()]).max() > 0.2
+    for what in ("contact", "none"):
+        scene.nephim.preview_colour = what
+        assert copy.material_slots[0].material == own
+    bpy.ops.nephim.preview(mode="off")

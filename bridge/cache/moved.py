@@ -63,6 +63,13 @@ class MovedObject:
             displace(moved, still, part.indices, np.linalg.inv(state.matrix[:3, :3]), positions)
         return positions
 
+    def hand_offsets(
+        self, tracked: TrackedFrame, resolved: TrackedFrame
+    ) -> list[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        """Of each hand in it that was moved, its vertices in the object (n,) and how far each was moved (n, 3) [m]."""
+        moved = ((p, getattr(resolved, r), getattr(tracked, r)) for r, p in self.parts.items() if r != "head")
+        return [(part.indices, now - still) for part, now, still in moved if now is not still]
+
 
 def hand_path(head: Path, side: str) -> Path:
     """The point cache of a hand beside that of its head: simulation-left.pc2 beside simulation.pc2."""
