@@ -89,10 +89,10 @@ def _along_job(scene: Any, cache: PointCache, fade: int, key_options: dict[str, 
         found = find_attachments(scene, plan.rig, reader, surfaces, load_volume(surfaces, plan)).objects
         caches = yield from attached_caches_job(scene, plan.rig, reader, found, cache, plan.folder.attached)
     along: list[tuple[AttachedObject | MovedObject, PointCache]] = [*zip(found, caches, strict=True)]
-    along += HandCaches(plan.rig, cache).objects
+    along += HandCaches(plan.rig, cache).moved
     notes = yield from bake_along_job(scene, plan.rig, along, fade, key_options)
-    names = ", ".join(repr(one.object_name) for one, _ in along)
-    return [f"Carried along: {names}.", *notes] if along else notes
+    carried = f"Carried along: {', '.join(repr(one.object_name) for one in found)}."
+    return [carried, *notes] if found else notes
 
 
 def summary(result: Baked) -> str:

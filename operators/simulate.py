@@ -15,7 +15,7 @@ from ..bridge.attachments import find_attachments
 from ..bridge.bake.other_characters import check_not_played
 from ..bridge.bake.shown import all_obstacles
 from ..bridge.between_frames import BetweenFrames
-from ..bridge.cache.manifest import last_rest, motion_fingerprint, topology_fingerprint
+from ..bridge.cache.manifest import HANDS, displacement_of, last_rest, motion_fingerprint, topology_fingerprint
 from ..bridge.cache.moved import HandCaches, MovedWriter, moved_objects, sides_of
 from ..bridge.cache.point_cache import PointCache, cache_status
 from ..bridge.cache.results import frame_notes, hands_notes
@@ -228,8 +228,10 @@ def _displacements(result: SimulatedFrame, tracked: TrackedFrame, hands_yield: b
     """The largest displacement [mm] of the skin, and of hands where they yield."""
     found = {"displacement_mm": 1000 * _farthest(result.skin, result.tracked)}
     if hands_yield:
-        moved = (_farthest(hand, getattr(tracked, side)) for side, hand in result.yielded.items())
-        found["hand_displacement_mm"] = 1000 * max(moved, default=0.0)
+        hands = {side: getattr(tracked, side) for side in HANDS}
+        for side, hand in hands.items():
+            if hand is not None:
+                found[displacement_of(side)] = 1000 * _farthest(result.yielded.get(side, hand), hand)
     return found
 
 

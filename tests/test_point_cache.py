@@ -304,6 +304,6 @@ def test_where_a_run_resumes(remembered: int, expected: int):
 
 def test_no_run_resumes_while_a_hand_is_flattened():
     resting = {"displacement_mm": 0.0, "contacts": 0.0, "substeps": 0.0}
-    statistics = [resting, resting | {"hand_displacement_mm": 0.1}, resting | {"hand_displacement_mm": 0.0}, resting]
+    statistics = [resting, resting | {"left_displacement_mm": 0.1}, resting | {"left_displacement_mm": 0.0}, resting]
     assert last_rest(statistics, range(10, 30), 14, 1) == 12
     assert last_rest(statistics, range(10, 30), 12, 0) == 10

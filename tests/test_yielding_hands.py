@@ -122,7 +122,7 @@ def test_nothing_is_added_where_hands_stay_as_tracked(yielding):
     run(simulate.simulate_job(yielding))
     assert {path.name for path in folder().path.glob("simulation*")} == {"simulation.pc2", "simulation.json"}
     manifest = PointCache(folder().cache).manifest
-    assert manifest.hands == [] and "hand_displacement_mm" not in manifest.statistics[0]
+    assert manifest.hands == [] and "left_displacement_mm" not in manifest.statistics[0]
     assert all(hands == {} for hands in hands_stored(yielding))
 
 

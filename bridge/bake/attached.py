@@ -21,7 +21,7 @@ from ..modifiers import tracked_state
 from ..rig import Rig, scene_object
 from ..surfaces import SurfaceReader, evaluated_object
 from .mesh_cache import add_mesh_cache, remove_mesh_cache
-from .shape_keys import BakeResult, bake_shape_keys, remove_shape_keys
+from .shape_keys import bake_shape_keys, remove_shape_keys
 
 _FIGURES = ("bake_keys", "bake_error_max_mm", "bake_error_rms_mm")  # of the head's bake, in the settings
 _STAYS = "It hangs on the skin but stays behind"
@@ -53,24 +53,21 @@ def bake_along_job(
             _check_not_others(scene, obj, head)
             if key_options is None or not _takes_keys(obj):
                 add_mesh_cache(scene, as_head, cache, fade)
+                done = [f"'{obj.name}' plays {cache.path.name} through its modifier."]
             else:
                 result = yield from bake_shape_keys(scene, as_head, cache, **key_options)
-                notes += [*_keys_of(one, result), *result.notes]
+                keys = f"'{obj.name}' has {len(result.keys)} shape keys"
+                done = [f"{keys}, error at most {result.error_max_mm:.3f} mm."]
+                notes += result.notes
                 remove_mesh_cache(obj)  # it would override the shape keys
             obj[_BAKED] = head
+            notes += done if isinstance(one, MovedObject) else []  # what lies on the skin goes without saying
         except (BakeError, RigError) as error:
             what = "The hand stays as animated" if isinstance(one, MovedObject) else _STAYS
             notes.append(f"{what}: {error}")
     for name, value in figures.items():
         setattr(settings, name, value)
     return notes
-
-
-def _keys_of(one: AttachedObject | MovedObject, result: BakeResult) -> list[str]:
-    """What is said of a hand's shape keys; those of what lies on the skin go without saying."""
-    if not isinstance(one, MovedObject):
-        return []
-    return [f"'{one.object_name}' has {len(result.keys)} shape keys, error at most {result.error_max_mm:.3f} mm."]
 
 
 def _check_not_others(scene: Any, obj: Any, head: Any) -> None:

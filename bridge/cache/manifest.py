@@ -157,6 +157,11 @@ def checksum_of(positions: NDArray[np.float32]) -> int:
     return zlib.crc32(np.ascontiguousarray(positions, np.float32).data.cast("B"))
 
 
+def displacement_of(side: str) -> str:
+    """The name of a hand's largest displacement [mm] among the statistics, where it may yield."""
+    return f"{side}_displacement_mm"
+
+
 def last_rest(statistics: list[dict[str, float]], frames: range, first: int, remembered: int) -> int:
     """The last frame before `first` from which a run continues exactly as the whole run did.
 
@@ -167,7 +172,7 @@ def last_rest(statistics: list[dict[str, float]], frames: range, first: int, rem
     for position in range(first - frames.start - 1, -1, -1):
         numbers = statistics[position]
         still = numbers["displacement_mm"] == 0 and numbers["contacts"] == 0 and numbers["substeps"] == 0
-        still = still and numbers.get("hand_displacement_mm", 0.0) == 0
+        still = still and not any(numbers.get(displacement_of(side), 0.0) for side in HANDS)
         resting = resting + 1 if still else 0
         if resting > remembered:
             return frames.start + position

@@ -19,7 +19,7 @@ from ...sim.frame import TrackedFrame
 from ..meshes import to_world
 from ..rig import Part, Rig
 from ..surfaces import ObjectState
-from .manifest import HANDS
+from .manifest import HANDS, displacement_of
 from .point_cache import PointCache, PointCacheWriter
 
 
@@ -99,6 +99,7 @@ class MovedWriter:
 
     def __init__(self, path: Path, objects: Sequence[MovedObject], **manifest: Any):
         self._writers: list[PointCacheWriter] = []
+        self._objects = objects
         hands = [role for one in objects for role in one.parts if role != "head"]
         with ExitStack() as stack:  # leaves in reverse: the head's manifest, which the others must not lag, comes last
             for one in objects:
@@ -129,8 +130,8 @@ class MovedWriter:
 
     def write(self, frame: int, positions: Sequence[NDArray], motion: str, statistics: Mapping[str, float]) -> None:
         """Stores one frame: positions of each object, see `PointCacheWriter.write`; statistics: of the head's."""
-        of_hands = {"displacement_mm": statistics.get("hand_displacement_mm", 0.0)}
-        numbers = (statistics, *(of_hands for _ in positions[1:]))
+        of_hands = [[statistics.get(displacement_of(side), 0.0) for side in one.parts] for one in self._objects[1:]]
+        numbers = (statistics, *({"displacement_mm": max(moved)} for moved in of_hands))
         for writer, one, values in reversed(list(zip(self._writers, positions, numbers, strict=True))):
             writer.write(frame, one, motion, values)
 
@@ -162,6 +163,15 @@ class HandCaches:
                 _check_same(own, cache, one)
                 self.objects.append((one, own))
             self._of_side |= dict.fromkeys((side for side in one.parts if side != "head"), own)
+
+    @property
+    def moved(self) -> list[tuple[MovedObject, PointCache]]:
+        """Those of `objects` that were moved in any frame."""
+        return [
+            (one, cache)
+            for one, cache in self.objects
+            if any(numbers.get("displacement_mm") for numbers in cache.manifest.statistics)
+        ]
 
     def read(
         self, frame: int, states: Mapping[str, ObjectState], missing: Collection[str] = ()
