@@ -150,6 +150,16 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
         help="physics: the volume with its history; reduced: the same with less work per frame; network: trained on "
         "the physics, in real time; surface: the skin alone, a baseline for comparison; default: as set in the file",
     )
+    hands = simulate.add_mutually_exclusive_group()
+    hands.add_argument(
+        "--yielding-hands",
+        action="store_true",
+        default=None,
+        help="hands flatten where they press, as skin does (physics only); default: as set in the file",
+    )
+    hands.add_argument(
+        "--rigid-hands", action="store_false", default=None, dest="yielding_hands", help="hands stay as animated"
+    )
     simulate.add_argument(
         "--device", metavar="DEVICE", help="PyTorch device for the network, such as cuda; default: without PyTorch"
     )
@@ -301,6 +311,7 @@ def _simulate(parsed: argparse.Namespace) -> str:
         preset=parsed.preset,
         interaction=parsed.interaction,
         mode=parsed.mode,
+        yielding_hands=parsed.yielding_hands,
     )
     if changed:
         save_blend()

@@ -17,7 +17,7 @@ from bpy.props import (
 )
 from bpy.types import PropertyGroup
 
-from .choices import AXES, EXISTING, REPLACE, SKULL, SKULLS, TOLERANCE_MM
+from .choices import AXES, EXISTING, REPLACE, SKULL, SKULLS, TOLERANCE_MM, YIELDING_HANDS
 from .compat import is_module
 
 _PRESETS = Path(__file__).parent / "presets"
@@ -249,6 +249,13 @@ class SceneSettings(PropertyGroup):
         description="Name of the interaction preset: touch, firm_press or pull",
         default="touch",
         search=_presets("interactions"),
+        update=_tissue_changed,
+    )
+    yielding_hands: BoolProperty(  # type: ignore[valid-type]
+        name="Hands Yield",
+        description="Hands flatten where they press, as skin does, and are cached, previewed and baked with it; off: "
+        "they stay as animated. Physics only",
+        default=YIELDING_HANDS,
         update=_tissue_changed,
     )
     tolerance_mm: FloatProperty(  # type: ignore[valid-type]

@@ -70,7 +70,7 @@ def measured(reader: ResultReader, report: dict[str, Any], upright: Upright) -> 
     for frame in reader.frames:
         read = reader.read(frame)
         moved = place.scale * np.linalg.norm(read.skin - read.tracked.head, axis=1)
-        hand = place(read.tracked.right)
+        hand = place(read.hand("right"))
         away = cKDTree(hand).query(place(read.tracked.head))[0] > _NEAR
         far = max(far, float(moved[away].max(initial=0.0)))
         if moved.max() > most:

@@ -29,7 +29,7 @@ class AttachedObject:
     rows: NDArray[np.int64]
     binding: "Attached"
 
-    def part(self) -> Part:
+    def whole(self) -> Part:
         """The whole object, in the place of a head."""
         everything = np.arange(self.n_vertices, dtype=np.int32)
         return Part(self.object_name, "", everything, np.zeros((0, 3), np.int32), self.n_vertices)

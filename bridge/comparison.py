@@ -12,6 +12,7 @@ from ..choices import TRACKED
 from ..errors import CacheError
 from ..sim import measure
 from ..sim.template import Template
+from .cache.moved import HandCaches
 from .cache.point_cache import PointCache
 from .cache.results import ResultFrame, ResultReader
 from .meshes import to_world
@@ -27,6 +28,7 @@ class ComparedTake:
     def __init__(self, scene: Any, caches: Mapping[str, Path]):
         self.result = ResultReader(scene, next(iter(caches.values())))
         self.caches = {mode: PointCache(path) for mode, path in caches.items()}
+        self._hands = {mode: HandCaches(self.result.rig, cache) for mode, cache in self.caches.items()}
         self.methods = (TRACKED, *caches)
         for cache in self.caches.values():
             if not cache.complete or cache.frames != self.result.frames:
@@ -43,12 +45,16 @@ class ComparedTake:
     def frames(self) -> range:
         return self.result.frames
 
-    def skins(self, frame: int) -> dict[str, NDArray[np.float64]]:
-        """By mode, the simulated head vertices (n_head, 3) of the frame that was read last, world [m]."""
+    def surfaces(self, frame: int) -> dict[str, dict[str, NDArray[np.float64]]]:
+        """By mode, the simulated surfaces of the frame that was read last, world [m]: by role, the 'head' (n_head, 3),
+        and 'left' and 'right' (n, 3) if they yielded."""
         state = self.result.reader.head
         assert state is not None
         chosen = self.result.rig.head.indices
-        return {mode: to_world(cache.read(frame)[chosen], state.matrix) for mode, cache in self.caches.items()}
+        return {
+            mode: {"head": to_world(cache.read(frame)[chosen], state.matrix)} | self.result.hands(self._hands[mode])
+            for mode, cache in self.caches.items()
+        }
 
 
 class Measures:
@@ -62,10 +68,11 @@ class Measures:
             for mode, cache in take.caches.items()
         }
 
-    def add(self, read: ResultFrame, skins: Mapping[str, NDArray]) -> None:
-        """Measures one frame; frames must come in order."""
+    def add(self, read: ResultFrame, surfaces: Mapping[str, Mapping[str, NDArray]]) -> None:
+        """Measures one frame by the surfaces of each mode; frames must come in order."""
         for mode, survey in self._surveys.items():
-            survey.add(ResultFrame(read.tracked, skins[mode], read.head_object))
+            hands = {side: hand for side, hand in surfaces[mode].items() if side != "head"}
+            survey.add(ResultFrame(read.tracked, surfaces[mode]["head"], read.head_object, hands))
 
     @property
     def touched(self) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..sim.frame import SimulatedFrame
 from .attachments import AttachedObject
+from .cache.moved import MovedObject
 from .colours import displacement_colours
 from .copied_modifiers import copy_modifier
 from .modifiers import BAKED, after_rig, is_baked_name
@@ -22,15 +23,19 @@ from .obstacles import Refined
 NAME = "NePHIM Preview"
 COLOURS = "NePHIM"
 _NUMBER = "nephim_number"  # on copies of other objects than the head
+_HAND = "nephim_hand"  # on those of hands that yield
 _PLAIN = (0.56, 0.31, 0.22)  # linear, of untouched skin
 _CONTACT = (0.9, 0.05, 0.02)
 
 
-def show(scene: Any, view_layer: Any, objects: list[Any], copied: Sequence[AttachedObject | Refined] = ()) -> Any:
+def show(
+    scene: Any, view_layer: Any, objects: list[Any], copied: Sequence[AttachedObject | Refined | MovedObject] = ()
+) -> Any:
     """Hides the head (the first of `objects`, the others being hands and obstacles) and shows a copy of it; returns the
     copy.
 
-    copied: objects that hang on the skin, or are refined; visible ones are hidden and shown as copies as well.
+    copied: objects that hang on the skin, are refined, or are hands that yield; visible ones are hidden and shown as
+    copies as well.
     """
     settings, head = scene.nephim, objects[0]
     hide(scene)
@@ -42,6 +47,7 @@ def show(scene: Any, view_layer: Any, objects: list[Any], copied: Sequence[Attac
         if obj is not None and obj.visible_get(view_layer=view_layer):
             copy = _stand_in(scene, f"{NAME} {obj.name}", obj, [obj])
             copy[_NUMBER] = number
+            copy[_HAND] = isinstance(one, MovedObject)
             hold(scene, view_layer, [obj])
             _note(settings, copy, "STAND-IN", "")
     colour_by(scene, settings.preview_colour)
@@ -145,12 +151,19 @@ def write(preview: Any, positions: NDArray[np.float32], colours: NDArray[np.floa
 
 
 def colour_by(scene: Any, what: str) -> None:
-    """Gives the preview its own materials ('none') or the material that shows `COLOURS`."""
+    """Gives the preview its own materials ('none') or the material that shows `COLOURS`; copies of hands the latter for
+    'displacement' alone, which is all that is known of them."""
     preview = scene.nephim.preview_object
     if preview is None:
         return
-    coloured = what != "none"
-    head = preview.parent
+    _colour(preview, what != "none")
+    for copy, _ in stand_ins(scene):
+        if copy[_HAND]:
+            _colour(copy, what == "displacement")
+
+
+def _colour(preview: Any, coloured: bool) -> None:
+    original = preview.parent
     attribute = preview.data.attributes.get(COLOURS)
     if coloured and attribute is None:
         attribute = preview.data.color_attributes.new(COLOURS, "FLOAT_COLOR", "POINT")
@@ -161,8 +174,8 @@ def colour_by(scene: Any, what: str) -> None:
         preview.data.materials.append(None)
     for index, slot in enumerate(preview.material_slots):
         slot.link = "OBJECT"
-        own = head.material_slots[index].material if head is not None and index < len(head.material_slots) else None
-        slot.material = _colour_material() if coloured else own
+        has = original is not None and index < len(original.material_slots)
+        slot.material = _colour_material() if coloured else original.material_slots[index].material if has else None
 
 
 class Painter:
@@ -172,30 +185,40 @@ class Painter:
         self.head, self.n_vertices, self.n_skin = head, n_vertices, refinement.shape[0]
         self._spread = abs(refinement).T.tocsr()  # fairing has negative entries
 
-    def paint(self, what: str, result: SimulatedFrame, end: float) -> NDArray[np.float32] | None:
+    def paint(
+        self, what: str, result: SimulatedFrame, end: float, hands: Sequence[tuple[NDArray, NDArray]] = ()
+    ) -> NDArray[np.float32] | None:
         """Linear RGBA (n_vertices, 4) by 'displacement', with `end` [m] as the end of the scale, or by 'contact'; None
-        for 'none'."""
+        for 'none'. hands: those in the head's object, see `MovedObject.hand_offsets`."""
         if what == "none":
             return None
         if what == "displacement":
             offset = result.skin[: len(self.head)] - result.tracked[: len(self.head)]
-            share = np.sqrt(np.einsum("ij,ij->i", offset, offset)) / end
-            painted = self._plain(displacement_colours(np.zeros(1))[0])
-            some = np.flatnonzero(share)
-            painted[self.head[some], :3] = displacement_colours(share[some])
-            return painted
+            return displacement_paint(self.n_vertices, [(self.head, offset), *hands], end)
         touched = np.zeros(self.n_skin, np.float32)
         touched[result.contacts] = 1.0
         share = np.minimum(self._spread @ touched, 1.0)
         some = np.flatnonzero(share)
-        painted = self._plain(_PLAIN)
+        painted = _painted(self.n_vertices, _PLAIN)
         painted[self.head[some], :3] += share[some, None] * (np.array(_CONTACT) - _PLAIN)
         return painted
 
-    def _plain(self, colour: Any) -> NDArray[np.float32]:
-        painted = np.empty((self.n_vertices, 4), np.float32)
-        painted[:] = (*colour, 1.0)
-        return painted
+
+def displacement_paint(n_vertices: int, parts: Sequence[tuple[NDArray, NDArray]], end: float) -> NDArray[np.float32]:
+    """Linear RGBA (n_vertices, 4) by displacement, with `end` [m] as the end of the scale. parts: vertices (k,) and how
+    far each was moved (k, 3) [m]; the others were not."""
+    painted = _painted(n_vertices, displacement_colours(np.zeros(1))[0])
+    for indices, offset in parts:
+        share = np.sqrt(np.einsum("ij,ij->i", offset, offset)) / end
+        some = np.flatnonzero(share)
+        painted[indices[some], :3] = displacement_colours(share[some])
+    return painted
+
+
+def _painted(n_vertices: int, colour: Any) -> NDArray[np.float32]:
+    painted = np.empty((n_vertices, 4), np.float32)
+    painted[:] = (*colour, 1.0)
+    return painted
 
 
 def _plain_copy(head: Any) -> Any:

@@ -47,10 +47,12 @@ def export_job(scene: Any, path: Path) -> Job[Path]:
             store("time", k, read.tracked.time, np.float64)
             contact = np.zeros(len(read.skin), np.uint8)
             for side, hand_and_head in touching.items():
-                hand = getattr(read.tracked, side)
+                hand = read.hand(side)
                 of_skin, of_hand = hand_and_head.find(read.skin, hand)
                 contact |= of_skin.astype(np.uint8) * np.uint8(CONTACT_BIT[side])
-                store(f"{side}_tracked", k, hand)
+                store(f"{side}_tracked", k, getattr(read.tracked, side))
+                if side in result.cache.manifest.hands:
+                    store(f"{side}_deformed", k, hand)
                 store(f"{side}_contact", k, of_hand, np.bool_)
                 store(f"{side}_missing", k, side in result.reader.missing, np.bool_)
             store("head_contact", k, contact, np.uint8)
@@ -88,6 +90,7 @@ def _settings(scene: Any, result: ResultReader, template: Template, statistics: 
         "mode": method.mode,
         "tissue": method.tissue,
         "interaction": method.interaction,
+        **({"yielding_hands": result.cache.manifest.hands} if result.cache.manifest.hands else {}),
         "values": asdict(method.settings()),
         "head": rig.head.label,
         "left": rig.left.label if rig.left else None,

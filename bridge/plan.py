@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ..choices import NETWORK, VOLUMETRIC
+from ..choices import NETWORK, VOLUMETRIC, YIELDING
 from ..errors import SimulationError
 from .cache.folder import Folder
 from .cache.manifest import settings_fingerprint
@@ -41,7 +41,8 @@ def weights_path() -> Path:
 class Method:
     """How contact is resolved: mode (see `choices.MODES`), presets by name, frames per second [1/s], the materials of
     pieces of the head's mesh that hang on the skin but are left behind, object and material of eyes and teeth that skin
-    passes through, and whether it is kept off the teeth of the volume's skull."""
+    passes through, whether it is kept off the teeth of the volume's skull, and whether hands yield where the mode lets
+    them."""
 
     mode: str
     tissue: str
@@ -50,6 +51,12 @@ class Method:
     left_behind: tuple[str, ...] = ()
     passed_through: tuple[tuple[str, str], ...] = ()
     skull_teeth: bool = True
+    yielding_hands: bool = False
+
+    @property
+    def hands_yield(self) -> bool:
+        """Whether results have hands of their own."""
+        return self.yielding_hands and self.mode in YIELDING
 
     def settings(self) -> "PhysicsSettings":
         """The tissue preset with its interaction preset. Raises SimulationError."""
@@ -74,6 +81,8 @@ class Method:
             values["passed_through"] = self.passed_through
         if not self.skull_teeth and self.mode in VOLUMETRIC:
             values["skull_teeth"] = False
+        if self.hands_yield:
+            values["yielding_hands"] = True
         return settings_fingerprint(values)
 
 
@@ -88,6 +97,7 @@ def read_method(scene: Any) -> Method:
         tuple(sorted(left)),
         unticked(chosen.obstacles, "kept_off"),
         chosen.skull_teeth,
+        chosen.yielding_hands,
     )
 
 

@@ -3,10 +3,12 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..choices import PHYSICS
 from ..errors import RigError
@@ -14,7 +16,7 @@ from ..sim.frame import SimulatedFrame, TrackedFrame
 from ..threads import one_blas_thread
 from . import display
 from .attachments import NOTHING, AttachedObject, Attachments
-from .cache.point_cache import head_to_object
+from .cache.moved import MovedObject, moved_objects
 from .obstacles import Refined
 from .rig import Rig
 from .surfaces import SurfaceReader, evaluated_object
@@ -28,7 +30,8 @@ class Preview:
     """One scene's preview. It keeps only names from frame to frame, no Blender data, and updates them.
 
     simulation: has `step(TrackedFrame)` and `reset()`; template: of the volume; reader: has read the neutral pose;
-    attachments: what hangs on the skin; refined: see `obstacles.Refined`; mode: of the simulation.
+    attachments: what hangs on the skin; refined: see `obstacles.Refined`; mode: of the simulation; hands: sides of
+    those that may yield.
     """
 
     def __init__(
@@ -41,9 +44,11 @@ class Preview:
         attachments: Attachments = NOTHING,
         refined: Sequence[Refined] = (),
         mode: str = PHYSICS,
+        hands: Collection[str] = (),
     ):
         self.rig, self.simulation, self.reader, self.attachments = rig, simulation, reader, attachments
-        self.copied: tuple[AttachedObject | Refined, ...] = (*attachments.objects, *refined)
+        self.moved = moved_objects(rig, hands)
+        self._refined, self._hands = tuple(refined), tuple(hands)
         self.painter = display.Painter(template.refinement, rig.head.indices, rig.head.n_vertices)
         from ..sim.coarse import CoarseFit  # scipy and numba load on first use
 
@@ -54,6 +59,11 @@ class Preview:
         self.names = _names(scene)
         self.times: dict[str, deque[float]] = {name: deque(maxlen=_SHOWN) for name in ("read", "step", "write", "all")}
         self.restart()
+
+    @property
+    def copied(self) -> tuple[AttachedObject | Refined | MovedObject, ...]:
+        """The objects besides the head's that are shown as copies."""
+        return (*self.attachments.objects, *self._refined, *self.moved[1:])
 
     def restart(self) -> None:
         """Drops the history: the next frame counts as the first."""
@@ -76,14 +86,24 @@ class Preview:
         result = self._step(scene, tracked)
         stepped = time.perf_counter()
         settings = scene.nephim
-        skin = self.fit.head(result.skin, result.tracked, tracked.hands, result.obstacles)
-        carried = self.attachments.carry(tracked, skin)
-        positions = head_to_object(self.rig, self.reader, tracked.frame, carried)
-        painted = self.painter.paint(settings.preview_colour, result, 1e-3 * settings.preview_scale_mm)
+        resolved = result.resolved(tracked)
+        skin = self.fit.head(result.skin, result.tracked, resolved.hands, result.obstacles)
+        resolved = replace(resolved, head=self.attachments.carry(tracked, skin))
+        positions = self._positions(self.moved[0], tracked, resolved)
+        what, end = settings.preview_colour, 1e-3 * settings.preview_scale_mm
+        painted = self.painter.paint(what, result, end, self.moved[0].hand_offsets(tracked, resolved))
         converted = time.perf_counter()
         display.write(preview, positions, painted)
+        copies = self.copied
         for stand_in, number in display.stand_ins(scene):
-            copied = self.copied[number]
+            copied = copies[number]
+            if isinstance(copied, MovedObject):
+                painted = None
+                if what == "displacement":
+                    hands = copied.hand_offsets(tracked, resolved)
+                    painted = display.displacement_paint(copied.n_vertices, hands, end)
+                display.write(stand_in, self._positions(copied, tracked, resolved), painted)
+                continue
             state = evaluated_object(stand_in.parent, depsgraph, self.rig.scale, copied.n_vertices, tracked.frame)
             display.write(stand_in, copied.positions(state, tracked.head, skin), None)
         ended = time.perf_counter()
@@ -94,6 +114,9 @@ class Preview:
             ("all", ended - started),
         ):
             self.times[name].append(1000 * seconds)
+
+    def _positions(self, moved: MovedObject, tracked: TrackedFrame, resolved: TrackedFrame) -> NDArray[np.float32]:
+        return moved.positions(self.reader.states[moved.object_name], tracked, resolved)
 
     def milliseconds(self) -> dict[str, float]:
         """Mean times of the latest frames by name: read, step, write, all; empty before the first."""
@@ -111,7 +134,7 @@ class Preview:
         if hasattr(self.simulation, "frame_rate"):
             self.simulation.frame_rate = self.frame_rate / (gap or 1.0)
         self.result = self.simulation.step(tracked)
-        if self._coming is not None and np.array_equal(self.result.skin, self.result.tracked):
+        if self._coming is not None and _at_rest(self.result, tracked):
             self._change()
             self.result = self.simulation.step(tracked)  # from where hands and face are now
         self.frame, self.tracked = now, tracked
@@ -140,6 +163,7 @@ class Preview:
         if names != self.names:
             self.reader.renamed({a: b for a, b in zip(self.names, names, strict=True) if a and b})
             self.rig, self.names = self.reader.rig, names
+            self.moved = moved_objects(self.rig, self._hands)
         return preview
 
 
@@ -148,6 +172,12 @@ def _names(scene: Any) -> tuple[str | None, ...]:
     owners = [getattr(chosen, role) for role in _ROLES]
     owners += [item.owner for item in chosen.obstacles if item.kept_off and item.pieces]
     return tuple(obj.name if obj is not None else None for obj in owners)
+
+
+def _at_rest(result: SimulatedFrame, tracked: TrackedFrame) -> bool:
+    """Whether neither skin nor hands are displaced."""
+    hands = result.yielded.items()
+    return np.array_equal(result.skin, result.tracked) and all(np.array_equal(h, getattr(tracked, s)) for s, h in hands)
 
 
 def _same(one: TrackedFrame | None, other: TrackedFrame) -> bool:

@@ -101,6 +101,7 @@ class Survey:
         self.penetration = measure.PenetrationRecord()
         self.touched: list[bool] = []  # in each frame: penetrates before or after, or the solver had contacts
         self.moved: list[float] = []  # largest displacement of each frame [m]
+        self.hand_moved = 0.0  # largest displacement of a hand [m]
         self.displacement: list[NDArray[np.float32]] = []  # in the cranium's orientation
         self.hands: list[NDArray[np.float32]] = []  # in the cranium's frame
         self.deepest: list[tuple[float, float]] = []  # in each frame, before and after [m]
@@ -122,8 +123,8 @@ class Survey:
             self.in_obstacles = np.maximum(self.in_obstacles, depths)
             over = self.obstacles.stopped(inner, undisturbed, read.skin)
         for side, meter in self.meters.items():
-            hand = getattr(read.tracked, side).astype(np.float64)
-            before, after = meter.measure(undisturbed, hand), meter.measure(read.skin, hand)
+            tracked, hand = (np.asarray(one, np.float64) for one in (getattr(read.tracked, side), read.hand(side)))
+            before, after = meter.measure(undisturbed, tracked), meter.measure(read.skin, hand)
             pairs.append((before, after))
             stopped = measure.bone_limited(undisturbed, read.skin, direction, self.allowed, meter, hand)
             limited.append(stopped | over)
@@ -134,6 +135,8 @@ class Survey:
         self.touched.append(touched or counted > 0)
         length = np.linalg.norm(displacement, axis=1)
         self.moved.append(float(length.max()))
+        offsets = [np.linalg.norm(hand - getattr(read.tracked, side), axis=1) for side, hand in read.hands.items()]
+        self.hand_moved = max([self.hand_moved, *(float(offset.max()) for offset in offsets)])
         self.finite &= bool(np.isfinite(length).all())
         self.displacement.append((displacement @ rotation).astype(np.float32))
         hands = np.concatenate([getattr(read.tracked, side) for side in self.meters])
@@ -180,11 +183,12 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
     rig, manifest = result.rig, result.cache.manifest
     numbers = manifest.statistics
     settings = result.scene.nephim  # operators reject a cache made with other settings
-    baked = manifest.results.get("bake_error_max_mm")
+    baked = _bake_error(result)
     return {
         "mode": settings.mode,
         "tissue": settings.tissue,
         "interaction": settings.interaction,
+        "yielding_hands": manifest.hands,
         "frames": len(result.frames),
         "frame_range": [result.frames.start, result.frames.stop - 1],
         "frames_with_contact": int(sum(survey.touched)),
@@ -200,10 +204,11 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
         if survey.obstacles is None
         else dict(zip(("undisturbed_mm", "added_mm"), (measure.MM * survey.in_obstacles).tolist(), strict=True)),
         "displacement_max_mm": measure.MM * max(survey.moved, default=0.0),
+        "hand_displacement_max_mm": measure.MM * survey.hand_moved if manifest.hands else None,
         "volume_ratio": worst_volume_ratios(numbers),
         "inverted_tets": int(max(_column(numbers, "inverted_tets"), default=0)),
         "rest_error_mm": measure.MM * survey.rest_error(),
-        "bake_error_mm": None if baked is None else float(baked),
+        "bake_error_mm": baked,
         "shown_error_mm": None,
         "jitter": _jitter(rig),
         "per_frame": survey.per_frame(),
@@ -220,6 +225,13 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
         "versions": manifest.versions,
         "machine": machine(),
     }
+
+
+def _bake_error(result: ResultReader) -> float | None:
+    """The largest error of shape keys [mm], of the head and of hands with a cache of their own."""
+    caches = (result.cache, *(cache for _, cache in result.hand_caches.objects))
+    errors = [cache.manifest.results.get("bake_error_max_mm") for cache in caches]
+    return max((float(error) for error in errors if error is not None), default=None)
 
 
 def _jitter(rig: Any) -> dict[str, dict[str, float]]:

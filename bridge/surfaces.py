@@ -88,11 +88,16 @@ class SurfaceReader:
         self._objects: dict[str, Any] = {}
         self.obstacles: tuple[Part, ...] = ()  # see `follow`
         self._neutral_bones: dict[tuple[str, str], NDArray[np.float64]] = {}
-        self.head: ObjectState | None = None  # of the last read
+        self.states: dict[str, ObjectState] = {}  # of the last read: head and hands by object
         self.last: TrackedFrame | None = None
         self.missing: tuple[str, ...] = ()  # sides of the hands held by the last read, see `read`
         self._seen: dict[str, TrackedFrame] = {}  # by side, the last frame read with this hand
         self._gaps: dict[str, set[int]] = {}  # by side, frames known to be without it
+
+    @property
+    def head(self) -> ObjectState | None:
+        """The head's object as last read."""
+        return self.states.get(self.rig.head.object_name)
 
     def __enter__(self) -> "SurfaceReader":
         parts = [*self.rig.moving, self.rig.jaw, self.rig.cranium]
@@ -234,6 +239,7 @@ class SurfaceReader:
         moving = {role: getattr(rig, role) for role in ("head", "left", "right")}
         parts: dict[str, Any] = {role: part(old) for role, old in moving.items() if old is not None}
         self.obstacles = tuple(map(part, self.obstacles))
+        self.states = {names.get(name, name): state for name, state in self.states.items()}
 
         def bone(old: tuple[str, str] | None) -> tuple[str, str] | None:
             return None if old is None else (names.get(old[0], old[0]), old[1])
@@ -281,7 +287,7 @@ class SurfaceReader:
             time=seconds(self.scene),
             obstacles=np.concatenate(inner) if inner else None,
         )
-        self.head = states[rig.head.object_name]
+        self.states = states
         for side in ("left", "right"):
             if getattr(tracked, side) is not None:
                 self._seen[side] = tracked

@@ -7,7 +7,8 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty
 
-from ..bridge.attachments import find_attachments
+from ..bridge.attachments import AttachedObject, find_attachments
+from ..bridge.cache.moved import HandCaches, MovedObject
 from ..bridge.cache.point_cache import PointCache
 from ..bridge.plan import read_plan
 from ..bridge.rig import read_rig, scene_object
@@ -63,7 +64,7 @@ def bake_job(
         finally:
             if not kept:
                 remove_mesh_cache(scene_object(name))
-        notes = yield from _attached_job(scene, cache, fade, None)
+        notes = yield from _along_job(scene, cache, fade, None)
         return Baked(" ".join([f"'{name}' plays {cache.path.name} through its modifier.", *notes]))
     if tolerance_mm is not None:
         scene.nephim.tolerance_mm = tolerance_mm
@@ -74,20 +75,22 @@ def bake_job(
     remove_mesh_cache(scene_object(name))  # it would override the shape keys
     keys = f"'{name}' has {len(result.keys)} shape keys for {result.frames} frames"
     text = f"{keys}, error at most {result.error_max_mm:.3f} mm."
-    notes = yield from _attached_job(scene, cache, fade, options)
+    notes = yield from _along_job(scene, cache, fade, options)
     return Baked(" ".join([text, *result.notes, *notes]))
 
 
-def _attached_job(scene: Any, cache: PointCache, fade: int, key_options: dict[str, Any] | None) -> Job[list[str]]:
-    """Bakes the objects that hang on the skin. Returns notes."""
-    from ..bridge.bake.attached import attached_caches_job, bake_attached_job
+def _along_job(scene: Any, cache: PointCache, fade: int, key_options: dict[str, Any] | None) -> Job[list[str]]:
+    """Bakes the objects that hang on the skin, and hands that yield. Returns notes."""
+    from ..bridge.bake.attached import attached_caches_job, bake_along_job
 
     plan = read_plan(scene)
     with SurfaceReader(scene, plan.rig) as reader:
         surfaces = reader.neutral()
         found = find_attachments(scene, plan.rig, reader, surfaces, load_volume(surfaces, plan)).objects
         caches = yield from attached_caches_job(scene, plan.rig, reader, found, cache, plan.folder.attached)
-    notes = yield from bake_attached_job(scene, plan.rig, found, caches, fade, key_options)
+    along: list[tuple[AttachedObject | MovedObject, PointCache]] = [*zip(found, caches, strict=True)]
+    along += HandCaches(plan.rig, cache).moved
+    notes = yield from bake_along_job(scene, plan.rig, along, fade, key_options)
     carried = f"Carried along: {', '.join(repr(one.object_name) for one in found)}."
     return [carried, *notes] if found else notes
 

@@ -3,6 +3,8 @@
 
 import bpy
 
+from ..bridge.cache.manifest import HANDS
+from ..bridge.cache.moved import hand_path
 from ..bridge.cache.open_file import folder
 from ..bridge.cache.point_cache import delete_cache
 from ..errors import CacheError
@@ -41,7 +43,8 @@ class NEPHIM_OT_clear(bpy.types.Operator):
 
 def _delete() -> None:
     place = folder()
-    for cache in (place.cache, *place.attached.glob("*.pc2"), *place.compared("").parent.glob("*.pc2")):
+    hands = (hand_path(place.cache, side) for side in HANDS)
+    for cache in (place.cache, *hands, *place.attached.glob("*.pc2"), *place.compared("").parent.glob("*.pc2")):
         delete_cache(cache)
 
 
@@ -56,11 +59,13 @@ class NEPHIM_OT_unbake(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         if not has_head(cls, context):
             return False
+        from ..bridge.bake.attached import baked_with
         from ..bridge.modifiers import BAKED, is_baked_name
 
         head = context.scene.nephim.head
         keys = head.data.shape_keys.key_blocks if head.data.shape_keys else ()
-        if BAKED not in head.modifiers and not any(is_baked_name(key.name) for key in keys):
+        own = BAKED in head.modifiers or any(is_baked_name(key.name) for key in keys)
+        if not own and not baked_with(context.scene, head):
             cls.poll_message_set("Nothing is baked")
             return False
         return True

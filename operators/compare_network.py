@@ -98,7 +98,7 @@ class _Measurement:
         """Skin that touches a hand in the physics, (n_head,); the cache does not store the contacts."""
         touched = np.zeros(len(read.skin), bool)
         for side, touching in self._touching.items():
-            hand = getattr(read.tracked, side)
+            hand = read.hand(side)
             if hand is not None:
                 touched |= touching.find(read.skin, hand)[0]
         return touched
@@ -121,9 +121,9 @@ def _column(stage: Any, frame: int, network: NDArray) -> list[NDArray[np.uint8]]
     vertices = shot.tracked.vertices.copy()
     vertices[stage.result.rig.head.indices] = network
     ours = Model(vertices, shot.tracked.triangles, shot.tracked.colours)
-    extra = [*shot.hands, *shot.others]
     view, light = framing.close_view(_CELL), framing.close_light
-    return render_all([([model, *extra], view, light) for model in (shot.tracked, shot.simulated, ours)])
+    shown = ([shot.tracked, *shot.hands], [shot.simulated, *shot.simulated_hands], [ours, *shot.hands])
+    return render_all([([*models, *shot.others], view, light) for models in shown])
 
 
 def compare_summary(compared: dict) -> str:

@@ -69,6 +69,7 @@ def start_job(
         frame_rate=method.frame_rate,
         **({"device": device} if device else {}),
         **({"obstacles": obstacles.surface, "teeth": obstacles.teeth is not None} if method.mode in VOLUMETRIC else {}),
+        **({"yielding_hands": True} if method.hands_yield else {}),
     )
     simulation = yield from aside(call(Progress("simulation", 0.0, "preparing"), make))
     yield from warm_up_job(simulation, template, surfaces.left, surfaces.right)

@@ -10,6 +10,7 @@ from bpy.props import BoolProperty, EnumProperty
 
 from ..bridge import display
 from ..bridge.attachments import find_attachments
+from ..bridge.cache.moved import sides_of
 from ..bridge.cache.open_file import folder
 from ..bridge.modifiers import is_tracked
 from ..bridge.obstacles import Obstacles, find_obstacles, refined_objects
@@ -17,7 +18,7 @@ from ..bridge.plan import Plan, read_plan
 from ..bridge.preview import Preview
 from ..bridge.scene_time import playback_rate
 from ..bridge.surfaces import SurfaceReader, view_layer_of
-from ..choices import NETWORK, PHYSICS, REDUCED, SURFACE, VOLUMETRIC
+from ..choices import NETWORK, PHYSICS, REDUCED, SURFACE, VOLUMETRIC, YIELDING
 from ..errors import NephimError
 from ..progress import Job, Progress
 from .jobs import JobOperator, redraw_sidebars
@@ -107,6 +108,7 @@ def _prepare_job(scene: Any, mode: str) -> Job[Preview]:
         surfaces = reader.neutral()
         template = load_volume(surfaces, plan)
         attachments = find_attachments(scene, rig, reader, surfaces, template)
+        may_yield = mode in (AUTO, *YIELDING)
         knows_obstacles = mode in (AUTO, *VOLUMETRIC)
         obstacles = find_obstacles(scene, rig, reader, surfaces, template) if knows_obstacles else Obstacles()
         reader.read(rig.neutral_frame)  # the bones' neutral pose as well
@@ -123,7 +125,8 @@ def _prepare_job(scene: Any, mode: str) -> Job[Preview]:
         simulation = yield from make(mode)
     attached = {one.object_name for one in attachments.objects}
     refined = refined_objects(scene, view_layer_of(scene), obstacles.parts, attached)
-    return Preview(scene, rig, simulation, template, reader, attachments, refined, mode)
+    hands = sides_of(rig) if plan.method.yielding_hands and may_yield else ()
+    return Preview(scene, rig, simulation, template, reader, attachments, refined, mode, hands)
 
 
 def _candidates(plan: Plan) -> list[str]:
@@ -273,9 +276,9 @@ def _objects(scene: Any, preview: Preview) -> list[Any]:
     settings, layer = scene.nephim, view_layer_of(scene)
     copied = [scene.objects.get(one.object_name) for one in preview.copied]
     obstacles = [scene.objects.get(part.object_name) for part in preview.reader.obstacles]
-    found = [settings.head, settings.left, settings.right]
-    found += [obj for obj in obstacles if obj not in copied or not obj.visible_get(view_layer=layer)]
-    return list(dict.fromkeys(obj for obj in found if obj is not None))
+    others = [obj for obj in (settings.left, settings.right, *obstacles) if obj is not None]
+    apart = [obj for obj in others if obj not in copied or not obj.visible_get(view_layer=layer)]
+    return list(dict.fromkeys([settings.head, *apart]))
 
 
 class NEPHIM_OT_preview(JobOperator, bpy.types.Operator):

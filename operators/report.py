@@ -28,6 +28,7 @@ def report_to_job(scene: Any, path: Path) -> Job[dict]:
 def rows(report: dict) -> list[tuple[str, str]]:
     """The key figures: name and value."""
     before, after = report["penetration_mm"]["before"], report["penetration_mm"]["after"]
+    hands = report.get("hand_displacement_max_mm")
     volume, ms = report["volume_ratio"], report["ms_per_frame"]
     baked, shown = report.get("bake_error_mm"), report.get("shown_error_mm")
     return [
@@ -38,6 +39,7 @@ def rows(report: dict) -> list[tuple[str, str]]:
         ("penetration after", f"p95 {after['p95']:.2f} mm, max {after['max']:.2f} mm"),
         ("  where bone permits", f"p95 {after['avoidable']['p95']:.2f} mm, max {after['avoidable']['max']:.2f} mm"),
         ("skin in eyes and teeth", _in_obstacles(report)),
+        *([] if hands is None else [("hands moved by up to", f"{hands:.2f} mm")]),
         ("volume ratio", f"{volume['p1']:.2f} … {volume['p99']:.2f} (1 % … 99 %), {report['inverted_tets']} inverted"),
         ("rest error", f"{report['rest_error_mm']:.4f} mm without contact"),
         ("bake error", "not baked" if baked is None else f"{baked:.3f} mm"),

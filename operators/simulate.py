@@ -9,13 +9,15 @@ from typing import Any
 import bpy
 import numpy as np
 from bpy.props import StringProperty
+from numpy.typing import NDArray
 
 from ..bridge.attachments import find_attachments
 from ..bridge.bake.other_characters import check_not_played
-from ..bridge.bake.shown import obstacles
+from ..bridge.bake.shown import all_obstacles
 from ..bridge.between_frames import BetweenFrames
-from ..bridge.cache.manifest import last_rest, motion_fingerprint, topology_fingerprint
-from ..bridge.cache.point_cache import PointCache, PointCacheWriter, cache_status, head_to_object
+from ..bridge.cache.manifest import HANDS, displacement_of, last_rest, motion_fingerprint, topology_fingerprint
+from ..bridge.cache.moved import HandCaches, MovedWriter, moved_objects, sides_of
+from ..bridge.cache.point_cache import PointCache, cache_status
 from ..bridge.cache.results import frame_notes, hands_notes
 from ..bridge.obstacles import Obstacles, find_obstacles
 from ..bridge.plan import Method, Plan, read_method, read_plan
@@ -24,6 +26,7 @@ from ..bridge.surfaces import NeutralSurfaces, SurfaceReader
 from ..choices import MODES, NETWORK, PHYSICS, REDUCED, SURFACE, VOLUMETRIC, parse_frames
 from ..errors import CacheError, NephimError, SimulationError
 from ..progress import Job, Progress, aside, call
+from ..sim.frame import SimulatedFrame, TrackedFrame
 from ..sim.tuning import DEFAULT
 from ..threads import one_blas_thread
 from ..version import VERSION
@@ -59,13 +62,15 @@ def choose(
     preset: str | None = None,
     interaction: str | None = None,
     mode: str | None = None,
+    yielding_hands: bool | None = None,
 ) -> bool:
-    """Stores frame range, tissue preset, interaction preset and mode in the scene; returns whether anything changed.
+    """Stores frame range, tissue preset, interaction preset, mode and whether hands yield in the scene; returns whether
+    anything changed.
 
     Raises SimulationError for an unknown preset or mode; then nothing is stored.
     """
     settings = scene.nephim
-    names = ("use_scene_range", "frame_start", "frame_end", "tissue", "interaction", "mode")
+    names = ("use_scene_range", "frame_start", "frame_end", "tissue", "interaction", "mode", "yielding_hands")
     before = [getattr(settings, name) for name in names]
     present = read_method(scene)
     chosen = replace(
@@ -78,6 +83,8 @@ def choose(
     if chosen.mode not in MODES:
         raise SimulationError(f"There is no mode '{mode}'.", advice=f"Choose one of: {', '.join(MODES)}.")
     settings.tissue, settings.interaction, settings.mode = chosen.tissue, chosen.interaction, chosen.mode
+    if yielding_hands is not None:
+        settings.yielding_hands = yielding_hands
     if frames is not None:
         settings.use_scene_range = False
         settings.frame_start, settings.frame_end = frames
@@ -119,10 +126,10 @@ def simulate_plan_job(scene: Any, plan: Plan, cache: Path, device: str | None = 
         template = load_volume(surfaces, plan)
         attachments = find_attachments(scene, rig, reader, surfaces, template)
         obstacles = _obstacles(method, scene, rig, reader, surfaces, template)
-        writer = PointCacheWriter(
+        objects = moved_objects(rig, sides_of(rig) if method.hands_yield else ())
+        writer = MovedWriter(
             cache,
-            object_name=rig.head.object_name,
-            n_vertices=rig.head.n_vertices,
+            objects,
             frames=rig.frames,
             topology=topology_fingerprint(rig) + obstacles.fingerprint(),
             settings=method.fingerprint(template.fingerprint),
@@ -150,13 +157,14 @@ def simulate_plan_job(scene: Any, plan: Plan, cache: Path, device: str | None = 
                     result = yield from aside(
                         call(progress, partial(simulation.step, tracked, *([moments] if moments else [])))
                     )
-                _check_finite(result.skin, rig, frame)
-                carried = attachments.carry(
-                    tracked, fit.head(result.skin, result.tracked, tracked.hands, result.obstacles)
-                )
-                positions = head_to_object(rig, reader, frame, carried)
-                moved = np.linalg.norm(result.skin - result.tracked, axis=1)
-                statistics = result.statistics | {"displacement_mm": 1000 * float(moved.max())}
+                _check_finite(result, rig, frame)
+                resolved = result.resolved(tracked)
+                own = fit.head(result.skin, result.tracked, resolved.hands, result.obstacles)
+                resolved = replace(resolved, head=attachments.carry(tracked, own))
+                positions = [
+                    one.positions(reader.states[one.object_name], tracked, resolved, reader.missing) for one in objects
+                ]
+                statistics = result.statistics | _displacements(result, tracked, method.hands_yield)
                 statistics |= {f"missing_{side}": 1.0 for side in reader.missing}
                 writer.write(frame, positions, motion_fingerprint(tracked, moments), statistics | passed)
                 times.append(result.statistics["ms"])
@@ -190,7 +198,9 @@ def finished_cache_job(scene: Any) -> Job[PointCache]:
     )
     if status.state != "valid":
         raise CacheError(status.reason, object=rig.head.object_name, advice="Simulate again: valid frames are kept.")
-    return PointCache(path)
+    cache = PointCache(path)
+    HandCaches(rig, cache)  # raises if those of hands are not there
+    return cache
 
 
 def _obstacles(
@@ -200,7 +210,7 @@ def _obstacles(
     return find_obstacles(scene, rig, reader, surfaces, template) if method.mode in VOLUMETRIC else Obstacles()
 
 
-def _first_changed_job(between: BetweenFrames, writer: PointCacheWriter, frames: range) -> Job[int]:
+def _first_changed_job(between: BetweenFrames, writer: MovedWriter, frames: range) -> Job[int]:
     """The first frame that is unfinished or whose motion has changed since."""
     for frame in range(frames.start, writer.next_frame):
         yield Progress("comparing the motion", (frame - frames.start) / len(frames), f"frame {frame}")
@@ -210,20 +220,36 @@ def _first_changed_job(between: BetweenFrames, writer: PointCacheWriter, frames:
 
 
 def _notes(rig: Any, statistics: list[dict[str, float]]) -> tuple[str, ...]:
-    in_the_way = obstacles(scene_object(rig.head.object_name))
+    in_the_way = all_obstacles(scene_object(part.object_name) for part in rig.moving)
     return (*hands_notes(rig), *frame_notes(statistics, rig.frames), *in_the_way)
 
 
-def _check_finite(skin: Any, rig: Any, frame: int) -> None:
-    bad = np.flatnonzero(~np.isfinite(skin).all(axis=1))
-    if len(bad):
-        raise SimulationError(
-            "The simulation broke down: positions are not finite numbers.",
-            object=rig.head.object_name,
-            frame=frame,
-            vertices=bad.tolist(),
-            advice="Finished frames are kept. Check the hands around this frame, or use another tissue preset.",
-        )
+def _displacements(result: SimulatedFrame, tracked: TrackedFrame, hands_yield: bool) -> dict[str, float]:
+    """The largest displacement [mm] of the skin, and of hands where they yield."""
+    found = {"displacement_mm": 1000 * _farthest(result.skin, result.tracked)}
+    if hands_yield:
+        hands = {side: getattr(tracked, side) for side in HANDS}
+        for side, hand in hands.items():
+            if hand is not None:
+                found[displacement_of(side)] = 1000 * _farthest(result.yielded.get(side, hand), hand)
+    return found
+
+
+def _farthest(moved: NDArray, still: NDArray) -> float:
+    return float(np.linalg.norm(moved - still, axis=1).max())
+
+
+def _check_finite(result: SimulatedFrame, rig: Rig, frame: int) -> None:
+    for role, surface in {"head": result.skin, **result.yielded}.items():
+        bad = np.flatnonzero(~np.isfinite(surface).all(axis=1))
+        if len(bad):
+            raise SimulationError(
+                "The simulation broke down: positions are not finite numbers.",
+                object=getattr(rig, role).object_name,
+                frame=frame,
+                vertices=bad.tolist(),
+                advice="Finished frames are kept. Check the hands around this frame, or use another tissue preset.",
+            )
 
 
 def summary(result: Simulated) -> str:

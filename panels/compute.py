@@ -5,7 +5,7 @@ from typing import Any
 
 import bpy
 
-from ..choices import frame_range
+from ..choices import YIELDING, frame_range
 from ..operators import jobs, preview
 from ..operators.background_training import training
 from ..operators.modes import why_no_network
@@ -45,6 +45,9 @@ class NEPHIM_PT_simulate(Step, bpy.types.Panel):
         layout.prop(settings, "mode")
         layout.prop(settings, "tissue")
         layout.prop(settings, "interaction")
+        row = layout.row()
+        row.active = settings.mode in YIELDING
+        row.prop(settings, "yielding_hands")
         status = cache_state(context.scene)
         text, icon = _STATES[status.state]
         total = len(frame_range(context.scene))

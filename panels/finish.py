@@ -5,7 +5,7 @@ from typing import Any
 
 import bpy
 
-from ..bridge.bake.shown import obstacles
+from ..bridge.bake.shown import all_obstacles
 from ..operators.modes import why_no_network
 from ..operators.report import rows
 from ..operators.state import report_state
@@ -31,7 +31,8 @@ class NEPHIM_PT_bake(Step, bpy.types.Panel):
         if settings.bake_keys:
             layout.label(text=f"{settings.bake_keys} keys, error at most {settings.bake_error_max_mm:.3f} mm")
         if settings.head is not None and settings.head.type == "MESH":
-            for text in obstacles(settings.head):
+            objects = (settings.head, settings.left, settings.right)
+            for text in all_obstacles(obj for obj in objects if obj is not None and obj.type == "MESH"):
                 paragraph(context, layout, text, icon="ERROR")
 
 

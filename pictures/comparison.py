@@ -55,24 +55,21 @@ class Watched:
         self.rate = playback_rate(scene)
 
     def add(self, frame: int) -> None:
-        read, skins = self.take.result.read(frame), self.take.skins(frame)
-        self.measures.add(read, skins)
-        self.path.add(read.tracked.head, list(skins.values()))
+        read, surfaces = self.take.result.read(frame), self.take.surfaces(frame)
+        self.measures.add(read, surfaces)
+        self.path.add(read.tracked.head, [of_mode["head"] for of_mode in surfaces.values()])
 
-    def shot(self, k: int) -> tuple[Shot, dict[str, Model]]:
-        """Frame number k with everything that all methods share, and the head by each method."""
+    def shot(self, k: int) -> tuple[Shot, dict[str, list[Model]]]:
+        """Frame number k with everything that all methods share, and head and hands by each method."""
         shot = self.stage.shot(self.take.frames[k])
-        chosen, heads = self.take.result.rig.head.indices, {TRACKED: shot.tracked}
-        for mode, skin in self.take.skins(shot.frame).items():
-            vertices = shot.tracked.vertices.copy()
-            vertices[chosen] = skin
-            heads[mode] = replace(shot.tracked, vertices=vertices)
-        return shot, heads
+        tracked = [shot.tracked, *shot.hands]
+        surfaces = self.take.surfaces(shot.frame)
+        return shot, {TRACKED: tracked} | {mode: self.stage.moved(tracked, of) for mode, of in surfaces.items()}
 
     def framing(self, k: int) -> Framing:
         """Views of frame number k that favour no method: of the displacement that all have on average."""
         shot = self.stage.shot(self.take.frames[k])
-        skins = list(self.take.skins(shot.frame).values())
+        skins = [of_mode["head"] for of_mode in self.take.surfaces(shot.frame).values()]
         displacement = mean_displacement(shot.skin_tracked, skins)
         return frame_shot(self.stage, replace(shot, displacement=displacement, skin=np.mean(skins, axis=0)))
 
@@ -123,8 +120,8 @@ def film_job(watched: Watched, path: Path) -> Job[Path]:
     moved = watched.measures.moved_mm()
     with tempfile.TemporaryDirectory(prefix="nephim-") as folder:
         for k, frame in enumerate(take.frames):
-            shot, heads = watched.shot(k)
-            columns = _columns(shot, [heads[m] for m in take.methods], cameras, k)
+            shot, models = watched.shot(k)
+            columns = _columns(shot, [models[m] for m in take.methods], cameras, k)
             picture = layout.picture(
                 columns, k, [moved[m][k] for m in take.methods], gesture_name(watched.scene, frame), f"frame {frame}"
             )
@@ -138,11 +135,10 @@ def _by_method(take: ComparedTake, values: Mapping[str, NDArray]) -> Sequence[ND
     return [values[method] for method in take.methods]
 
 
-def _columns(shot: Shot, heads: Sequence[Model], cameras: Cameras, k: int) -> list[NDArray[np.uint8]]:
-    """For each head the whole view above the close-up."""
-    extra = [*shot.hands, *shot.others]
+def _columns(shot: Shot, models: Sequence[Sequence[Model]], cameras: Cameras, k: int) -> list[NDArray[np.uint8]]:
+    """For head and hands of each method the whole view above the close-up."""
     views = (cameras.wide[k], cameras.close[k])
-    cells = render_all([([head, *extra], *view) for head in heads for view in views])
+    cells = render_all([([*some, *shot.others], *view) for some in models for view in views])
     return [stacked(cells[i], cells[i + 1]) for i in range(0, len(cells), 2)]
 
 
@@ -156,10 +152,9 @@ def sheet_job(watched: Watched, path: Path) -> Job[Path]:
     sheet = Sheet(f"{take.result.rig.head.label}: {', '.join(METHODS[m] for m in take.methods)}")
     for done, k in enumerate(chosen):
         framing = watched.framing(k)
-        shot, heads = watched.shot(k)
-        extra = [*shot.hands, *shot.others]
+        shot, models = watched.shot(k)
         view, light = framing.close_view(sheet.cell), framing.close_light
-        cells = render_all([([heads[m], *extra], view, light) for m in take.methods])
+        cells = render_all([([*models[m], *shot.others], view, light) for m in take.methods])
         under = [(f"{deepest[m][k]:.1f} mm inside", f"moved {moved[m][k]:.1f} mm") for m in take.methods]
         sheet.add_column(f"Frame {shot.frame}", gesture_name(watched.scene, shot.frame), cells, under)
         yield Progress("sheet", (done + 1) / len(chosen), f"frame {shot.frame}")
@@ -202,8 +197,8 @@ def clip_films_job(watched: Watched, clips: Sequence[Clip], methods: Sequence[st
             for folder in films.values():
                 folder.mkdir()
             for k in range(clip.first, clip.end):
-                shot, heads = watched.shot(k)
-                columns = _columns(shot, [heads[m] for m in methods], cameras, k)
+                shot, models = watched.shot(k)
+                columns = _columns(shot, [models[m] for m in methods], cameras, k)
                 for folder, column in zip(films.values(), columns, strict=True):
                     write_png(folder / f"{k - clip.first:06d}.png", column, compression=1)
                 yield Progress(step, (done + _DRAWN * (k - clip.first)) / total, clip.name)

@@ -109,10 +109,10 @@ def picture_column(stage: Stage, shot: Shot, end: float) -> list[NDArray[np.uint
     """The five cells of one frame, from above: tracked, simulated, both close, displacement."""
     framing = frame_shot(stage, shot)
     wide, close = framing.view(_CELL), framing.close_view(_CELL)
-    extra = [*shot.hands, *shot.others]
     coloured = stage.coloured(shot, end)
     light, near = framing.light, framing.close_light
-    tracked, simulated = [shot.tracked, *extra], [shot.simulated, *extra]
+    tracked = [shot.tracked, *shot.hands, *shot.others]
+    simulated = [shot.simulated, *shot.simulated_hands, *shot.others]
     *cells, bare, covered = render_all(
         [
             (tracked, wide, light),
@@ -120,7 +120,7 @@ def picture_column(stage: Stage, shot: Shot, end: float) -> list[NDArray[np.uint
             (tracked, close, near),
             (simulated, close, near),
             ([coloured, *shot.others], wide, light),
-            ([coloured, *extra], wide, light),
+            ([coloured, *shot.simulated_hands, *shot.others], wide, light),
         ]
     )
     return [*cells, ((1 - _GHOST) * bare + _GHOST * covered + 0.5).astype(np.uint8)]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Turns the rig and its result into models that can be drawn."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ _PLAIN = (0.75, 0.74, 0.72)
 
 @dataclass
 class Shot:
-    """Everything of one frame. heads: the head object as tracked and as simulated; hands; others: eyes and the like.
+    """Everything of one frame. tracked, simulated: the head object; hands, simulated_hands: those that are not part of
+    it, as tracked and as simulated; others: eyes and the like.
 
     displacement: (n_head,) [m]; skin_tracked, skin: (n_head, 3) world [m]; rotation: (3, 3) of the head since the
     neutral frame.
@@ -32,6 +34,7 @@ class Shot:
     tracked: Model
     simulated: Model
     hands: list[Model]
+    simulated_hands: list[Model]
     others: list[Model]
     displacement: NDArray[np.float64]
     skin_tracked: NDArray[np.float64]
@@ -64,8 +67,6 @@ class Stage:
             self._neutral = self.result.reader.read(self.result.rig.neutral_frame).head.astype(np.float64)
         read = self.result.read(frame)
         head = self.result.rig.head
-        moved = read.head_object.copy()
-        moved[head.indices] = read.skin
         triangles = self._triangles[head.object_name]
         hands = []
         for part in self._hand_parts:
@@ -82,17 +83,32 @@ class Stage:
                 corners = np.arange(3 * len(faces), dtype=np.int32).reshape(-1, 3)
                 others.append(Model(vertices[faces.ravel()], corners, np.repeat(colours, 3, axis=0), shininess=1.0))
         tracked = read.tracked.head.astype(np.float64)
+        as_tracked = Model(read.head_object, triangles, self._colours)
+        simulated, *simulated_hands = self.moved([as_tracked, *hands], {"head": read.skin, **read.hands})
         return Shot(
             frame=frame,
-            tracked=Model(read.head_object, triangles, self._colours),
-            simulated=Model(moved, triangles, self._colours),
+            tracked=as_tracked,
+            simulated=simulated,
             hands=hands,
+            simulated_hands=simulated_hands,
             others=others,
             displacement=np.linalg.norm(read.skin - tracked, axis=1),
             skin_tracked=tracked,
             skin=read.skin,
             rotation=rigid_rotation(self._neutral, tracked),
         )
+
+    def moved(self, tracked: Sequence[Model], surfaces: Mapping[str, NDArray]) -> list[Model]:
+        """The head object and the hands of a shot, in this order, with some surfaces moved: by role, world [m]."""
+        rig = self.result.rig
+        models = dict(zip((rig.head.object_name, *(p.object_name for p in self._hand_parts)), tracked, strict=True))
+        for role, positions in surfaces.items():
+            part = getattr(rig, role)
+            model = models[part.object_name]
+            vertices = model.vertices.copy()
+            vertices[part.indices] = positions
+            models[part.object_name] = replace(model, vertices=vertices)
+        return list(models.values())
 
     def head_part(self, shot: Shot) -> Model:
         """The simulated head part alone, in the rig's vertex order."""

@@ -77,8 +77,8 @@ def smooth_cameras(
 
 
 def _picture(shot: Shot, camera: tuple[View, Light], frame: int, gesture: str) -> NDArray[np.uint8]:
-    extra = [*shot.hands, *shot.others]
-    halves = render_all([([head, *extra], *camera) for head in (shot.tracked, shot.simulated)])
+    shown = ([shot.tracked, *shot.hands], [shot.simulated, *shot.simulated_hands])
+    halves = render_all([([*models, *shot.others], *camera) for models in shown])
     picture = np.concatenate(halves, axis=1)
     picture[:, _HALF[0] - 1 : _HALF[0] + 1] = 30
     write_text(picture, "tracked", 16, 12, 22)

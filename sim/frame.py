@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Input and output of one frame, for every mode (physics, network, baseline)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +41,8 @@ class SimulatedFrame:
     skin: (n_skin, 3) float32 world positions of the simulation surface (paper: H_phy); the first n_head rows are the
     character's own vertices. tracked: the same vertices undisturbed (H_tra). contacts: indices of the skin vertices
     in contact. statistics: numbers of this frame by name (ms, iterations, penetration …). obstacles: (k, 3) world
-    positions of what the skin was kept off, None if there is nothing such. left, right: (n, 3) float32 world positions
-    of a hand's own vertices as resolved; None where it stays as tracked.
+    positions of what the skin was kept off, None if there is nothing such. left, right: (n, 3) world positions of a
+    hand's own vertices as resolved, in the order of the tracked ones; None where the hand stays as tracked.
     """
 
     skin: NDArray[np.float32]
@@ -52,3 +52,17 @@ class SimulatedFrame:
     obstacles: NDArray[np.float64] | None = None
     left: NDArray[np.float32] | None = None
     right: NDArray[np.float32] | None = None
+
+    @property
+    def yielded(self) -> dict[str, NDArray[np.float32]]:
+        """The hands that do not stay as tracked, by side."""
+        hands = {"left": self.left, "right": self.right}
+        return {side: hand for side, hand in hands.items() if hand is not None}
+
+    def resolved(self, tracked: TrackedFrame) -> TrackedFrame:
+        """The tracked frame that this is the result of, with its hands as resolved; itself if all stay as tracked."""
+        if not self.yielded:
+            return tracked
+        left = tracked.left if self.left is None else self.left
+        right = tracked.right if self.right is None else self.right
+        return replace(tracked, left=left, right=right)

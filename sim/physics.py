@@ -58,9 +58,9 @@ class Physics:
         right: Surface | None = None,
         obstacles: Surface | None = None,
         teeth: bool = True,
-        yielding_hands: bool = True,
         frame_rate: float = 24.0,
         tuning: Tuning = DEFAULT,
+        yielding_hands: bool = False,
     ):
         self.template, self.settings, self.frame_rate = template, settings, frame_rate
         self.tuning, gap = tuning, settings.gap

@@ -2,6 +2,7 @@
 """Small rigged scenes for tests: a ball of a head with an open neck, and one or two capsule hands, all animated."""
 
 import shutil
+from dataclasses import replace
 
 import bpy
 import nephim.properties
@@ -312,11 +313,13 @@ def dent(rig, tracked, frame, depth=0.015):
 def simulate(scene, path, job=dent, rig=None):
     """Writes a point cache of `job(rig, tracked, frame)`; returns (rig, PointCache)."""
     from nephim.bridge.cache.manifest import motion_fingerprint, settings_fingerprint, topology_fingerprint
-    from nephim.bridge.cache.point_cache import PointCache, PointCacheWriter, head_to_object
+    from nephim.bridge.cache.moved import moved_objects
+    from nephim.bridge.cache.point_cache import PointCache, PointCacheWriter
     from nephim.bridge.rig import read_rig
     from nephim.bridge.surfaces import SurfaceReader
 
     rig = rig or read_rig(scene)
+    moved = moved_objects(rig, ())[0]
     with (
         SurfaceReader(scene, rig) as reader,
         PointCacheWriter(
@@ -331,5 +334,6 @@ def simulate(scene, path, job=dent, rig=None):
         for frame in rig.frames:
             tracked = reader.read(frame)
             skin = job(rig, tracked, frame)
-            writer.write(frame, head_to_object(rig, reader, frame, skin), motion_fingerprint(tracked))
+            positions = moved.positions(reader.head, tracked, replace(tracked, head=skin))
+            writer.write(frame, positions, motion_fingerprint(tracked))
     return rig, PointCache(path)

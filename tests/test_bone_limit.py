@@ -73,7 +73,7 @@ def test_a_hand_far_too_deep_keeps_its_shape(depth):
 def clamp() -> tuple[list, list]:
     """Both hands go 30 mm deep within 8 frames, stay, and are gone within two; skins and statistics."""
     depths = [-0.005, *np.linspace(0.0, 0.03, 8), *[0.03] * 3, 0.0, -0.03, *[-0.03] * 4]
-    physics = Physics(TEMPLATE, SETTINGS, left=LEFT, right=RIGHT, frame_rate=24.0, yielding_hands=False)
+    physics = Physics(TEMPLATE, SETTINGS, left=LEFT, right=RIGHT, frame_rate=24.0)
     head = TEMPLATE.head_vertices.astype(np.float32)
     results = []
     for k, depth in enumerate(depths):

@@ -6,6 +6,7 @@ import os
 import shutil
 import struct
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,6 @@ from nephim.bridge.cache.point_cache import (
     PointCache,
     PointCacheWriter,
     cache_status,
-    head_to_object,
     manifest_path,
 )
 from nephim.errors import CacheError
@@ -28,9 +28,9 @@ from nephim.sim.frame import TrackedFrame
 FRAMES = range(5, 11)
 
 
-def open_writer(path, n=7, frames=FRAMES, topology="t", settings_="s"):
+def open_writer(path, n=7, frames=FRAMES, topology="t", settings_="s", hands=()):
     return PointCacheWriter(
-        path, object_name="Head", n_vertices=n, frames=frames, topology=topology, settings=settings_
+        path, object_name="Head", n_vertices=n, frames=frames, topology=topology, settings=settings_, hands=hands
     )
 
 
@@ -244,19 +244,53 @@ def test_fingerprint_knows_types_and_shapes():
     assert fingerprint([{"b": 1, "a": 2}]) == fingerprint([{"a": 2, "b": 1}])
 
 
-def test_head_to_object_moves_only_what_was_moved():
+def test_an_object_moves_only_where_it_was_moved():
     ObjectState = pytest.importorskip("nephim.bridge.surfaces").ObjectState  # imports bpy
-    Rig, Part, Reader = namedtuple("Rig", "head"), namedtuple("Part", "indices"), namedtuple("Reader", "head last")
-    indices = np.array([1, 3, 4])
+    from nephim.bridge.cache.moved import MovedObject
+    from nephim.bridge.rig import Part
+
+    rows = {"head": np.array([1, 3, 4]), "left": np.array([0, 5])}
     local = positions(3, 6)
     matrix = np.array([[0, -2, 0, 1], [1.5, 0, 0, 2], [0, 0, 0.5, 3], [0, 0, 0, 1]], float)
-    world = (local[indices] @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
-    reader = Reader(ObjectState(local, matrix), TrackedFrame(head=world, left=None, right=None, frame=2))
-    skin = world.copy()
-    skin[1] += np.float32([0.25, 0.5, 0.125])
-    result = head_to_object(Rig(Part(indices)), reader, 2, skin)
-    assert np.array_equal(np.delete(result, 3, axis=0), np.delete(local, 3, axis=0))
-    np.testing.assert_allclose(matrix[:3, :3] @ result[3] + matrix[:3, 3], skin[1], atol=1e-6)
+    world = (local @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
+    parts = {role: Part("Body", role, chosen, np.zeros((0, 3)), 6) for role, chosen in rows.items()}
+    body, state = MovedObject("Body", 6, parts), ObjectState(local, matrix)
+    still = TrackedFrame(head=world[rows["head"]], left=world[rows["left"]], right=None)
+    moved = {role: getattr(still, role).copy() for role in rows}
+    assert np.array_equal(body.positions(state, still, replace(still, **moved)), local)
+    moved["head"][1] += np.float32([0.25, 0.5, 0.125])
+    moved["left"][1] -= np.float32([0.25, 0.5, 0.125])
+    result = body.positions(state, still, replace(still, **moved))
+    assert np.array_equal(result[[0, 1, 2, 4]], local[[0, 1, 2, 4]])
+    np.testing.assert_allclose(matrix[:3, :3] @ result[3] + matrix[:3, 3], moved["head"][1], atol=1e-6)
+    np.testing.assert_allclose(matrix[:3, :3] @ result[5] + matrix[:3, 3], moved["left"][1], atol=1e-6)
+    held = body.positions(state, still, replace(still, **moved), missing=("left",))
+    assert np.array_equal(held[5], local[5]) and np.array_equal(held[3], result[3])
+
+
+def test_a_hand_without_a_position_is_stored_at_its_origin():
+    ObjectState = pytest.importorskip("nephim.bridge.surfaces").ObjectState
+    from nephim.bridge.cache.moved import MovedObject
+    from nephim.bridge.rig import Part
+
+    still = TrackedFrame(head=positions(1), left=positions(2), right=None)
+    hand = MovedObject("Left", 7, {"left": Part("Left", "", np.arange(7), np.zeros((0, 3)), 7)})
+    gone = ObjectState(np.full((7, 3), np.nan, np.float32), np.zeros((4, 4)))
+    assert np.array_equal(hand.positions(gone, still, replace(still, left=positions(3)), ("left",)), np.zeros((7, 3)))
+
+
+def test_which_hands_yield_is_kept_and_older_manifests_have_none(tmp_path):
+    path = tmp_path / "simulation.pc2"
+    with open_writer(path, hands=["left"]) as writer:
+        writer.write(FRAMES.start, positions(FRAMES.start), "motion")
+    assert PointCache(path).manifest.hands == ["left"]
+    stored = json.loads(manifest_path(path).read_text())
+    manifest_path(path).write_text(json.dumps({name: value for name, value in stored.items() if name != "hands"}))
+    assert PointCache(path).manifest.hands == []
+    for wrong in ("left", ["third"], [1]):
+        manifest_path(path).write_text(json.dumps(stored | {"hands": wrong}))
+        with pytest.raises(CacheError, match="is damaged: 'hands'"):
+            PointCache(path)
 
 
 @pytest.mark.parametrize(("remembered", "expected"), [(0, 19), (1, 18), (2, 13), (3, 12), (4, 10)])
@@ -266,3 +300,10 @@ def test_where_a_run_resumes(remembered: int, expected: int):
     touching = {"displacement_mm": 1.0, "contacts": 3.0, "substeps": 2.0}
     statistics = [resting if frame in (12, 13, 14, 15, 18, 19) else touching for frame in range(10, 20)]
     assert last_rest(statistics, range(10, 30), 20, remembered) == expected
+
+
+def test_no_run_resumes_while_a_hand_is_flattened():
+    resting = {"displacement_mm": 0.0, "contacts": 0.0, "substeps": 0.0}
+    statistics = [resting, resting | {"left_displacement_mm": 0.1}, resting | {"left_displacement_mm": 0.0}, resting]
+    assert last_rest(statistics, range(10, 30), 14, 1) == 12
+    assert last_rest(statistics, range(10, 30), 12, 0) == 10

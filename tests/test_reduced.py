@@ -94,7 +94,7 @@ def test_a_touch_is_found_wherever_the_finger_comes_from(kind):
 
 def left_in_the_finger(depth: float = 1e-3):
     """A simulation in which the finger presses, and its skin with the vertices in contact `depth` [m] deeper in it."""
-    simulation = ReducedPhysics(TEMPLATE, SETTINGS, right=BALL, yielding_hands=False)
+    simulation = ReducedPhysics(TEMPLATE, SETTINGS, right=BALL)
     for press in (-0.002, 0.005, 0.009, 0.009):
         hand = BALL.vertices + [RADIUS - press, 0, 0]
         frame = tracked(press)

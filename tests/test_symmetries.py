@@ -175,7 +175,7 @@ def stroke(simulation: Physics, rate: int, depth: float, press: float, speed: fl
 
 
 def at_three_rates(settings: PhysicsSettings, *course: float) -> list[np.ndarray]:
-    simulation = Physics(TEMPLATE, settings, right=FINGER, yielding_hands=False)
+    simulation = Physics(TEMPLATE, settings, right=FINGER)
     return [stroke(simulation, rate, *course) for rate in (24, 60, 120)]
 
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bakes objects that hang on the skin: each gets a point cache, which is played or becomes shape keys."""
+"""Bakes what moves along with the head: objects that hang on the skin, and hands that yield. Each has a point cache,
+which is played or becomes shape keys."""
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ from ...errors import BakeError, RigError
 from ...progress import Job, Progress
 from ..attachments import AttachedObject
 from ..cache.manifest import settings_fingerprint, topology_fingerprint
+from ..cache.moved import MovedObject
 from ..cache.point_cache import PointCache, PointCacheWriter
+from ..characters import settings_of
 from ..meshes import to_world
 from ..modifiers import tracked_state
 from ..rig import Rig, scene_object
@@ -20,44 +24,62 @@ from .mesh_cache import add_mesh_cache, remove_mesh_cache
 from .shape_keys import bake_shape_keys, remove_shape_keys
 
 _FIGURES = ("bake_keys", "bake_error_max_mm", "bake_error_rms_mm")  # of the head's bake, in the settings
+_STAYS = "It hangs on the skin but stays behind"
 _BAKED = "nephim_attached"  # marks objects that have such a bake: holds the head's object
 
 
-def bake_attached_job(
+def bake_along_job(
     scene: Any,
     rig: Rig,
-    attached: tuple[AttachedObject, ...],
-    caches: list[PointCache],
+    along: Sequence[tuple[AttachedObject | MovedObject, PointCache]],
     fade: int,
     key_options: dict[str, Any] | None,
 ) -> Job[list[str]]:
-    """Bakes all of `attached`, and removes earlier bakes of what is no longer carried. Returns notes.
+    """Bakes all objects with their caches, and removes earlier bakes of what no longer moves along. Returns notes.
 
-    caches: see `attached_caches_job`; key_options: of `bake_shape_keys`, or None to play the caches. An object that
-    takes no shape keys plays its cache as well; one that takes neither is named in the notes.
+    key_options: of `bake_shape_keys`, or None to play the caches. An object that takes no shape keys plays its cache as
+    well; one that takes neither, or that another character has baked, is named in the notes.
     """
     head, settings = scene_object(rig.head.object_name), scene.nephim
-    kept = {one.object_name for one in attached}
+    kept = {one.object_name for one, _ in along}
     for obj in baked_with(scene, head):
         if obj.name not in kept:
             remove_attached(obj)
     figures = {name: getattr(settings, name) for name in _FIGURES}
     notes = []
-    for one, cache in zip(attached, caches, strict=True):
-        obj, as_head = scene_object(one.object_name), replace(rig, head=one.part())
+    for one, cache in along:
+        obj, as_head = scene_object(one.object_name), replace(rig, head=one.whole())
         try:
+            _check_not_others(scene, obj, head)
             if key_options is None or not _takes_keys(obj):
                 add_mesh_cache(scene, as_head, cache, fade)
+                done = [f"'{obj.name}' plays {cache.path.name} through its modifier."]
             else:
                 result = yield from bake_shape_keys(scene, as_head, cache, **key_options)
+                keys = f"'{obj.name}' has {len(result.keys)} shape keys"
+                done = [f"{keys}, error at most {result.error_max_mm:.3f} mm."]
                 notes += result.notes
                 remove_mesh_cache(obj)  # it would override the shape keys
             obj[_BAKED] = head
+            notes += done if isinstance(one, MovedObject) else []  # what lies on the skin goes without saying
         except (BakeError, RigError) as error:
-            notes.append(f"It hangs on the skin but stays behind: {error}")
+            what = "The hand stays as animated" if isinstance(one, MovedObject) else _STAYS
+            notes.append(f"{what}: {error}")
     for name, value in figures.items():
         setattr(settings, name, value)
     return notes
+
+
+def _check_not_others(scene: Any, obj: Any, head: Any) -> None:
+    """Raises BakeError for an object that has the bake of another character, which must stay."""
+    heads = [settings_of(scene, index).head for index in range(len(scene.nephim_cast.characters))]
+    owner = obj if obj in heads else obj.get(_BAKED)
+    if owner is not None and owner != head:
+        raise BakeError(
+            f"It has the bake of another character, '{owner.name}'.",
+            object=obj.name,
+            advice="Remove that bake first, or let the hand of this one be rigid (Hands Yield).",
+        )
 
 
 def _takes_keys(obj: Any) -> bool:
@@ -98,7 +120,7 @@ def attached_caches_job(
             object_name=one.object_name,
             n_vertices=one.n_vertices,
             frames=cache.frames,
-            topology=topology_fingerprint(replace(rig, head=one.part())),
+            topology=topology_fingerprint(replace(rig, head=one.whole())),
             settings=settings_fingerprint({}),
         )
         for one in attached

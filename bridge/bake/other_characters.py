@@ -6,7 +6,8 @@ from pathlib import Path
 import bpy
 
 from ...errors import CacheError
-from ..cache.manifest import Manifest
+from ..cache.manifest import HANDS, Manifest
+from ..cache.moved import hand_path
 from ..cache.point_cache import manifest_path
 from ..modifiers import BAKED
 from ..rig import Rig
@@ -17,11 +18,14 @@ def check_not_played(rig: Rig, path: Path) -> str:
 
     Otherwise returns a note if it is another character's, or an empty string.
     """
+    own = {part.object_name for part in rig.moving}
+    written = [each.resolve() for each in (path, *(hand_path(path, side) for side in HANDS))]
     for obj in bpy.data.objects:
-        modifier = obj.modifiers.get(BAKED) if obj.name != rig.head.object_name and obj.library is None else None
-        if modifier is not None and modifier.type == "MESH_CACHE" and played_path(obj) == path.resolve():
+        modifier = obj.modifiers.get(BAKED) if obj.name not in own and obj.library is None else None
+        if modifier is not None and modifier.type == "MESH_CACHE" and played_path(obj) in written:
             raise CacheError(
-                f"It plays its own simulation from {path}, which simulating '{rig.head.object_name}' would overwrite.",
+                f"It plays its own simulation from {played_path(obj)}, which simulating '{rig.head.object_name}' would "
+                "overwrite.",
                 object=obj.name,
                 advice=f"Bake '{obj.name}' to shape keys first, or give each character a .blend of its own.",
             )

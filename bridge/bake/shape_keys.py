@@ -135,6 +135,12 @@ def check_can_bake(obj: Any, rig: Rig, cache: PointCache) -> None:
     """Raises BakeError if the cache belongs to another mesh or the object cannot be written."""
     if obj.mode == "EDIT":
         raise BakeError("It is being edited.", object=obj.name, advice="Leave Edit Mode.")
+    if obj.library is not None:
+        raise BakeError(
+            f"It is linked from {obj.library.filepath}.",
+            object=obj.name,
+            advice="Make it local, or make a library override of it (Object > Library Override > Make).",
+        )
     if not len(cache.frames):
         raise BakeError("Nothing has been simulated yet.", object=obj.name, advice="Simulate first.")
     if cache.n_vertices != len(obj.data.vertices) or cache.n_vertices != rig.head.n_vertices:

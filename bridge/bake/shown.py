@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether the scene shows what was simulated: what stands in the way of a bake, and how far the picture is off."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ import bpy
 import numpy as np
 
 from ...progress import Job, Progress
+from ..cache.manifest import HANDS
+from ..cache.moved import HandCaches, hand_path
 from ..cache.open_file import folder
 from ..cache.point_cache import PointCache
 from ..modifiers import BAKED, RIGGING, SMOOTHING, after_rig, is_baked_name, tracked_state
@@ -19,6 +21,7 @@ from .kept_motion import watched_frames
 from .keyframes import our_tracks
 from .other_characters import played_path
 
+_MOVED = "Something else moves {} since it was baked. Bake again."
 _SLACK = 1.1  # a bake that just keeps its tolerance is no news
 
 
@@ -33,12 +36,23 @@ class Shown:
 
 
 def shown_job(scene: Any, rig: Rig, cache: PointCache) -> Job[Shown | None]:
-    """Compares the scene as it is with the simulation, at a few frames; None if nothing is baked.
+    """Compares the scene as it is with the simulation, at a few frames; None if nothing is baked. Of head and hands,
+    what is worst.
 
     Subdivisions are left out, as the simulation is of the vertices that the head has itself. Raises RigError,
     SurfaceError and CacheError.
     """
-    obj = scene_object(rig.head.object_name)
+    found = None
+    along = ((one.object_name, of_hand) for one, of_hand in HandCaches(rig, cache).objects)
+    for name, own in ((rig.head.object_name, cache), *along):
+        shown = yield from _shown_job(scene, rig, scene_object(name), own)
+        if shown is not None and (found is None or (bool(shown.note), shown.error) > (bool(found.note), found.error)):
+            found = shown
+    return found
+
+
+def _shown_job(scene: Any, rig: Rig, obj: Any, cache: PointCache) -> Job[Shown | None]:
+    """The same of one object."""
     keys = obj.data.shape_keys
     playing = [key.name for key in keys.key_blocks if is_baked_name(key.name)] if keys is not None else []
     if not playing and obj.modifiers.get(BAKED) is None:
@@ -57,7 +71,7 @@ def shown_job(scene: Any, rig: Rig, cache: PointCache) -> Job[Shown | None]:
                 largest, worst = error, frame
     if 1e3 * largest <= _SLACK * scene.nephim.tolerance_mm:
         return Shown(largest, worst, "")
-    cause = " ".join(obstacles(obj)) or "Something else moves the head since it was baked. Bake again."
+    cause = " ".join(obstacles(obj)) or _MOVED.format("the head" if obj.name == rig.head.object_name else "it")
     note = f"At frame {worst} the scene shows '{obj.name}' {1e3 * largest:.1f} mm from the simulation. {cause}"
     return Shown(largest, worst, note)
 
@@ -76,13 +90,20 @@ def obstacles(obj: Any) -> list[str]:
     return list(_of_modifier(obj, ours) if ours is not None else _of_keys(obj))
 
 
+def all_obstacles(objects: Iterable[Any]) -> list[str]:
+    """The same of head and hands, the head's first; the hands' begin with their names."""
+    head, *hands = dict.fromkeys(objects)
+    return [*obstacles(head), *(f"'{hand.name}': {text}" for hand in hands for text in obstacles(hand))]
+
+
 def _of_modifier(obj: Any, ours: Any) -> Iterator[str]:
     missing = missing_cache(obj)
     if missing is not None:
         yield f"The modifier '{BAKED}' finds no point cache at {missing}. Bring the file back, or bake again."
     elif bpy.data.filepath:
         own = folder().cache
-        if own.is_file() and played_path(obj) != own.resolve():
+        ours_too = (own, *(hand_path(own, side) for side in HANDS))
+        if own.is_file() and played_path(obj) not in [path.resolve() for path in ours_too]:
             yield f"The modifier '{BAKED}' plays {played_path(obj)}, not this file's simulation. Bake again."
     if not (ours.show_viewport and ours.show_render):
         where = "renders" if ours.show_viewport else "the viewport"

@@ -18,6 +18,8 @@ from ...files import atomic_write
 from ...sim.frame import TrackedFrame
 
 FORMAT = 1
+HANDS = ("left", "right")
+_LATER = {"hands"}  # of files written before there was this, its default holds
 
 
 def fingerprint(values: Iterable[Any]) -> str:
@@ -63,7 +65,7 @@ class Manifest:
     """One point cache. The lists have one entry per finished frame, from frame_start on.
 
     motion: fingerprints of the tracked frames. checksums: CRC-32 of the stored positions.
-    statistics: numbers of each frame by name.
+    statistics: numbers of each frame by name. hands: sides of those that yield, see `moved`; of the head's cache only.
     """
 
     object: str
@@ -77,6 +79,7 @@ class Manifest:
     statistics: list[dict[str, float]] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)  # of later steps: bake error …
+    hands: list[str] = field(default_factory=list)
     format: int = FORMAT
 
     @property
@@ -120,6 +123,8 @@ def _checked(path: Path, values: dict[str, Any], advice: str) -> dict[str, Any]:
     sample = Manifest("", 1, 0, 0, "", "")
     known = {}
     for f in fields(Manifest):
+        if f.name in _LATER and f.name not in values:
+            continue
         if f.name not in values or not isinstance(values[f.name], type(getattr(sample, f.name))):
             raise CacheError(f"{path} is damaged: '{f.name}' is missing or has the wrong type.", advice=advice)
         known[f.name] = values[f.name]
@@ -127,6 +132,8 @@ def _checked(path: Path, values: dict[str, Any], advice: str) -> dict[str, Any]:
     for name, kind in entries.items():
         if not all(isinstance(entry, kind) for entry in known[name]):
             raise CacheError(f"{path} is damaged: '{name}' has an entry of the wrong type.", advice=advice)
+    if not all(side in HANDS for side in known.get("hands", ())):
+        raise CacheError(f"{path} is damaged: 'hands' names another side.", advice=advice)
     return known
 
 
@@ -150,16 +157,22 @@ def checksum_of(positions: NDArray[np.float32]) -> int:
     return zlib.crc32(np.ascontiguousarray(positions, np.float32).data.cast("B"))
 
 
+def displacement_of(side: str) -> str:
+    """The name of a hand's largest displacement [mm] among the statistics, where it may yield."""
+    return f"{side}_displacement_mm"
+
+
 def last_rest(statistics: list[dict[str, float]], frames: range, first: int, remembered: int) -> int:
     """The last frame before `first` from which a run continues exactly as the whole run did.
 
-    Nothing touches and nothing is deformed in it and in the `remembered` frames after it, which the simulation
-    remembers. The first of `frames` if there is none.
+    Nothing touches and nothing, hands included, is deformed in it and in the `remembered` frames after it, which the
+    simulation remembers. The first of `frames` if there is none.
     """
     resting = 0
     for position in range(first - frames.start - 1, -1, -1):
         numbers = statistics[position]
         still = numbers["displacement_mm"] == 0 and numbers["contacts"] == 0 and numbers["substeps"] == 0
+        still = still and not any(numbers.get(displacement_of(side), 0.0) for side in HANDS)
         resting = resting + 1 if still else 0
         if resting > remembered:
             return frames.start + position

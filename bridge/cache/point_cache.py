@@ -152,6 +152,7 @@ class PointCacheWriter:
         topology: str,
         settings: str,
         versions: Mapping[str, str] | None = None,
+        hands: Sequence[str] = (),
     ):
         self.path = Path(path)
         self.manifest = Manifest(
@@ -162,6 +163,7 @@ class PointCacheWriter:
             topology=topology,
             settings=settings,
             versions=dict(versions or {}),
+            hands=list(hands),
         )
         status = cache_status(path, topology=topology, settings=settings, frames=frames)
         if status.done:
@@ -301,22 +303,3 @@ def read_header(path: Path) -> tuple[int, int, int]:
         if magic == MAGIC and version == 1 and whole:
             return points, round(start), samples
     raise CacheError(f"{path} is not a whole point cache.", advice="Simulate again.")
-
-
-def head_to_object(rig: Any, reader: Any, frame: int, skin_world: NDArray) -> NDArray[np.float32]:
-    """Positions of the whole head object with its skin moved to `skin_world`, in object space, Blender units.
-
-    skin_world: (n_head, 3) [m]; further rows, as of a refined skin, are ignored. Returns (n_vertices, 3). Vertices that
-    are not the head's, and skin that was not moved, keep their evaluated positions bit for bit.
-    """
-    from ...sim.geometry.points import displace  # numba loads on first use, so that enabling the add-on stays fast
-
-    if reader.last is None or reader.last.frame != frame:
-        reader.read(frame)
-    n_head = len(rig.head.indices)
-    if len(skin_world) < n_head:
-        raise ValueError(f"{len(skin_world)} skin vertices for a head of {n_head}")
-    state = reader.head
-    positions = state.positions.copy()
-    displace(skin_world, reader.last.head, rig.head.indices, np.linalg.inv(state.matrix[:3, :3]), positions)
-    return positions

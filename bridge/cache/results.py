@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tracked and simulated surfaces side by side, frame by frame: what the report measures and the pictures show."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..meshes import mesh_positions, mesh_triangles, to_world, world_matrix
 from ..rig import Part, Rig, read_rig, scene_object
 from ..scene_time import frame_rate
 from ..surfaces import SurfaceReader, evaluated_object
+from .moved import HandCaches
 from .open_file import folder
 from .point_cache import PointCache
 
@@ -31,11 +33,17 @@ class ResultFrame:
     """One frame. tracked: the surfaces as animated; skin: (n_head, 3) float64 simulated head vertices, world [m].
 
     head_object: (n_vertices, 3) world positions of the whole head object as tracked; skin replaces its head part.
+    hands: by side, (n, 3) simulated vertices of the hands that yielded, world [m].
     """
 
     tracked: TrackedFrame
     skin: NDArray[np.float64]
     head_object: NDArray[np.float64]
+    hands: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def hand(self, side: str) -> NDArray:
+        """A hand as simulated, which is as tracked unless it yielded, (n, 3)."""
+        return self.hands.get(side, getattr(self.tracked, side))
 
 
 class ResultReader:
@@ -62,6 +70,7 @@ class ResultReader:
                 object=self.rig.head.object_name,
                 advice="The mesh has changed: simulate again.",
             )
+        self.hand_caches = HandCaches(self.rig, self.cache)
 
     @property
     def frames(self) -> range:
@@ -89,7 +98,16 @@ class ResultReader:
         state = self.reader.head
         assert state is not None
         simulated = self.cache.read(frame)[self.rig.head.indices]
-        return ResultFrame(tracked, to_world(simulated, state.matrix), to_world(state.positions, state.matrix))
+        return ResultFrame(
+            tracked,
+            to_world(simulated, state.matrix),
+            to_world(state.positions, state.matrix),
+            self.hands(self.hand_caches),
+        )
+
+    def hands(self, caches: HandCaches) -> dict[str, NDArray[np.float64]]:
+        """The hands that yielded, by side, at the frame that was read last. Raises CacheError."""
+        return caches.read(self.scene.frame_current, self.reader.states, self.reader.missing)
 
     def largest_displacements(self, step: str, share: float) -> Job[NDArray[np.float64]]:
         """The largest displacement of the skin in each frame (f,) [m], reported as the first `share` of `step`."""

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stand-in for hands that yield: the physics, whose hands are flattened where they are near the head's middle."""
+
+import io
+import shutil
+from dataclasses import replace
+
+import bpy
+import numpy as np
+import pytest
+import scenes
+from nephim.operators import simulate
+from nephim.progress import drive
+from nephim.sim.frame import TrackedFrame
+from nephim.sim.physics import Physics
+
+DENT = 0.004  # [m] largest displacement of a hand
+NEAR = 0.12  # [m] from the middle of the head: hands farther away stay as tracked
+
+
+def flattened(tracked: TrackedFrame) -> dict[str, np.ndarray]:
+    """The hands of a frame, by side: moved away from the middle of the head where they are near it."""
+    middle = tracked.head.mean(axis=0, dtype=np.float64)
+    found = {}
+    for side in ("left", "right"):
+        hand = getattr(tracked, side)
+        if hand is not None:
+            away = hand - middle
+            length = np.linalg.norm(away, axis=1, keepdims=True)
+            pressed = np.clip((NEAR - length) / 0.02, 0, 1)
+            found[side] = (hand + DENT * pressed * away / length).astype(np.float32)
+    return found
+
+
+class YieldingPhysics(Physics):
+    """`Physics` whose hands are `flattened` when they yield."""
+
+    def __init__(self, *given, yielding_hands=False, **others):
+        super().__init__(*given, **others)
+        self.yields = yielding_hands
+
+    def step(self, frame, between=()):
+        result = super().step(frame, between)
+        return replace(result, **flattened(frame)) if self.yields else result
+
+
+def simulated_file(folder):
+    """A new folder with face.blend and its simulation, both hands of which yield; returns the folder."""
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nephim.sim.physics.Physics", YieldingPhysics)
+        scenes.with_volume(folder)
+        scene = bpy.context.scene
+        scene.nephim.right, scene.nephim.yielding_hands = bpy.data.objects["Right"], True
+        drive(simulate.simulate_job(scene), io.StringIO())
+        bpy.ops.wm.save_mainfile()
+    return folder
+
+
+def copy_of(folder, new):
+    """Opens a copy of such a folder; returns the scene."""
+    shutil.copytree(folder, new)
+    bpy.ops.wm.open_mainfile(filepath=str(new / "face.blend"))
+    return bpy.context.scene
