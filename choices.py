@@ -8,7 +8,7 @@ from typing import Any
 PHYSICS, REDUCED, NETWORK, SURFACE = MODES = ("physics", "reduced", "network", "surface")
 VOLUMETRIC = (PHYSICS, REDUCED)  # they know what lies behind the skin, and moments between frames
 YIELDING = (PHYSICS, REDUCED)  # modes in which hands may yield
-YIELDING_HANDS = False  # the default
+YIELDING_HANDS = True  # the default
 # What is compared, in the order in which it is shown, and how it is called there.
 TRACKED = "tracked"
 METHODS = {

@@ -11,7 +11,7 @@ from typing import Any
 
 from .choices import THICKNESS
 
-VERSION = 2
+VERSION = 3
 
 
 def _skull_stays(settings: Any) -> None:
@@ -20,8 +20,14 @@ def _skull_stays(settings: Any) -> None:
         settings.skull = THICKNESS
 
 
+def _hands_stay(settings: Any) -> None:
+    """Until version 2, hands were rigid: what was simulated with them stays valid."""
+    if settings.head is not None and not settings.is_property_set("yielding_hands"):
+        settings.yielding_hands = False
+
+
 # Version → what turns its values into those of the next one; a version without a step changed nothing.
-STEPS: Mapping[int, Callable[[Any], None]] = {1: _skull_stays}
+STEPS: Mapping[int, Callable[[Any], None]] = {1: _skull_stays, 2: _hands_stay}
 
 NEWER = "This file was set up by a newer version of NePHIM, so some settings may be ignored. Update the add-on."
 

@@ -254,7 +254,7 @@ class SceneSettings(PropertyGroup):
     yielding_hands: BoolProperty(  # type: ignore[valid-type]
         name="Hands Yield",
         description="Hands flatten where they press, as skin does, and are cached, previewed and baked with it; off: "
-        "they stay as animated. Physics only",
+        "they stay as animated, as props and gloves do. Physics and reduced physics only",
         default=YIELDING_HANDS,
         update=_tissue_changed,
     )

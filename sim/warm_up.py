@@ -22,6 +22,7 @@ from .frame import TrackedFrame
 from .geometry.points import apply_into, displace
 from .geometry.surface import Surface, vertex_normals
 from .geometry.triangle_bvh import bounds, inside_box
+from .hand_flesh import compressions
 from .solver.untangle import untangle
 from .template import Template
 
@@ -116,6 +117,7 @@ def _call_seldom_needed() -> None:
     number, start, index = np.zeros(0), np.zeros(1, np.int32), np.zeros(0, np.int32)
     spread(points, points, points, 0.0)  # hands deeper than bone allows
     keep_off(points, number, points)  # skin left in a hand
+    compressions(number, number, number, 0.0, 0.0)  # hands that yield
     # Folded by expression, and by contact.
     for ids, real in ((np.int32, np.float64), (np.int64, np.float32)):
         blocks, stale, corners = np.zeros((0, 0), np.float32), np.zeros(0, bool), np.zeros((0, 4), ids)

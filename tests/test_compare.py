@@ -57,8 +57,10 @@ def test_a_file_is_compared_from_the_command_line(opened, tmp_path, capsys):
     blend = tmp_path / "face.blend"
     before, caches = blend.read_bytes(), sorted(tmp_path.rglob("*.pc2"))
     assert [path.relative_to(tmp_path).as_posix() for path in caches] == [
+        "face.nephim/compared/reduced-left.pc2",
         "face.nephim/compared/reduced.pc2",
         "face.nephim/compared/surface.pc2",
+        "face.nephim/simulation-left.pc2",
         "face.nephim/simulation.pc2",
     ]
     times = [PointCache(path).manifest.statistics for path in caches]

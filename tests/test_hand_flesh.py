@@ -133,7 +133,9 @@ def test_what_bone_stops_the_hand_gives():
 
 
 def test_a_hand_gives_the_same_at_every_frame_rate():
-    once, often = (Physics(TEMPLATE, SETTINGS, right=BALL, frame_rate=rate, yielding_hands=True) for rate in (24.0, 96.0))
+    once, often = (
+        Physics(TEMPLATE, SETTINGS, right=BALL, yielding_hands=True, frame_rate=rate) for rate in (24.0, 96.0)
+    )
     few = [once.step(frame) for frame in frames([-0.002, 0.006])]
     many = [often.step(frame) for frame in frames([-0.002, 0.0, 0.002, 0.004, 0.006])]
     assert np.abs(few[-1].right - many[-1].right).max() < 1e-6

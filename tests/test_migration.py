@@ -37,6 +37,17 @@ def test_files_from_before_keep_the_skull_that_their_results_were_made_with(vers
     assert (settings.version, settings.skull) == (migration.VERSION, skull)
 
 
+@pytest.mark.parametrize(
+    ("version", "head", "chosen", "yielding"),
+    [(2, "Head", (), False), (1, "Head", (), False), (2, None, (), True), (2, "Head", ("yielding_hands",), True),
+     (3, "Head", (), True)],
+)  # fmt: skip
+def test_files_from_before_keep_rigid_hands(version, head, chosen, yielding):
+    settings = SimpleNamespace(version=version, head=head, yielding_hands=True, is_property_set=chosen.__contains__)
+    migration.migrate(settings)
+    assert (settings.version, settings.yielding_hands) == (migration.VERSION, yielding)
+
+
 @pytest.mark.bpy
 def test_a_scene_made_since_has_the_default_skull(tmp_path):
     import bpy
