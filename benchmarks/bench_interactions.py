@@ -100,11 +100,9 @@ def run(interaction: Interaction, method) -> Run:
     """All frames in order, as the add-on runs them."""
     with one_blas_thread():
         results = [method.step(frame) for frame in interaction.frames]
-    hands = [
-        hands_of(replace(f, left=f.left if r.left is None else r.left, right=f.right if r.right is None else r.right))
-        for f, r in zip(interaction.frames, results, strict=True)
-    ]
-    return Run(np.stack([r.skin for r in results]), [r.statistics for r in results], hands)
+    frames = [result.resolved(frame) for frame, result in zip(interaction.frames, results, strict=True)]
+    yielded = any(r.yielded for r in results)
+    return Run(np.stack([r.skin for r in results]), [r.statistics for r in results], frames if yielded else None)
 
 
 _COLUMNS = (
@@ -264,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             name: run(interaction, make_method(name, template, settings, hands, tuning, **rigid)) for name in methods
         }
         tracked = runs["tracked"].skins
-        before = meters.depths(runs["tracked"])
+        before = meters.depths(interaction, tracked)
         rows[script.name] = {name: meters.measure(interaction, tracked, before, r) for name, r in runs.items()}
         if "physics" in runs:
             other = run(shifted(interaction), make_method("physics", template, settings, hands, tuning, **rigid))
@@ -281,7 +279,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             skins = {name: r.skins for name, r in runs.items()}
             title = f"{script.name.replace('_', ' ')}: {script.text}"
             line["pictured"] = studio.strip(
-                given.out / f"{script.name}.png", title, interaction.frames, skins, methods[-1]
+                given.out / f"{script.name}.png",
+                title,
+                interaction.frames,
+                skins,
+                methods[-1],
+                {name: r.frames for name, r in runs.items() if r.frames},
             )
         write(given.out, rows, template)  # after each, so that an interrupted run leaves what it has
     print(table(rows))

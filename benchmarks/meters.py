@@ -22,11 +22,12 @@ _SIDES = {"L": "left", "R": "right"}
 
 @dataclass(frozen=True)
 class Run:
-    """One interaction by one method: skins (f, n, 3), the statistics and the hands of each frame, by side."""
+    """One interaction by one method: skins (f, n, 3) and the statistics of each frame; frames: with the hands as
+    resolved, None where all stay as tracked."""
 
     skins: NDArray[np.float32]
     statistics: list[dict[str, float]]
-    hands: list[list[tuple[str, NDArray[np.float64]]]]
+    frames: list[TrackedFrame] | None = None
 
 
 class Meters:
@@ -43,33 +44,37 @@ class Meters:
             for side, part in character.hands.items()
         }
 
-    def depths(self, run: Run) -> list[list[measure.Penetration]]:
-        """Penetration of each frame with each hand that takes part."""
+    def depths(
+        self, interaction: Interaction, skins: NDArray, resolved: Sequence[TrackedFrame] | None = None
+    ) -> list[list[measure.Penetration]]:
+        """Penetration of each frame with each hand, as `resolved` or else as tracked; skins: (f, n, 3)."""
         return [
-            [self._meters[side].measure(skin, hand) for side, hand in hands]
-            for hands, skin in zip(run.hands, run.skins, strict=True)
+            [self._meters[side].measure(skin, hand) for side, hand in hands_of(frame)]
+            for frame, skin in zip(resolved or interaction.frames, skins, strict=True)
         ]
 
     def measure(self, interaction: Interaction, tracked: NDArray, before: list, run: Run) -> dict:
         """The row of one interaction and method; tracked: (f, n, 3), before: its `depths`."""
         record, touched = measure.PenetrationRecord(), []
         template = self.template
-        after = before if run.skins is tracked else self.depths(run)
+        resolved = run.frames or interaction.frames
+        after = before if run.skins is tracked else self.depths(interaction, run.skins, run.frames)
         for k, (before_skin, after_skin) in enumerate(zip(tracked, run.skins, strict=True)):
             pairs, limited = list(zip(before[k], after[k], strict=True)), []
-            for side, hand in run.hands[k]:
+            hands = hands_of(resolved[k])
+            for side, hand in hands:
                 meter = self._meters[side]
                 stopped = measure.bone_limited(
                     before_skin, after_skin, template.bone_direction, self.allowed, meter, hand
                 )
                 limited.append(stopped | template.rim)  # nothing yields at the cut of the neck
-            flesh = [self._gives[side] for side, _ in run.hands[k]]
+            flesh = None if run.frames is None else [self._gives[side] for side, _ in hands]
             record.add(pairs, limited, template.skin_triangles, self.allowed, flesh)
             touched.append(any(p.gap == 0 for p in before[k]))
         displacement = run.skins - tracked
         moved = np.linalg.norm(displacement, axis=2)
-        hands = np.stack([np.concatenate([hand for _, hand in hands_of(frame)]) for frame in interaction.frames])
-        step = np.linalg.norm(np.diff(hands, axis=0), axis=2).max(axis=1)
+        moving = np.stack([np.concatenate([hand for _, hand in hands_of(frame)]) for frame in interaction.frames])
+        step = np.linalg.norm(np.diff(moving, axis=0), axis=2).max(axis=1)
         displacement = displacement[:, moved.max(axis=0) > 0]
         busy = [s for s, t in zip(run.statistics, touched, strict=True) if t]
         return {
@@ -81,7 +86,7 @@ class Meters:
             "end_mm": measure.MM * float(moved[-1].max()),
             "pops": measure.pops(displacement, step).tolist(),
             "flicker_mm": measure.MM * measure.flicker(displacement, step),
-            **measure.roughness(displacement, hands, FRAME_RATE),
+            **measure.roughness(displacement, moving, FRAME_RATE),
             "volume_ratio_p1": _least(busy, "volume_ratio_p1"),
             "inverted_tets": _most(run.statistics, "inverted_tets"),
             "ms": measure.percentiles(np.array([s["ms"] for s in busy if "ms" in s]), (50, 95)),
@@ -94,14 +99,14 @@ class Meters:
 
     def _flesh(self, interaction: Interaction, tracked: NDArray, run: Run) -> dict:
         """What comes out of what is pushed in, hands included, in the frame in which most is."""
-        triangles, skins = self.template.skin_triangles, run.skins
+        triangles, skins, resolved = self.template.skin_triangles, run.skins, run.frames or interaction.frames
         volumes = [
-            np.sum([flesh.returned(before, after, triangles), *self._of_hands(frame, hands)], axis=0)
-            for frame, before, after, hands in zip(interaction.frames, tracked, skins, run.hands, strict=True)
+            np.sum([flesh.returned(before, after, triangles), *self._of_hands(*frames)], axis=0)
+            for before, after, *frames in zip(tracked, skins, interaction.frames, resolved, strict=True)
         ]
         deepest = int(np.argmax([inwards for inwards, _ in volumes]))
         inwards, outwards = volumes[deepest]
-        hands = [TriangleTree(hand, self._meters[side].hand_triangles) for side, hand in run.hands[deepest]]
+        hands = [TriangleTree(hand, self._meters[side].hand_triangles) for side, hand in hands_of(resolved[deepest])]
         bulge = flesh.bulge(tracked[deepest], skins[deepest], vertex_normals(tracked[deepest], triangles), hands)
         return {
             "pushed_cm3": 1e6 * inwards,
@@ -109,11 +114,11 @@ class Meters:
             "bulge_mm": measure.MM * bulge,
         }
 
-    def _of_hands(self, frame: TrackedFrame, hands: list[tuple[str, NDArray]]) -> list[tuple[float, float]]:
+    def _of_hands(self, frame: TrackedFrame, resolved: TrackedFrame) -> list[tuple[float, float]]:
         """Volumes [m³] that the skin of each hand sweeps inwards and outwards."""
         return [
             flesh.returned(tracked, hand, self._meters[side].hand_triangles)
-            for (side, tracked), (_, hand) in zip(hands_of(frame), hands, strict=True)
+            for (side, tracked), (_, hand) in zip(hands_of(frame), hands_of(resolved), strict=True)
         ]
 
 

@@ -54,14 +54,26 @@ class Studio:
         return [Model(h, self._hand_triangles[s], self._hand_tint[s]) for s, h in given if h is not None]
 
     def strip(
-        self, path: Path, title: str, frames: Sequence[TrackedFrame], results: Mapping[str, NDArray], deciding: str
+        self,
+        path: Path,
+        title: str,
+        frames: Sequence[TrackedFrame],
+        results: Mapping[str, NDArray],
+        deciding: str,
+        resolved: Mapping[str, Sequence[TrackedFrame]] | None = None,
     ) -> list[int]:
         """Writes the strip. results: method → skins (f, n, 3); "tracked" among them; `deciding` chooses frames and
-        view. Returns the frames shown."""
+        view; resolved: method → frames with hands that yield. Returns the frames shown."""
         displacement = np.linalg.norm(results[deciding] - results["tracked"], axis=2)
         chosen = choose(displacement.max(axis=1))
         stage = self._stage(frames, results, deciding, displacement, displacement[chosen].max(axis=0))
-        cells = render_all([(self._shown(skins[k], frames[k]), *stage) for skins in results.values() for k in chosen])
+        cells = render_all(
+            [
+                (self._shown(skins[k], (resolved or {}).get(name, frames)[k]), *stage)
+                for name, skins in results.items()
+                for k in chosen
+            ]
+        )
         captions = [f"frame {k}: {1e3 * displacement[k].max():.1f} mm" for k in chosen]
         write_png(path, compose_strip(cells, list(results), captions, title))
         return chosen
