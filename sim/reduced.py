@@ -32,8 +32,9 @@ SUBSTEPS, ITERATIONS = 8, 4
 # [m] largest move of a hand at the skin within a substep. Few frames need more than one; in those in which a hand
 # arrives or strokes, skin that a longer step jumps over is trapped behind the hand for as long as it stays.
 _STEP = 0.003
-# Times what a contact may ask for in a substep, and skin move: of the physics, which has several of them in a frame.
-_LONGER = 3.0
+# Times what a contact may ask for in a substep, and skin move: of the physics, whose substeps are half as long. At
+# three times as much, flesh that keeps its volume diverges under a hand that comes fast and far too deep.
+_LONGER = 2.0
 _STILLER = 20.0  # times what tissue moves that the global step leaves in place: 0.01 mm
 _FINGER = 0.008  # [m] skin inside a hand is no farther from a part of it that is inside the head
 _CELL = 0.0025  # [m] of the grid that such skin is found with: finer takes longer to fill, coarser finds too much
