@@ -70,6 +70,16 @@ def test_skin_that_the_finger_drags_along_is_dragged():
     assert after[spot, 2] - before[spot, 2] > 1e-3
 
 
+@pytest.mark.parametrize("seed", [2, 5])
+def test_flesh_stays_finite_under_a_hand_that_comes_fast_and_far_too_deep(seed):
+    rng = np.random.default_rng(seed)
+    simulation = ReducedPhysics(TEMPLATE, PhysicsSettings.load("flesh"), right=FINGER)
+    for _ in range(10):
+        depth, aside = rng.choice([-0.03, 0.01, 0.02, 0.03, 0.045]), rng.uniform(-0.03, 0.03)
+        step = simulation.step(tracked(depth, aside))
+        assert np.linalg.norm(step.skin - step.tracked, axis=1).max() < 0.04
+
+
 def test_what_many_contacts_leave_out_of_their_responses_stays_little():
     system = ReducedPhysics(TEMPLATE, SETTINGS, right=FINGER).system
     pushed = np.flatnonzero(np.linalg.norm(TEMPLATE.skin_vertices - [RADIUS, 0, 0], axis=1) < 0.03)
