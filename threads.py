@@ -51,7 +51,8 @@ def limited(most: int) -> Iterator[None]:
 def parts(items: int, least: int) -> int:
     """Into how many parts a loop over `items` is cut so that none has fewer than `least`: handing a part over takes
     some 20 µs."""
-    return max(1, min(items // least, 2 * count())) if count() > 1 else 1
+    most = items // least  # looked at first: the number of processors is asked of the system
+    return min(most, 2 * count()) if most > 1 and count() > 1 else 1
 
 
 def run(kernel: Callable[..., Any], parts: int, *arguments: Any) -> None:
@@ -60,7 +61,7 @@ def run(kernel: Callable[..., Any], parts: int, *arguments: Any) -> None:
     kernel: compiled with `nogil=True`; its parts write to different places, so that the result does not depend on who
     works which. May be called from several threads at once. An error of a part is raised again here.
     """
-    helpers = min(parts, count()) - 1
+    helpers = min(parts, count()) - 1 if parts > 1 else 0
     if helpers < 1:
         for part in range(parts):
             kernel(part, parts, *arguments)

@@ -97,7 +97,7 @@ def candidates(template: Template, weights: Weights, assets: Path, folder: Path)
     for edge in COARSER:
         coarse = coarser_template(assets, folder, edge)
         result[f"physics {edge} mm"] = partial(Coarser, coarse, template, settings)
-    for substeps, iterations in ((1, 1), (1, 2), (2, 2), (2, 3), (2, 4), (2, 8), (4, 4)):
+    for substeps, iterations in ((1, 1), (1, 4), (2, 4), (4, 4), (8, 1), (8, 2), (8, 3), (8, 4), (8, 8)):
         name = f"reduced {substeps} × {iterations}"
         result[name] = partial(ReducedPhysics, template, settings, substeps=substeps, iterations=iterations)
     return result

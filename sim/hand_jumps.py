@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .frame import TrackedFrame
 from .geometry import rigid
+from .geometry.triangle_bvh import bounds
 
 # Hand speed of Olympic boxers' punches to the face, mean + one standard deviation, 9.14 + 2.06 m/s (Walilko, Viano and
 # Bir 2005, "Biomechanics of the head for Olympic boxer punches to the face"): no hand meets a face faster.
@@ -24,12 +25,13 @@ def shrunk(hand: NDArray, head: NDArray) -> bool:
 
 
 def _some(points: NDArray) -> NDArray:
-    return points[:: max(1, len(points) // _ENOUGH)]
+    return np.ascontiguousarray(points[:: max(1, len(points) // _ENOUGH)])
 
 
 def _size(points: NDArray) -> float:
     """Diagonal of the bounding box of points (n, 3) [m]."""
-    return float(np.linalg.norm(np.ptp(points, axis=0)))
+    low, high = bounds(points)
+    return float(np.linalg.norm(high - low))
 
 
 def jumped_hands(before: TrackedFrame | None, after: TrackedFrame, duration: float) -> NDArray[np.bool_]:
@@ -50,5 +52,5 @@ def jumped_hands(before: TrackedFrame | None, after: TrackedFrame, duration: flo
     for k, (old, now) in enumerate(pair for pair in hands if pair[1] is not None):
         if old is not None:
             motion = np.linalg.norm(_some(now) - rigid.apply(carried, _some(old).astype(np.float64)), axis=1)
-            jumped[k] = np.median(motion) > farthest
+            jumped[k] = motion.max() > farthest and np.median(motion) > farthest
     return jumped

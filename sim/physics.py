@@ -150,7 +150,7 @@ class Physics:
             if not substeps:
                 self._rest(pose)
 
-        tracked = self.template.refinement @ frame.head.astype(np.float64)
+        tracked = self.tracking.refined(frame.head)
         skin = tracked + self._skin_u @ pose.cranium[:3, :3].T
         statistics = self._statistics(substeps, iterations)
         contacts = np.unique(self.contact.contacts.skin[self.contact.contacts.skin_weights > 0]).astype(np.int32)

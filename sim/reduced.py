@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The physics within the time of a preview: a substep or two per frame, few iterations, and less searching.
+"""The physics within the time of a preview: few substeps per frame, few iterations, and less searching.
 
 Where one frame's time goes, it is not the tissue: a coarser volume saves little, and loses the shape of a touch.
 Contacts, their memory, the volume and the skin are those of the physics.
@@ -28,20 +28,20 @@ from .tuning import DEFAULT, Tuning
 
 # Per frame, and per substep. The first iteration responds with the constant matrix, which is too stiff; the fourth
 # still takes a sixth off the error for a tenth more time; four more gain next to nothing.
-SUBSTEPS, ITERATIONS = 2, 4
-# [m] largest move of a hand at the skin within a substep. Few frames need the second, strokes mostly. At two
-# iterations it took a third off their penetration and a tenth off the larger errors; 10 mm lost most of that. At four,
-# 3 mm and four substeps take a fifth off the error for a tenth more time, but skin is 0.34 mm deep in hands (p95)
-# instead of 0.30.
-_STEP = 0.006
-# Times what a contact may ask for in a substep, and skin move: of the physics, which has several of them in a frame.
-_LONGER = 3.0
+SUBSTEPS, ITERATIONS = 8, 4
+# [m] largest move of a hand at the skin within a substep. Few frames need more than one; in those in which a hand
+# arrives or strokes, skin that a longer step jumps over is trapped behind the hand for as long as it stays.
+_STEP = 0.003
+# Times what a contact may ask for in a substep, and skin move: of the physics, whose substeps are half as long. At
+# three times as much, flesh that keeps its volume diverges under a hand that comes fast and far too deep.
+_LONGER = 2.0
 _STILLER = 20.0  # times what tissue moves that the global step leaves in place: 0.01 mm
 _FINGER = 0.008  # [m] skin inside a hand is no farther from a part of it that is inside the head
 _CELL = 0.0025  # [m] of the grid that such skin is found with: finer takes longer to fill, coarser finds too much
 _REST = 3e-5  # [m] tissue that moves less is left at rest: the error of a frame is ten times as large
 _SWEEPS = 8  # that open inverted tetrahedra: what is left goes on in the next frame
-# Share of the largest value that is left out of a response: a quarter of what `ElasticSystem` then ignores.
+# Share of the largest value that is left out of a response, and of what `ElasticSystem` adds of it: what a hundred
+# contacts leave out at the same distance is a step in the skin.
 _LITTLE, _SAMPLES = 0.005, 9
 
 
@@ -82,6 +82,7 @@ class ReducedPhysics(Physics):
         self.contact.find_skin_with(self._touched)
         some = np.flatnonzero(self._yielding)
         some = some[np.linspace(0, len(some) - 1, min(_SAMPLES, len(some))).astype(np.int64)]
+        self.system.little = _LITTLE
         slots = self.system.respond(some)
         self.system.negligible = _LITTLE * float(np.median(self.system.known_responses[slots].max(axis=1, initial=0.0)))
 

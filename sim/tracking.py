@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from .frame import TrackedFrame
 from .geometry import rigid
 from .geometry.triangle_bvh import TriangleTree
+from .solver.sparse import PointMap
 from .template import JAW, Template
 
 _THIN_TISSUE = 0.010  # [m] skin closer to bone than this moves with the bone
@@ -32,6 +33,7 @@ class HeadTracking:
 
     def __init__(self, template: Template):
         self.template = template
+        self._refinement = PointMap(template.refinement)
         on_jaw = _over_jaw(template)
         thin = template.outer & ~template.rim & (template.tissue_depth < _THIN_TISSUE)
         cranium_skin, self._jaw_skin = np.flatnonzero(thin & ~on_jaw), np.flatnonzero(thin & on_jaw)
@@ -57,7 +59,7 @@ class HeadTracking:
         if cranium is None:
             cranium = rigid.fit_rigid(template.head_vertices[self.fitted], head[self.fitted])
         head = rigid.apply(rigid.inverse(cranium), head)
-        skin = template.refinement @ (head - template.head_vertices)
+        skin = self.refined(head - template.head_vertices)
         if frame.jaw is not None:
             jaw = rigid.inverse(cranium) @ frame.jaw
         elif self.has_jaw and len(self._jaw_skin) >= 3:
@@ -68,6 +70,12 @@ class HeadTracking:
         direction = template.bone_direction.copy()
         direction[self._over_jaw] = direction[self._over_jaw] @ jaw[:3, :3].T
         return Pose(cranium, jaw, skin, direction)
+
+    def refined(self, head: NDArray) -> NDArray[np.float64]:
+        """The skin (n_skin, 3) of the head's own vertices (n_head, 3)."""
+        skin = np.empty((self.template.n_skin, 3))
+        self._refinement.map(np.ascontiguousarray(head, np.float64), skin)
+        return skin
 
 
 def _over_jaw(template: Template) -> NDArray[np.bool_]:

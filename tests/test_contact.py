@@ -31,14 +31,15 @@ def test_skin_carried_far_is_pushed_into_the_head_and_no_further_along():
     along = np.cross(outward, [0.0, 0, 1])
     along /= np.linalg.norm(along, axis=1, keepdims=True)
     normals = tracker.normals()
-    assert np.allclose(tracker.directions(0.003 * along - 0.009 * outward, 0.003, 0.01), normals)
-    assert np.allclose(tracker.directions(0.01 * along, 0.003, 0.01), -outward)
-    between = tracker.directions(0.006 * along, 0.003, 0.01)
+    free, limit = np.full(len(contacts), 0.003), np.full(len(contacts), 0.01)
+    assert np.allclose(tracker.directions(0.003 * along - 0.009 * outward, free, limit), normals)
+    assert np.allclose(tracker.directions(0.01 * along, free, limit), -outward)
+    between = tracker.directions(0.006 * along, free, limit)
     assert np.allclose(np.linalg.norm(between, axis=1), 1)
     steeper = np.einsum("ij,ij->i", between, -outward) - np.einsum("ij,ij->i", normals, -outward)
     assert steeper.min() > -1e-9 and steeper.max() > 1e-3
     contacts.held[:] = True
-    assert np.allclose(tracker.directions(0.01 * along, 0.003, 0.01), normals)
+    assert np.allclose(tracker.directions(0.01 * along, free, limit), normals)
 
 
 def test_the_sides_of_a_fold_are_seen_by_hands_that_face_them():

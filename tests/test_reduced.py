@@ -50,8 +50,17 @@ def test_follows_the_physics_off_the_hand():
         assert np.linalg.norm(moved - wanted) < 0.35 * np.linalg.norm(wanted)
         assert deepest(reduced[k].skin, DEPTHS[k], ASIDE[k]) < 5e-4
         assert len(reduced[k].contacts) > 0
-    # 30 mm within a frame take the second substep.
-    assert (reduced[1].statistics["substeps"], reduced[5].statistics["substeps"]) == (2, 1)
+    # 30 mm within a frame take all substeps, 2 mm a single one.
+    assert (reduced[1].statistics["substeps"], reduced[4].statistics["substeps"]) == (8, 1)
+
+
+def test_a_hand_that_arrives_fast_traps_no_skin_behind_it():
+    left = {}
+    for kind in (Physics, ReducedPhysics):
+        simulation = kind(TEMPLATE, SETTINGS, right=FINGER)
+        simulation.step(tracked(-0.02))
+        left[kind] = [deepest(simulation.step(tracked(0.015)).skin, 0.015) for _ in range(3)]  # 35 mm in one frame
+    assert max(left[ReducedPhysics]) < max(left[Physics]) + 3e-4
 
 
 def test_skin_that_the_finger_drags_along_is_dragged():
@@ -59,6 +68,28 @@ def test_skin_that_the_finger_drags_along_is_dragged():
     before, after = (steps[k].skin - steps[k].tracked for k in (4, 7))
     spot = steps[7].contacts[np.argmax(np.abs(after[steps[7].contacts]).max(axis=1))]
     assert after[spot, 2] - before[spot, 2] > 1e-3
+
+
+@pytest.mark.parametrize("seed", [2, 5])
+def test_flesh_stays_finite_under_a_hand_that_comes_fast_and_far_too_deep(seed):
+    rng = np.random.default_rng(seed)
+    simulation = ReducedPhysics(TEMPLATE, PhysicsSettings.load("flesh"), right=FINGER)
+    for _ in range(10):
+        depth, aside = rng.choice([-0.03, 0.01, 0.02, 0.03, 0.045]), rng.uniform(-0.03, 0.03)
+        step = simulation.step(tracked(depth, aside))
+        assert np.linalg.norm(step.skin - step.tracked, axis=1).max() < 0.04
+
+
+def test_what_many_contacts_leave_out_of_their_responses_stays_little():
+    system = ReducedPhysics(TEMPLATE, SETTINGS, right=FINGER).system
+    pushed = np.flatnonzero(np.linalg.norm(TEMPLATE.skin_vertices - [RADIUS, 0, 0], axis=1) < 0.03)
+    forces = np.tile([-0.1, 0.0, 0.0], (len(pushed), 1))
+    added, exact, load = np.zeros((3, len(system.free), 3))
+    system.add_responses(system.respond(pushed), forces, added)
+    system.skin_rows.add_back(pushed, forces, load)
+    system.factor.solve(load, exact)
+    assert len(pushed) > 50
+    assert np.abs(added - exact).max() < 0.02 * np.abs(exact).max()
 
 
 def test_rest_is_exact_before_and_after():

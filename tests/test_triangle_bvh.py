@@ -83,6 +83,26 @@ def test_refitting_is_building_anew():
     assert (tree.closest(points)[3] == fresh.closest(points)[3]).all()
 
 
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.9])
+def test_refitting_after_a_few_moves_is_refitting_all(share):
+    vertices, triangles = sphere()
+    rng = np.random.default_rng(4)
+    moved = vertices + 0.02 * rng.normal(size=vertices.shape) * (rng.random(len(vertices)) < share)[:, None]
+    tree, fresh = TriangleTree(vertices, triangles), TriangleTree(vertices, triangles)
+    fresh.refit(vertices + 1.0)
+    tree.refit(moved)
+    fresh.refit(moved)
+    assert (tree.low == fresh.low).all() and (tree.high == fresh.high).all()
+
+
+def test_a_surface_that_was_moved_in_place_is_fitted():
+    vertices, triangles = sphere()
+    tree = TriangleTree(vertices, triangles)
+    vertices += 1.0
+    tree.refit(vertices)
+    assert tree.low[0] == pytest.approx(vertices.min(axis=0))
+
+
 def test_neighbours_share_the_edge_opposite_to_the_corner():
     _, triangles = sphere()
     neighbours = edge_neighbours(triangles)

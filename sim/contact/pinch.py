@@ -9,6 +9,7 @@ named, so it works for every hand. Held contacts pull as well as push, and do no
 from collections import deque
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ..tuning import DEFAULT, PinchTuning
@@ -111,20 +112,45 @@ class PinchTracker:
 
     def _opposed(self, anchors: NDArray, normals: NDArray) -> tuple[NDArray[np.int64], float]:
         """Pairs (p, 2) of (m, 3) contacts on the two sides of a fold, and the median gap between them [m]."""
-        if len(anchors) < 2:
-            return np.zeros((0, 2), np.int64), np.inf
-        way = anchors[None] - anchors[:, None]
-        distance = np.linalg.norm(way, axis=2)
-        facing = np.einsum("abd,ad->ab", way, normals) / np.maximum(distance, 1e-12)
-        tuning = self._tuning
-        pairs = (normals @ normals.T < tuning.opposed) & (distance < tuning.widest * self._gap)
-        pairs &= (facing > tuning.across) & (tuning.across < facing.T)
-        return np.argwhere(np.triu(pairs)), float(np.median(distance[pairs])) if pairs.any() else np.inf
+        tuning, room = self._tuning, 16
+        while True:
+            pairs, distance = np.empty((room, 2), np.int64), np.empty(room)
+            count = _find_opposed(
+                anchors, normals, tuning.opposed, tuning.widest * self._gap, tuning.across, pairs, distance
+            )
+            if count <= room:
+                return pairs[:count], float(np.median(distance[:count])) if count else np.inf
+            room = count
+
+
+@njit(cache=True, nogil=True)
+def _find_opposed(anchors, normals, opposed, widest, across, pairs, distance):
+    """Writes pairs (p, 2) of anchors (m, 3) closer than `widest` whose normals (m, 3) face each other, and their
+    distances (p,), as far as there is room; returns their number."""
+    count = 0
+    for a in range(len(anchors)):
+        for b in range(a + 1, len(anchors)):
+            cosine = square = from_a = from_b = 0.0
+            for i in range(3):
+                way = anchors[b, i] - anchors[a, i]
+                square += way * way
+                cosine += normals[a, i] * normals[b, i]
+                from_a += way * normals[a, i]
+                from_b -= way * normals[b, i]
+            apart = np.sqrt(square)
+            least = across * apart
+            if cosine < opposed and 0.0 < apart < widest and from_a > least and from_b > least:
+                if count < len(pairs):
+                    pairs[count, 0], pairs[count, 1], distance[count] = a, b, apart
+                count += 1
+    return count
 
 
 def _hold_once(contacts: Contacts) -> None:
     """Where a skin vertex is held itself, hand vertices on its triangles only push: skin held twice would be torn
     between the two, as it was not grabbed at one time."""
+    if not contacts.held.any():
+        return
     of_vertex = contacts.skin_weights[:, 0] == 1.0
     doubled = np.isin(contacts.skin, contacts.skin[of_vertex & contacts.held, 0]).any(axis=1) & ~of_vertex
     contacts.held &= ~doubled

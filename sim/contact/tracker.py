@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..geometry.clearance import Clearance
 from ..geometry.facing import closest_facing
 from ..geometry.pseudonormals import face_direction
+from ..geometry.topology import corner_lists
 from ..geometry.triangle_bvh import TriangleTree, bounds, inside_box
 from ..tuning import DEFAULT, ContactTuning
 
@@ -38,31 +39,29 @@ def unit_normals(vertices, triangles, out):
 
 
 @njit(cache=True, nogil=True)
-def normals_near(vertices, deformed, triangles, wanted, normals, halfway):
-    """At the wanted (n,) vertices (n, 3): unit normals, and those halfway between these and the ones of the deformed
-    surface (n, 3), written to normals and halfway (n, 3)."""
-    for v in range(normals.shape[0]):
-        if wanted[v]:
-            normals[v] = 0.0
-            halfway[v] = 0.0
-    for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        if not (wanted[a] or wanted[b] or wanted[c]):
+def normals_at(ids, vertices, deformed, triangles, start, corners, known, normals, halfway):
+    """At vertices ids (k,) that are not known (n,) yet: unit normals, and those halfway between these and the ones of
+    the deformed surface (n, 3), written to normals and halfway (n, 3).
+
+    start, corners: rows of the flattened (m, 3) corners per vertex.
+    """
+    for v in ids:
+        if known[v]:
             continue
-        n, d = face_direction(vertices, triangles, t), face_direction(deformed, triangles, t)
-        for k in range(3):
-            v = triangles[t, k]
-            if wanted[v]:
-                for i in range(3):
-                    normals[v, i] += n[i]
-                    halfway[v, i] += d[i]
-    for v in range(normals.shape[0]):
-        if wanted[v]:
-            _normalise(normals[v])
-            _normalise(halfway[v])
+        known[v] = True
+        normals[v] = 0.0
+        halfway[v] = 0.0
+        for c in range(start[v], start[v + 1]):
+            t = corners[c] // 3
+            n, d = face_direction(vertices, triangles, t), face_direction(deformed, triangles, t)
             for i in range(3):
-                halfway[v, i] += normals[v, i]
-            _normalise(halfway[v])
+                normals[v, i] += n[i]
+                halfway[v, i] += d[i]
+        _normalise(normals[v])
+        _normalise(halfway[v])
+        for i in range(3):
+            halfway[v, i] += normals[v, i]
+        _normalise(halfway[v])
 
 
 @njit(cache=True, nogil=True)
@@ -72,13 +71,50 @@ def _normalise(vector):
         vector[i] /= length
 
 
+@njit(cache=True, nogil=True)
+def _interpolate(values, ids, weights):
+    result = np.empty((len(ids), 3))
+    for a in range(len(ids)):
+        u, v, w = weights[a, 0], weights[a, 1], weights[a, 2]
+        i, j, k = ids[a, 0], ids[a, 1], ids[a, 2]
+        for d in range(3):
+            result[a, d] = u * values[i, d] + v * values[j, d] + w * values[k, d]
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _unit_between(values, ids, weights):
+    """As `interpolate`, of length 1."""
+    result = _interpolate(values, ids, weights)
+    for a in range(len(result)):
+        x, y, z = result[a, 0], result[a, 1], result[a, 2]
+        length = max(np.sqrt(x * x + y * y + z * z), 1e-12)
+        result[a, 0], result[a, 1], result[a, 2] = x / length, y / length, z / length
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _directions(normals, outward, carried, free, limit, held):
+    result = normals.copy()
+    for a in range(len(normals)):
+        if held[a]:
+            continue
+        along = lateral = 0.0
+        for i in range(3):
+            along += carried[a, i] * outward[a, i]
+        for i in range(3):
+            lateral += (carried[a, i] - along * outward[a, i]) ** 2
+        share = (np.sqrt(lateral) - free[a]) / max(limit[a] - free[a], 1e-12)
+        share = min(max(share, 0.0), 1.0)
+        for i in range(3):
+            result[a, i] -= share * (normals[a, i] + outward[a, i])
+        _normalise(result[a])
+    return result
+
+
 def interpolate(values: NDArray, ids: NDArray, weights: NDArray) -> NDArray[np.float64]:
-    """Σ_k weights[:, k] values[ids[:, k]], (m, 3)."""
-    return np.einsum("mk,mkd->md", weights, values[ids])
-
-
-def _unit(vectors: NDArray) -> NDArray[np.float64]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    """Σ_k weights[:, k] values[ids[:, k]] for values (n, 3), ids and weights (m, 3), (m, 3)."""
+    return _interpolate(values, ids, weights)
 
 
 @dataclass
@@ -135,9 +171,11 @@ class ContactTracker:
         self._clearance = Clearance(self.n_skin, self._search)
         self._hand_clearance = Clearance(len(hands), self._search)
         self.contacts = Contacts.none()
-        # Near hands, and halfway between tracked and deformed there.
+        # Where they were asked for: of the tracked skin, and halfway between tracked and deformed.
         self.tracked_normals, self.skin_normals = np.zeros((2, self.n_skin, 3))
-        self._near = np.zeros(self.n_skin, np.bool_)
+        self._known = np.zeros(self.n_skin, np.bool_)
+        self._corners = corner_lists(self.skin_triangles, self.n_skin)
+        self._tracked, self._deformed = rest, rest
         self._kept = np.zeros(self.n_skin + len(hands), np.bool_)  # keys of contacts that stay
         self.hand_normals = np.zeros((len(hands), 3))
         self._hand_tree = TriangleTree(hands, self.hand_triangles)
@@ -172,15 +210,12 @@ class ContactTracker:
         the skin out of the head is none.
         """
         low, high = bounds(hands)
-        # With all corners of a triangle that is touched.
         near_skin = inside_box(skin, low - self._search, high + self._search)
         if not self.outer[near_skin].any():
             self.contacts = Contacts.none()
             return
-        self._near[:] = False
-        self._near[near_skin] = True
-        self._near[self.contacts.skin] = True
-        normals_near(tracked, skin, self.skin_triangles, self._near, self.tracked_normals, self.skin_normals)
+        self._tracked, self._deformed = tracked, skin
+        self._known[:] = False
         unit_normals(hands, self.hand_triangles, self.hand_normals)
         self._hand_tree.refit(hands)
         pulls = np.einsum("ij,ij->i", self.normals(), self._outward()) >= self._tuning.outward
@@ -192,6 +227,7 @@ class ContactTracker:
     def _skin_on_hand(self, skin: NDArray) -> Contacts:
         near = self._clearance.near(self._hand_tree, skin, self._near_length)[0]
         chosen = near[self.outer[near] & ~self._kept[near]]
+        self._find_normals(chosen)
         distance, triangle, weights = closest_facing(
             self._hand_tree,
             self.hand_normals,
@@ -235,16 +271,26 @@ class ContactTracker:
     def _faces(self, hand: NDArray, triangle: NDArray, weights: NDArray) -> NDArray[np.bool_]:
         """Whether hand vertices (k,) face the skin at points on triangles (k,) of its outer part, (k,)."""
         assert self._skin_tree is not None
-        normals = interpolate(self.skin_normals, self._skin_tree.triangles[triangle], weights)
+        corners = self._skin_tree.triangles[triangle]
+        self._find_normals(corners)
+        normals = interpolate(self.skin_normals, corners, weights)
         return np.einsum("ij,ij->i", self.hand_normals[hand], normals) < -self._tuning.facing
 
     def normals(self) -> NDArray[np.float64]:
         """Unit normals of the hands at the anchors, (m, 3)."""
-        return _unit(interpolate(self.hand_normals, self.contacts.hand, self.contacts.hand_weights))
+        return _unit_between(self.hand_normals, self.contacts.hand, self.contacts.hand_weights)
 
     def _outward(self) -> NDArray[np.float64]:
         """Unit normals of the tracked skin at the contacts, (m, 3)."""
-        return _unit(interpolate(self.tracked_normals, self.contacts.skin, self.contacts.skin_weights))
+        self._find_normals(self.contacts.skin)
+        return _unit_between(self.tracked_normals, self.contacts.skin, self.contacts.skin_weights)
+
+    def _find_normals(self, ids: NDArray) -> None:
+        """Makes `tracked_normals` and `skin_normals` those of the last update at some vertices."""
+        normals_at(
+            ids.ravel(), self._tracked, self._deformed, self.skin_triangles, *self._corners, self._known,
+            self.tracked_normals, self.skin_normals,
+        )  # fmt: skip
 
     def directions(self, carried: NDArray, free: NDArray, limit: NDArray) -> NDArray[np.float64]:
         """Unit directions in which the skin is pushed, (m, 3).
@@ -253,11 +299,7 @@ class ContactTracker:
         normal, skin carried as far as `limit` (m,) [m] straight into the head, so that it slips under the hand instead
         of piling up in front of it. What is held is pushed along the normal wherever it is.
         """
-        normals, outward = self.normals(), self._outward()
-        lateral = carried - np.einsum("ij,ij->i", carried, outward)[:, None] * outward
-        share = np.clip((np.linalg.norm(lateral, axis=1) - free) / np.maximum(limit - free, 1e-12), 0.0, 1.0)
-        share[self.contacts.held] = 0.0
-        return _unit(normals - share[:, None] * (normals + outward))
+        return _directions(self.normals(), self._outward(), carried, free, limit, self.contacts.held)
 
     def settle(self, skin: NDArray, directions: NDArray, friction: NDArray) -> None:
         """After a solve: drops contacts that no longer push, and moves the anchors of those that slid.
@@ -293,6 +335,7 @@ class ContactTracker:
         inside = np.isfinite(distance) & (sign < 0) & (distance > 0)
         vertices, points = vertices[inside], self._hand_tree.points_at(triangle[inside], barycentric[inside])
         way = (points - skin[vertices]) / distance[inside, None]
+        self._find_normals(vertices)
         faces = np.einsum("ij,ij->i", way, self.skin_normals[vertices]) < -self._tuning.facing
         return vertices[faces], points[faces], way[faces]
 

@@ -10,12 +10,14 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ... import threads
+from .boxes import find_moved, fit, fit_moved, leaf_span, of_leaves
 from .pseudonormals import pseudonormal
 from .topology import corner_lists, edge_neighbours
 from .vector3 import corner, cross, dot, triangle_corners
 
 LEAST_POINTS = 200  # worth another thread: a few tenths of a millisecond
 _LEAF = 4  # triangles per leaf: with fewer, visiting boxes costs more than testing triangles
+_FEW = 0.1  # share of the vertices up to which it pays to look for those that moved
 _STACK = 64  # a complete tree of 2³⁰ leaves needs 31 entries
 
 
@@ -36,12 +38,26 @@ class TriangleTree:
         self._neighbours = edge_neighbours(self.triangles)
         self._start, self._corners = corner_lists(self.triangles, len(vertices))
         self.low, self.high = np.zeros((2, 2 * self.leaves - 1, 3))
-        self.refit(vertices)
+        self._leaf, self._first, self._ids = of_leaves(self.triangles, self.order, self.leaves)
+        self._moved = np.empty(len(vertices), np.int64)
+        self._stale = np.zeros(2 * self.leaves - 1, np.bool_)
+        self.vertices = vertices
+        fit(vertices, self._first, self._ids, self.low, self.high)
 
     def refit(self, vertices: ArrayLike) -> None:
-        """Moves the surface to `vertices` (n, 3) [m], keeping its topology and the shape of the tree."""
-        self.vertices = np.ascontiguousarray(vertices, dtype=np.float64)
-        _fit(self.vertices, self.triangles, self.order, self.leaves, self.low, self.high)
+        """Moves the surface to `vertices` (n, 3) [m], keeping its topology and the shape of the tree. Where few of them
+        are elsewhere than before, only the boxes around those are fitted anew."""
+        before, self.vertices = self.vertices, np.ascontiguousarray(vertices, dtype=np.float64)
+        moved = -1
+        if not np.may_share_memory(before, self.vertices):  # otherwise nobody knows where they were
+            moved = find_moved(before, self.vertices, int(_FEW * len(before)), self._moved)
+        if moved < 0:
+            fit(self.vertices, self._first, self._ids, self.low, self.high)
+        else:
+            fit_moved(
+                self._moved[:moved], self.vertices, self._first, self._ids, self._start, self._corners, self._leaf,
+                self._stale, self.low, self.high,
+            )  # fmt: skip
 
     def closest(
         self, points: ArrayLike, max_distance: float = np.inf, guess: NDArray[np.int32] | None = None
@@ -117,26 +133,6 @@ def curve_order(centres: NDArray) -> NDArray[np.int32]:
         for axis in range(3):
             code |= ((cell[:, axis] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(3 * bit + axis)
     return np.argsort(code, kind="stable").astype(np.int32)
-
-
-@njit(cache=True, nogil=True)
-def _fit(vertices, triangles, order, leaves, low, high):
-    count = len(order)
-    for leaf in range(leaves):
-        node = leaves - 1 + leaf
-        x0 = y0 = z0 = np.inf
-        x1 = y1 = z1 = -np.inf
-        for k in range(leaf * count // leaves, (leaf + 1) * count // leaves):
-            for c in range(3):
-                x, y, z = corner(vertices, triangles[order[k], c])
-                x0, y0, z0 = min(x0, x), min(y0, y), min(z0, z)
-                x1, y1, z1 = max(x1, x), max(y1, y), max(z1, z)
-        low[node, 0], low[node, 1], low[node, 2] = x0, y0, z0
-        high[node, 0], high[node, 1], high[node, 2] = x1, y1, z1
-    for node in range(leaves - 2, -1, -1):
-        for d in range(3):
-            low[node, d] = min(low[2 * node + 1, d], low[2 * node + 2, d])
-            high[node, d] = max(high[2 * node + 1, d], high[2 * node + 2, d])
 
 
 @njit(cache=True, nogil=True)
@@ -253,12 +249,6 @@ def next_leaf(kind, p, q, best, low, high, leaves, stack, top):
             nodes[top], way[top] = left, near
             top += 1
     return -1, 0
-
-
-@njit(cache=True, inline="always")
-def leaf_span(leaf, leaves, total):
-    """First and last + 1 of the triangles of a leaf, in the order of the tree."""
-    return leaf * total // leaves, (leaf + 1) * total // leaves
 
 
 @njit(cache=True, nogil=True)

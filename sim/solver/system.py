@@ -93,6 +93,7 @@ class ElasticSystem:
         self._slot = np.full(template.n_skin, -1)
         self._known = 0
         self.negligible = 0.0  # [m/N] what responses leave out, far from the force
+        self.little = _LITTLE  # what `add_responses` leaves out
         self._responses = np.zeros((0, len(self.free)), np.float32)
         # The non-negligible part of each response, as in a sparse matrix.
         self._near_start = np.zeros(1, np.int64)
@@ -129,7 +130,7 @@ class ElasticSystem:
         return self._responses[: self._known]
 
     def _keep_near(self, responses: NDArray[np.float32]) -> None:
-        row, column = np.nonzero(np.abs(responses) > _LITTLE * np.abs(responses).max(axis=1, keepdims=True))
+        row, column = np.nonzero(np.abs(responses) > self.little * np.abs(responses).max(axis=1, keepdims=True))
         ends = self._near_start[-1] + np.cumsum(np.bincount(row, minlength=len(responses)))
         self._near_start = np.concatenate([self._near_start, ends])
         self._near = np.concatenate([self._near, column.astype(np.int32)])

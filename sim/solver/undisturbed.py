@@ -3,12 +3,13 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import diags
 
 from ..geometry.topology import corner_lists
 from ..template import CRANIUM, JAW, TISSUE, Template
 from .elasticity import deformation_gradients, shape_gradients
 from .multifrontal import Factor
+from .sparse import PointMap, put
 from .system import stiffness
 from .tet_blocks import make_blocks
 from .untangle import LEAST_RATIO, SWEEPS, untangle
@@ -49,9 +50,10 @@ class UndisturbedVolume:
         self.free = np.flatnonzero(used & ~known)
         self._mobility = np.zeros(n)
         self._mobility[self.free] = 1.0
-        self.known = np.flatnonzero(known)
-        rows = matrix[self.free]
-        self._coupling: csr_matrix = rows[:, self.known].tocsr()
+        rows = matrix[self.free].tocsr()
+        loads = (-rows @ diags(known.astype(np.float64))).tocsr()
+        loads.eliminate_zeros()
+        self._loads = PointMap(loads)
         self._factor = Factor(rows[:, self.free].tocsr(), template.vertices[self.free])
 
     def displacement(self, skin: NDArray[np.float64], jaw: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -65,12 +67,12 @@ class UndisturbedVolume:
         d[self.jaw] = rest @ jaw[:3, :3].T + jaw[:3, 3] - rest
         if template.conforming:
             d[: template.n_skin] = skin
-        b = -(self._coupling @ d[self.known])
+        b, x = np.empty((2, len(self.free), 3))
+        self._loads.map(d, b)
         if not template.conforming:
             b += (self._pull @ skin)[self.free]
-        x = np.empty_like(b)
-        self._factor.solve(np.ascontiguousarray(b), x)
-        d[self.free] = x
+        self._factor.solve(b, x)
+        put(x, self.free, d)
         if not self.untangles:
             return d
         deformation_gradients(d, self._tets, self._gradients, self._f, self._det)
