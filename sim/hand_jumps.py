@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from .frame import TrackedFrame
 from .geometry import rigid
-from .geometry.triangle_bvh import bounds
 
 # Hand speed of Olympic boxers' punches to the face, mean + one standard deviation, 9.14 + 2.06 m/s (Walilko, Viano and
 # Bir 2005, "Biomechanics of the head for Olympic boxer punches to the face"): no hand meets a face faster.
@@ -25,13 +24,12 @@ def shrunk(hand: NDArray, head: NDArray) -> bool:
 
 
 def _some(points: NDArray) -> NDArray:
-    return np.ascontiguousarray(points[:: max(1, len(points) // _ENOUGH)])
+    return points[:: max(1, len(points) // _ENOUGH)]
 
 
 def _size(points: NDArray) -> float:
     """Diagonal of the bounding box of points (n, 3) [m]."""
-    low, high = bounds(points)
-    return float(np.linalg.norm(high - low))
+    return float(np.linalg.norm(np.ptp(points, axis=0)))
 
 
 def jumped_hands(before: TrackedFrame | None, after: TrackedFrame, duration: float) -> NDArray[np.bool_]:
