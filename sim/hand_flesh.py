@@ -13,10 +13,12 @@ from scipy.sparse import coo_matrix, csr_matrix, diags
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from .contact.tracker import unit_normals
+from .geometry.clearance import Clearance
 from .geometry.surface import Surface, vertex_normals
 from .geometry.tips import tips
 from .geometry.topology import boundary_loops, fan_caps, unique_edges
-from .geometry.triangle_bvh import TriangleTree, bounds, inside_box
+from .geometry.triangle_bvh import TriangleTree
 from .settings import PhysicsSettings
 from .solver.system import vertex_areas
 from .template import Template
@@ -57,6 +59,8 @@ class HandFlesh:
         parts = list(surfaces.items())
         self.depth = np.concatenate([flesh_depth(surface, side) for side, surface in parts])
         self.limit = _MOST * self.depth
+        self._clearance = Clearance(len(self.depth), _DEEPEST)
+        self._normals = np.zeros((len(self.depth), 3))
         offsets = np.cumsum([0, *(len(s.vertices) for _, s in parts)])
         triangles = np.concatenate([s.triangles + o for (_, s), o in zip(parts, offsets, strict=False)])
         self._triangles = triangles.astype(np.int32)
@@ -72,9 +76,9 @@ class HandFlesh:
         tree: of the outer tracked skin; towards_bone: (n_skin, 3) unit.
         """
         settings = self._settings
-        near = inside_box(hands, *bounds(tree.vertices))
-        distance, triangle, weights, sign = tree.closest(hands[near], _DEEPEST)
-        found = np.isfinite(distance) & ((sign < 0) | (distance < settings.gap))
+        # From farther off than what touches: past an edge, a hand is suddenly in the head.
+        near, distance, triangle, weights, sign = self._clearance.near(tree, hands, _EDGE)
+        found = (sign < 0) | (distance < settings.gap)
         near, distance, sign = near[found], distance[found], sign[found]
         triangle, weights = triangle[found], weights[found]
         if len(near) == 0:
@@ -82,7 +86,8 @@ class HandFlesh:
         ids = tree.triangles[triangle]
         inwards = np.einsum("mk,mkd->md", weights, towards_bone[ids])
         inwards /= np.maximum(np.linalg.norm(inwards, axis=1, keepdims=True), 1e-12)
-        normals = vertex_normals(hands, self._triangles)
+        unit_normals(hands, self._triangles, self._normals)
+        normals = self._normals
         facing = np.clip(np.einsum("ij,ij->i", normals[near], inwards) / _FACING, 0.0, 1.0)
         facing *= np.einsum("mk,mk->m", weights, self._whole[ids])
         on_skin = np.einsum("mk,mkd->md", weights, tree.vertices[ids])
