@@ -12,7 +12,7 @@ from ..sim.geometry.surface import Surface
 from .loose_pieces import skin_and_loose
 from .meshes import mesh_triangles, to_world
 from .pieces import Kind, is_behind, material_name, remember, unticked, vertex_slots
-from .rig import Part, Rig
+from .rig import Rig
 from .surfaces import NeutralSurfaces, ObjectState, SurfaceReader
 
 if TYPE_CHECKING:  # scipy and numba load on first use, so that enabling the add-on stays fast
@@ -28,11 +28,6 @@ class AttachedObject:
     n_vertices: int
     rows: NDArray[np.int64]
     binding: "Attached"
-
-    def whole(self) -> Part:
-        """The whole object, in the place of a head."""
-        everything = np.arange(self.n_vertices, dtype=np.int32)
-        return Part(self.object_name, "", everything, np.zeros((0, 3), np.int32), self.n_vertices)
 
     def positions(self, state: ObjectState, tracked: NDArray, skin: NDArray) -> NDArray[np.float32]:
         """Where the object's vertices go, (n_vertices, 3), object space, Blender units.

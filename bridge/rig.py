@@ -33,6 +33,11 @@ class Part:
     triangles: NDArray[np.int32]
     n_vertices: int
 
+    @classmethod
+    def of_object(cls, name: str, n_vertices: int) -> "Part":
+        """All vertices of an object, without faces: in the place of a head, for what moves along with one."""
+        return cls(name, "", np.arange(n_vertices, dtype=np.int32), np.zeros((0, 3), np.int32), n_vertices)
+
     @property
     def label(self) -> str:
         """For messages: the object and its group."""

@@ -13,6 +13,7 @@ from scipy.sparse import coo_matrix, csr_matrix, diags
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from .contact.bone_limit import towards
 from .contact.tracker import unit_normals
 from .geometry.clearance import Clearance
 from .geometry.surface import Surface, vertex_normals
@@ -39,6 +40,7 @@ _MOST = 0.6  # share of its depth by which flesh can be compressed: pads are fir
 _CONTACT = 0.008  # [m] radius of a fingertip's contact; layers thinner than this cannot give way aside, and are stiffer
 _DEEPEST = 0.02  # [m] in the face: beyond a fingertip's length, flesh has given all it can
 _EDGE = 0.006  # [m] a lip's height
+_YOUNG = 1.5  # times w_str is Young's modulus of the tissue, as in the presets
 _FACING = 0.5  # cosine to the bone's direction from which skin of a hand is pressed as if it faced it; its back is not
 # Of the volume that is pressed in, the share that comes out beside it, and how far away.
 _RETURNED, _BESIDE = 0.7, 0.006
@@ -55,7 +57,7 @@ class HandFlesh:
 
     def __init__(self, surfaces: dict[str, Surface], template: Template, settings: PhysicsSettings):
         self._template, self._settings = template, settings
-        self._whole = away_from_edges(template.skin_vertices, template.skin_triangles, template.outer)
+        self._whole = _away_from_edges(template.skin_vertices, template.skin_triangles, template.outer)
         parts = list(surfaces.items())
         self.depth = np.concatenate([flesh_depth(surface, side) for side, surface in parts])
         self.limit = _MOST * self.depth
@@ -84,18 +86,16 @@ class HandFlesh:
         if len(near) == 0:
             return None
         ids = tree.triangles[triangle]
-        inwards = np.einsum("mk,mkd->md", weights, towards_bone[ids])
-        inwards /= np.maximum(np.linalg.norm(inwards, axis=1, keepdims=True), 1e-12)
+        inwards, depth = towards(tree.vertices, towards_bone, hands[near], ids, weights)
         unit_normals(hands, self._triangles, self._normals)
         normals = self._normals
         facing = np.clip(np.einsum("ij,ij->i", normals[near], inwards) / _FACING, 0.0, 1.0)
         facing *= np.einsum("mk,mk->m", weights, self._whole[ids])
-        on_skin = np.einsum("mk,mkd->md", weights, tree.vertices[ids])
-        deep = np.where(sign < 0, np.einsum("ij,ij->i", hands[near] - on_skin, inwards), -distance)
+        deep = np.where(sign < 0, depth, -distance)
         layer = np.einsum("mk,mk->m", weights, self._template.tissue_depth[ids])
         overlap = np.maximum(deep + settings.gap, 0.0)
         pressed = facing * compressions(
-            overlap, layer, self.depth[near], 1.5 * settings.w_str, settings.compression_limit
+            overlap, layer, self.depth[near], _YOUNG * settings.w_str, settings.compression_limit
         )
         if not pressed.any():
             return None
@@ -116,7 +116,7 @@ class HandFlesh:
         return np.clip(swollen, 0.0, _SWOLLEN * self.depth)
 
 
-def away_from_edges(vertices: NDArray, triangles: NDArray, outer: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _away_from_edges(vertices: NDArray, triangles: NDArray, outer: NDArray[np.bool_]) -> NDArray[np.float64]:
     """1 on outer skin, falling to 0 where it ends, as at the lips, (n,): past that edge, a hand may be in the mouth as
     well as in the head."""
     faces = triangles[outer[triangles].all(axis=1)]

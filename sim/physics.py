@@ -135,7 +135,8 @@ class Physics:
         hands = self.hands.read(frame)
         before, self._last_frame = self._last_frame, frame
         jumped = jumped_hands(before, frame, 1.0 / self.frame_rate)
-        substeps, iterations, share = 0, 0, 1.0  # of the frame
+        substeps = iterations = 0
+        share = 1.0  # of the frame
         if before is not None and len(between):
             times = np.array([before.time, *(moment.time for moment in between), frame.time])
             *shares, share = np.diff(times) / (frame.time - before.time)
@@ -211,7 +212,8 @@ class Physics:
         elif substeps or self._u.any():
             substeps = max(substeps, 1)
             duration = 1.0 / (rate * substeps)
-            theta, fade = self._persistence(duration), self._decay(tuning.slowest_decay * duration)
+            theta = self.system.persistence(self._decay(duration))
+            fade = self._decay(tuning.slowest_decay * duration)
             self._longest = tuning.longest * gap
             if not new_hands.any():
                 were = previous[2] if gave is None else previous[2] - gave  # flesh that gives is no hand that moves
@@ -242,16 +244,6 @@ class Physics:
     def _decay(self, duration: float) -> float:
         """What is left after `duration` [s] of a deformation that relaxes freely."""
         return float(np.exp(-duration / max(self.settings.relaxation_time, 1e-9)))
-
-    def _persistence(self, duration: float) -> float:
-        """Share θ of the previous deformation in an implicit step of `duration` [s].
-
-        E_dyn = 1/2 c |u - u_before|²_A with c = θ / (1 - θ), chosen so that a deformation held by strain alone decays
-        by exp(-duration / relaxation_time), however the time is cut into steps.
-        """
-        decay = self._decay(duration)
-        c = self.system.strain_share * decay / (1 - decay)
-        return float(c / (1 + c))
 
     def _pose(self, skin: NDArray) -> NDArray[np.float64]:
         """The tracked skin (n_skin, 3) for its displacement from rest, with the tree that is asked for it."""
@@ -369,6 +361,7 @@ class Physics:
         grip: tuple[NDArray, NDArray], near: Nearby | None,
     ) -> ContactProblem:  # fmt: skip
         """The present contacts, pushing along `normals` (m, 3), and the bone and obstacles that stop skin near them.
+
         carried: (m, 3) how far the skin in contact is from where it was tracked [m]; grip: see `Grip.at`; near: the
         skin over obstacles.
         """

@@ -259,6 +259,19 @@ def with_volume(folder):
     return folder / "face.blend"
 
 
+def positions(obj):
+    """The mesh's own vertices (n, 3), object space."""
+    values = np.empty(3 * len(obj.data.vertices), np.float32)
+    obj.data.attributes["position"].data.foreach_get("vector", values)
+    return values.reshape(-1, 3)
+
+
+def evaluated(obj, frame):
+    """The same of the evaluated mesh at a frame, to which the scene goes."""
+    bpy.context.scene.frame_set(frame)
+    return positions(obj.evaluated_get(bpy.context.evaluated_depsgraph_get()))
+
+
 def body():
     """Head and both hands as vertex groups of one mesh 'Body' with one armature of head and finger bones."""
     scene = fresh()

@@ -16,14 +16,6 @@ from nephim.errors import BakeError  # noqa: E402
 pytestmark = pytest.mark.bpy
 
 
-def evaluated(obj, frame):
-    bpy.context.scene.frame_set(frame)
-    mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-    values = np.empty(3 * len(mesh.vertices), np.float32)
-    mesh.attributes["position"].data.foreach_get("vector", values)
-    return values.reshape(-1, 3)
-
-
 @pytest.mark.parametrize(
     "variant",
     [{}, {"unit": 100.0}, {"object_scale": (1.0, 1.3, 0.8)}, {"parent": True}],
@@ -34,14 +26,14 @@ def test_exact_in_its_frames_and_nothing_outside(tmp_path, variant):
     scene.nephim.use_scene_range = False
     scene.nephim.frame_start, scene.nephim.frame_end = 3, 8
     obj = scene.nephim.head
-    outside = {frame: evaluated(obj, frame) for frame in (-4, 2, 9, 30)}
+    outside = {frame: scenes.evaluated(obj, frame) for frame in (-4, 2, 9, 30)}
     rig, cache = scenes.simulate(scene, tmp_path / "simulation.pc2")
     add_mesh_cache(scene, rig, cache)
     for frame in cache.frames:
-        np.testing.assert_allclose(evaluated(obj, frame), cache.read(frame), atol=1e-6 / rig.scale)
+        np.testing.assert_allclose(scenes.evaluated(obj, frame), cache.read(frame), atol=1e-6 / rig.scale)
     assert np.abs(cache.read(5) - SurfaceReader(scene, rig).read(5).head / rig.scale).max() > 5e-3
     for frame, expected in outside.items():
-        assert np.array_equal(evaluated(obj, frame), expected), frame
+        assert np.array_equal(scenes.evaluated(obj, frame), expected), frame
 
 
 def test_place_in_the_stack_replacement_and_removal(tmp_path):
@@ -65,7 +57,7 @@ def test_path_is_relative_to_a_saved_file_and_survives_it(tmp_path):
     assert add_mesh_cache(scene, rig, cache).filepath.replace("\\", "/") == "//film.nephim/simulation.pc2"
     bpy.ops.wm.save_as_mainfile(filepath=str(blend))
     bpy.ops.wm.open_mainfile(filepath=str(blend))
-    np.testing.assert_allclose(evaluated(bpy.data.objects["Head"], 5), cache.read(5), atol=1e-6)
+    np.testing.assert_allclose(scenes.evaluated(bpy.data.objects["Head"], 5), cache.read(5), atol=1e-6)
 
 
 def test_played_result_is_not_read_as_motion(tmp_path):

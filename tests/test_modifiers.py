@@ -101,14 +101,6 @@ KINDS = {
 }
 
 
-def positions(obj, frame):
-    bpy.context.scene.frame_set(frame)
-    mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-    values = np.empty(3 * len(mesh.vertices), np.float32)
-    mesh.attributes["position"].data.foreach_get("vector", values)
-    return values.reshape(-1, 3)
-
-
 def with_kind(kind, **variant):
     scene = scenes.build(right=False, **variant)
     KINDS[kind](scene.nephim.head)
@@ -120,11 +112,11 @@ def test_read_past_and_the_scene_is_as_it_was(kind):
     plain_scene = scenes.build(right=False)
     expected = SurfaceReader(plain_scene, read_rig(plain_scene)).read(6)
     scene = with_kind(kind)
-    before = positions(scene.nephim.head, 6)
+    before = scenes.evaluated(scene.nephim.head, 6)
     rig = read_rig(scene)
     tracked = SurfaceReader(scene, rig).read(6)
     assert np.array_equal(tracked.head, expected.head[rig.head.indices])
-    assert np.array_equal(positions(scene.nephim.head, 6), before)
+    assert np.array_equal(scenes.evaluated(scene.nephim.head, 6), before)
     SurfaceReader(scene, rig).neutral()
 
 
@@ -134,11 +126,11 @@ def test_point_cache_shows_what_the_modifier_makes_of_the_result(kind, tmp_path)
     scene = with_kind(kind)
     head = scene.nephim.head
     rig, cache = scenes.simulate(scene, tmp_path / "simulation.pc2")
-    before = positions(head, 5)
+    before = scenes.evaluated(head, 5)
     add_mesh_cache(scene, rig, cache)
     assert [m.name for m in head.modifiers] == ["Armature", "NePHIM", "Changing"]
     assert not obstacles(head)
-    shown = positions(head, 5)
+    shown = scenes.evaluated(head, 5)
     assert len(shown) != len(cache.read(5)) or kind == "weld"
     if shown.shape == before.shape:
         assert np.abs(shown - before).max() > 5e-3
@@ -150,7 +142,7 @@ def test_point_cache_shows_what_the_modifier_makes_of_the_result(kind, tmp_path)
     copy.modifiers.remove(copy.modifiers["Armature"])
     copy.modifiers.remove(copy.modifiers["NePHIM"])
     copy.data.vertices.foreach_set("co", cache.read(5).ravel())
-    assert np.allclose(positions(copy, 5), shown, atol=2e-5)
+    assert np.allclose(scenes.evaluated(copy, 5), shown, atol=2e-5)
 
 
 @pytest.mark.parametrize("kind", ["mask", "solidify", "outline nodes", "mirror"])
@@ -158,12 +150,12 @@ def test_shape_keys_show_what_the_modifier_makes_of_the_result(kind, tmp_path):
     scene = with_kind(kind)
     head = scene.nephim.head
     rig, cache = scenes.simulate(scene, tmp_path / "simulation.pc2")
-    before = positions(head, 5)
+    before = scenes.evaluated(head, 5)
     result = drive(bake_shape_keys(scene, rig, cache), io.StringIO())
     assert result.error_max_mm <= 0.1 and not result.notes
-    assert np.abs(positions(head, 5) - before).max() > 5e-3
+    assert np.abs(scenes.evaluated(head, 5) - before).max() > 5e-3
     head.modifiers["Changing"].show_viewport = False
-    assert np.abs(positions(head, 5) - cache.read(5)).max() < 1.1e-4
+    assert np.abs(scenes.evaluated(head, 5) - cache.read(5)).max() < 1.1e-4
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "weld"])
@@ -171,16 +163,16 @@ def test_preview_shows_the_scene_as_it_is(kind):
     scene = with_kind(kind)
     head = scene.nephim.head
     settings = {name: getattr(head.modifiers["Changing"], name) for name in ("show_viewport", "show_render")}
-    expected = positions(head, 1)
+    expected = scenes.evaluated(head, 1)
     tracked = SurfaceReader(scene, read_rig(scene)).read(1)
     assert len(tracked.head) == len(read_rig(scene).head.indices)
     seen = display.show(scene, view_layer_of(scene), [head, scene.nephim.left])
-    display.write(seen, positions(head, 1), None)
-    assert positions(seen, 1).shape == expected.shape
-    assert np.allclose(positions(seen, 1), expected, atol=2e-5)
+    display.write(seen, scenes.evaluated(head, 1), None)
+    assert scenes.evaluated(seen, 1).shape == expected.shape
+    assert np.allclose(scenes.evaluated(seen, 1), expected, atol=2e-5)
     display.hide(scene)
     assert settings == {name: getattr(head.modifiers["Changing"], name) for name in settings}
-    assert np.array_equal(positions(head, 1), expected)
+    assert np.array_equal(scenes.evaluated(head, 1), expected)
 
 
 def test_masked_vertices_are_no_part_of_head_and_hands():
@@ -202,7 +194,7 @@ def test_masked_vertices_stay_where_they_are_animated(tmp_path):
     scene = with_kind("mask")
     _, cache = scenes.simulate(scene, tmp_path / "simulation.pc2")
     scene.nephim.head.modifiers["Changing"].show_viewport = False
-    assert np.array_equal(positions(scene.nephim.head, 5)[:BOTTOM], cache.read(5)[:BOTTOM])
+    assert np.array_equal(scenes.evaluated(scene.nephim.head, 5)[:BOTTOM], cache.read(5)[:BOTTOM])
 
 
 def test_nodes_that_only_move_vertices_are_part_of_what_is_tracked(tmp_path):
@@ -214,7 +206,7 @@ def test_nodes_that_only_move_vertices_are_part_of_what_is_tracked(tmp_path):
     rig, cache = scenes.simulate(scene, tmp_path / "simulation.pc2")
     add_mesh_cache(scene, rig, cache)
     assert [m.name for m in scene.nephim.head.modifiers] == ["Armature", "Lift", "NePHIM"]
-    assert np.abs(positions(scene.nephim.head, 5) - cache.read(5)).max() < 1e-6
+    assert np.abs(scenes.evaluated(scene.nephim.head, 5) - cache.read(5)).max() < 1e-6
 
 
 def test_only_in_renders(tmp_path):

@@ -80,14 +80,8 @@ def counter(scene, monkeypatch):
     preview.forget_all()
 
 
-def positions(obj):
-    values = np.empty(3 * len(obj.data.vertices), np.float32)
-    obj.data.attributes["position"].data.foreach_get("vector", values)
-    return values.reshape(-1, 3)
-
-
 def shown(scene):
-    return positions(scene.nephim.preview_object)
+    return scenes.positions(scene.nephim.preview_object)
 
 
 def is_off(scene, head_name="Head"):
@@ -140,7 +134,7 @@ def test_preview_bakes_and_command_line_give_the_same_vertices(scene, tmp_path, 
 
 
 def evaluated(obj):
-    return positions(obj.evaluated_get(bpy.context.view_layer.depsgraph))
+    return scenes.positions(obj.evaluated_get(bpy.context.view_layer.depsgraph))
 
 
 def test_playing_steps_on_and_jumps_begin_anew(scene, counter):

@@ -23,7 +23,7 @@ from nephim.errors import CacheError  # noqa: E402
 from nephim.operators import simulate  # noqa: E402
 from nephim.progress import drive  # noqa: E402
 from nephim.sim.frame import SimulatedFrame, TrackedFrame  # noqa: E402
-from yielding import DENT, YieldingPhysics, flattened  # noqa: E402
+from yielding import DENT, flattened, scene_with_volume  # noqa: E402
 
 pytestmark = pytest.mark.bpy
 
@@ -69,11 +69,7 @@ def test_command_line(capsys):
 @pytest.fixture()
 def yielding(tmp_path, monkeypatch):
     """A scene with its volume, whose hands yield as `yielding.flattened` says."""
-    monkeypatch.setattr("nephim.sim.physics.Physics", YieldingPhysics)
-    scenes.with_volume(tmp_path)
-    scene = bpy.context.scene
-    scene.nephim.right, scene.nephim.yielding_hands = bpy.data.objects["Right"], True
-    return scene
+    return scene_with_volume(tmp_path, monkeypatch)
 
 
 def run(job):

@@ -36,14 +36,6 @@ def run(job):
     return drive(job, io.StringIO())
 
 
-def positions(obj, frame):
-    bpy.context.scene.frame_set(frame)
-    mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-    values = np.empty(3 * len(mesh.vertices), np.float32)
-    mesh.attributes["position"].data.foreach_get("vector", values)
-    return values.reshape(-1, 3)
-
-
 def keys(obj):
     blocks = obj.data.shape_keys.key_blocks if obj.data.shape_keys else ()
     return [key.name for key in blocks if is_baked_name(key.name)]
@@ -66,7 +58,7 @@ def caches(scene):
 def worst(scene):
     """The largest distance of what hands show from their caches, Blender units."""
     return max(
-        np.abs(positions(bpy.data.objects[name], frame) - cache.read(frame)).max()
+        np.abs(scenes.evaluated(bpy.data.objects[name], frame) - cache.read(frame)).max()
         for name, cache in caches(scene).items()
         for frame in cache.frames
     )
@@ -75,7 +67,7 @@ def worst(scene):
 @pytest.mark.parametrize("to", ["shape-keys", "point-cache"])
 def test_hands_are_baked_with_the_head_and_removed_with_it(scene, to):
     hands = [scene.nephim.left, scene.nephim.right]
-    tracked = {(obj.name, frame): positions(obj, frame) for obj in hands for frame in (PRESSED, 30)}
+    tracked = {(obj.name, frame): scenes.evaluated(obj, frame) for obj in hands for frame in (PRESSED, 30)}
     assert worst(scene) > 0.5 * DENT  # there is something to bake
     result = run(bake_job(scene, to=to, tolerance_mm=0.05))
     said = "'Left' has" if to == "shape-keys" else "'Left' plays simulation-left.pc2 through its modifier."
@@ -86,13 +78,13 @@ def test_hands_are_baked_with_the_head_and_removed_with_it(scene, to):
     assert shown.error < 5e-5 and not shown.note
     for obj in hands:
         assert bool(keys(obj)) == (to == "shape-keys") and ("NePHIM" in obj.modifiers) == (to == "point-cache")
-        assert np.abs(positions(obj, 30) - tracked[obj.name, 30]).max() < 1e-6  # outside the bake
+        assert np.abs(scenes.evaluated(obj, 30) - tracked[obj.name, 30]).max() < 1e-6  # outside the bake
     assert run(simulate.simulate_job(scene)).new == 0  # the bake is no part of the motion
 
     assert bpy.ops.nephim.unbake() == {"FINISHED"}
     for obj in hands:
         assert not keys(obj) and "NePHIM" not in obj.modifiers and obj.data.shape_keys is None
-        assert np.array_equal(positions(obj, PRESSED), tracked[obj.name, PRESSED])
+        assert np.array_equal(scenes.evaluated(obj, PRESSED), tracked[obj.name, PRESSED])
     assert not bpy.ops.nephim.unbake.poll()
 
 
@@ -188,12 +180,12 @@ def test_hands_in_the_mesh_of_the_head_share_its_keys(tmp_path):
     cache = PointCache(path)
     body = scene.nephim.head
     rows = {role: part.indices for role, part in whole.parts.items()}
-    before = {frame: positions(body, frame) for frame in cache.frames}
+    before = {frame: scenes.evaluated(body, frame) for frame in cache.frames}
     moved = {role: max(np.abs(cache.read(f) - before[f])[rows[role]].max() for f in cache.frames) for role in rows}
     assert moved["head"] > 0.005 and moved["left"] > 0.5 * DENT and moved["right"] == 0
     result = run(bake_shape_keys(scene, rig, cache, tolerance=5e-5))
     assert result.error_max_mm < 0.05
-    assert max(np.abs(positions(body, frame) - cache.read(frame)).max() for frame in cache.frames) < 5e-5
+    assert max(np.abs(scenes.evaluated(body, frame) - cache.read(frame)).max() for frame in cache.frames) < 5e-5
     assert not hand_path(path, "left").exists()
 
 
@@ -223,7 +215,7 @@ def test_gaps_in_a_hand_stay_gaps(scene, monkeypatch, gap):
     for curve in (*fcurves(arm.animation_data), *fcurves(hand.data.shape_keys.animation_data)):
         for point in curve.keyframe_points:
             point.interpolation = "CONSTANT"
-    before = {frame: positions(hand, frame) for frame in (5, 30)}
+    before = {frame: scenes.evaluated(hand, frame) for frame in (5, 30)}
     run(simulate.simulate_job(scene))
     with ResultReader(scene) as result:
         assert [sorted(result.read(frame).hands) for frame in (3, 5, 8)] == [
@@ -235,8 +227,8 @@ def test_gaps_in_a_hand_stay_gaps(scene, monkeypatch, gap):
     result = run(bake_job(scene, to="shape-keys"))
     assert "stays as animated" not in result.text and keys(hand)
     for frame, expected in before.items():
-        assert np.array_equal(positions(hand, frame), expected, equal_nan=True)
+        assert np.array_equal(scenes.evaluated(hand, frame), expected, equal_nan=True)
     for frame in (2, 3, 8, 9):
-        assert np.abs(positions(hand, frame) - caches(scene)["Left"].read(frame)).max() < 1e-4
+        assert np.abs(scenes.evaluated(hand, frame) - caches(scene)["Left"].read(frame)).max() < 1e-4
     run(bake_job(scene, to="point-cache"))
-    assert np.abs(positions(hand, 3) - caches(scene)["Left"].read(3)).max() < 1e-6
+    assert np.abs(scenes.evaluated(hand, 3) - caches(scene)["Left"].read(3)).max() < 1e-6

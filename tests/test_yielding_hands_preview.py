@@ -19,7 +19,7 @@ from nephim.operators import preview, simulate, volume  # noqa: E402
 from nephim.operators.bake import bake_job  # noqa: E402
 from nephim.operators.save import save_blend  # noqa: E402
 from nephim.progress import drive  # noqa: E402
-from yielding import DENT, YieldingPhysics  # noqa: E402
+from yielding import DENT, YieldingPhysics, scene_with_volume  # noqa: E402
 
 pytestmark = pytest.mark.bpy
 
@@ -28,18 +28,8 @@ PRESSED = 6
 
 @pytest.fixture()
 def scene(tmp_path, monkeypatch):
-    monkeypatch.setattr("nephim.sim.physics.Physics", YieldingPhysics)
-    scenes.with_volume(tmp_path)
-    scene = bpy.context.scene
-    scene.nephim.right, scene.nephim.yielding_hands = bpy.data.objects["Right"], True
-    yield scene
+    yield scene_with_volume(tmp_path, monkeypatch)
     preview.forget_all()
-
-
-def positions(obj):
-    values = np.empty(3 * len(obj.data.vertices), np.float32)
-    obj.data.attributes["position"].data.foreach_get("vector", values)
-    return values.reshape(-1, 3)
 
 
 def stand_in(obj):
@@ -49,7 +39,7 @@ def stand_in(obj):
 
 
 def evaluated(obj):
-    return positions(obj.evaluated_get(bpy.context.view_layer.depsgraph))
+    return scenes.positions(obj.evaluated_get(bpy.context.view_layer.depsgraph))
 
 
 def tracked(scene, frame):
@@ -69,11 +59,11 @@ def test_preview_and_bake_show_the_same_hands(scene):
         scene.frame_set(frame)
         assert not preview.message(scene)
         for moved, cache in caches:
-            shown = positions(stand_in(bpy.data.objects[moved.object_name]))
+            shown = scenes.positions(stand_in(bpy.data.objects[moved.object_name]))
             assert np.abs(shown - cache.read(frame)).max() < 1e-6
     scene.frame_set(2)  # scrubbing back
     for moved, cache in caches:
-        assert np.abs(positions(stand_in(bpy.data.objects[moved.object_name])) - cache.read(2)).max() < 1e-6
+        assert np.abs(scenes.positions(stand_in(bpy.data.objects[moved.object_name])) - cache.read(2)).max() < 1e-6
     assert bpy.ops.nephim.preview(mode="off") == {"FINISHED"}
     assert not [obj for obj in bpy.data.objects if obj.name.startswith("NePHIM")]
     assert not any(obj.hide_get() for obj in hands)
@@ -90,7 +80,7 @@ def test_renamed_hands_go_on_and_hidden_ones_stay_hidden(scene):
         scene.frame_set(frame)
     assert not preview.message(scene)
     still = evaluated(scene.nephim.left)
-    assert np.abs(positions(stand_in(scene.nephim.left)) - still).max() > 0.5 * DENT
+    assert np.abs(scenes.positions(stand_in(scene.nephim.left)) - still).max() > 0.5 * DENT
     preview.put_away()  # as when the file is saved
     assert not scene.nephim.left.hide_get() and scene.nephim.right.hide_get()
     preview.take_out()
@@ -139,7 +129,7 @@ def test_head_and_hands_of_one_mesh(tmp_path, monkeypatch):
     scene.frame_set(1)
     scene.frame_set(2)
     assert not preview.message(scene)
-    assert np.abs(positions(scene.nephim.preview_object) - cache.read(2)).max() < 1e-6
+    assert np.abs(scenes.positions(scene.nephim.preview_object) - cache.read(2)).max() < 1e-6
     assert [child.name for child in body.children if "NePHIM" in child.name] == ["NePHIM Preview"]
     bpy.ops.nephim.preview(mode="off")
     report = drive(report_job(scene, tmp_path / "report.json"), io.StringIO())
@@ -159,7 +149,7 @@ def test_colours_show_how_far_hands_are_moved(scene):
     values = np.empty(4 * len(copy.data.vertices), np.float32)
     copy.data.attributes["NePHIM"].data.foreach_get("color", values)
     values = values.reshape(-1, 4)
-    moved = np.linalg.norm(positions(copy) - evaluated(scene.nephim.left), axis=1)
+    moved = np.linalg.norm(scenes.positions(copy) - evaluated(scene.nephim.left), axis=1)
     assert np.ptp(values[moved == 0], axis=0).max() < 1e-6
     assert np.abs(values[moved.argmax()] - values[moved.argmin()]).max() > 0.2
     for what in ("contact", "none"):

@@ -44,15 +44,20 @@ class YieldingPhysics(Physics):
         return replace(result, **flattened(frame)) if self.yields else result
 
 
+def scene_with_volume(folder, monkeypatch):
+    """A scene of face.blend in a folder, with its volume and two hands, which yield as `flattened` says."""
+    monkeypatch.setattr("nephim.sim.physics.Physics", YieldingPhysics)
+    scenes.with_volume(folder)
+    scene = bpy.context.scene
+    scene.nephim.right, scene.nephim.yielding_hands = bpy.data.objects["Right"], True
+    return scene
+
+
 def simulated_file(folder):
     """A new folder with face.blend and its simulation, both hands of which yield; returns the folder."""
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nephim.sim.physics.Physics", YieldingPhysics)
-        scenes.with_volume(folder)
-        scene = bpy.context.scene
-        scene.nephim.right, scene.nephim.yielding_hands = bpy.data.objects["Right"], True
-        drive(simulate.simulate_job(scene), io.StringIO())
+        drive(simulate.simulate_job(scene_with_volume(folder, patch)), io.StringIO())
         bpy.ops.wm.save_mainfile()
     return folder
 

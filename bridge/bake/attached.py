@@ -18,7 +18,7 @@ from ..cache.point_cache import PointCache, PointCacheWriter
 from ..characters import settings_of
 from ..meshes import to_world
 from ..modifiers import tracked_state
-from ..rig import Rig, scene_object
+from ..rig import Part, Rig, scene_object
 from ..surfaces import SurfaceReader, evaluated_object
 from .mesh_cache import add_mesh_cache, remove_mesh_cache
 from .shape_keys import bake_shape_keys, remove_shape_keys
@@ -48,7 +48,7 @@ def bake_along_job(
     figures = {name: getattr(settings, name) for name in _FIGURES}
     notes = []
     for one, cache in along:
-        obj, as_head = scene_object(one.object_name), replace(rig, head=one.whole())
+        obj, as_head = scene_object(one.object_name), _as_head(rig, one)
         try:
             _check_not_others(scene, obj, head)
             if key_options is None or not _takes_keys(obj):
@@ -68,6 +68,11 @@ def bake_along_job(
     for name, value in figures.items():
         setattr(settings, name, value)
     return notes
+
+
+def _as_head(rig: Rig, one: AttachedObject | MovedObject) -> Rig:
+    """The rig with this object in the place of its head."""
+    return replace(rig, head=Part.of_object(one.object_name, one.n_vertices))
 
 
 def _check_not_others(scene: Any, obj: Any, head: Any) -> None:
@@ -120,7 +125,7 @@ def attached_caches_job(
             object_name=one.object_name,
             n_vertices=one.n_vertices,
             frames=cache.frames,
-            topology=topology_fingerprint(replace(rig, head=one.whole())),
+            topology=topology_fingerprint(_as_head(rig, one)),
             settings=settings_fingerprint({}),
         )
         for one in attached

@@ -31,11 +31,6 @@ class MovedObject:
     n_vertices: int
     parts: Mapping[str, Part]
 
-    def whole(self) -> Part:
-        """The whole object, in the place of a head."""
-        everything = np.arange(self.n_vertices, dtype=np.int32)
-        return Part(self.object_name, "", everything, np.zeros((0, 3), np.int32), self.n_vertices)
-
     def path(self, head: Path) -> Path:
         """Its point cache, beside that of the head's object or the same."""
         return head if "head" in self.parts else hand_path(head, next(iter(self.parts)))

@@ -32,9 +32,7 @@ def lift_off_bone(
     if len(near) == 0:
         return hands, 0.0
     ids = tree.triangles[triangle]
-    towards_bone = interpolate(bone_direction, ids, weights)
-    towards_bone /= np.maximum(np.linalg.norm(towards_bone, axis=1, keepdims=True), 1e-12)
-    depth = np.einsum("ij,ij->i", hands[near] - interpolate(tree.vertices, ids, weights), towards_bone)
+    towards_bone, depth = towards(tree.vertices, bone_direction, hands[near], ids, weights)
     limit = settings.compression_limit * np.einsum("mk,mk->m", weights, tissue_depth[ids])
     allowed = limit + settings.gap  # contact presses skin to its limit; what hands reach beyond is too much
     excess = np.maximum(depth - allowed, 0.0)
@@ -48,6 +46,19 @@ def lift_off_bone(
         moves = (excess[far] - single)[:, None] * towards_bone[far]
         lifted -= spread(hands, hands[near[far]], moves, tuning.thickness * settings.gap)
     return lifted, float(excess.max())
+
+
+def towards(
+    skin: NDArray, bone_direction: NDArray, points: NDArray, ids: NDArray, weights: NDArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The unit way to bone (m, 3) where points (m, 3) are closest to the skin, and how far beyond it they are that way
+    (m,) [m].
+
+    skin, bone_direction: (n_skin, 3); ids, weights: (m, 3) of the closest points of the skin.
+    """
+    way = interpolate(bone_direction, ids, weights)
+    way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-12)
+    return way, np.einsum("ij,ij->i", points - interpolate(skin, ids, weights), way)
 
 
 @njit(cache=True, nogil=True)

@@ -99,6 +99,15 @@ class ElasticSystem:
         self._near_start = np.zeros(1, np.int64)
         self._near, self._near_values = np.zeros(0, np.int32), np.zeros(0, np.float32)
 
+    def persistence(self, decay: float) -> float:
+        """Share θ of the previous deformation in an implicit step after which `decay` of it is to be left.
+
+        E_dyn = 1/2 c |u - u_before|²_A with c = θ / (1 - θ), chosen so that a deformation held by strain alone decays
+        by that, however the time is cut into steps.
+        """
+        c = self.strain_share * decay / (1 - decay)
+        return float(c / (1 + c))
+
     def respond(self, skin: NDArray[np.int64]) -> NDArray[np.int64]:
         """Slots (k,) of the responses to a unit force on each of the given skin vertices (k,).
 
