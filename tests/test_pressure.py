@@ -71,6 +71,21 @@ def test_a_pressure_makes_up_for_what_is_missing():
     assert made.pressure[5] > 0 and made.pressure[5] == made.pressure.max()
 
 
+def test_what_pressures_move_adds_up_and_follows_the_cells_that_are_awake():
+    u = REST.copy()
+    u[system().free[7]] = 1e-3
+    made, every = cells(u), cells()
+    few, many = len(made.missing(free(6, 0.0), 0.0)), len(every.pressure)
+    assert few < many
+    made.begin(REST, np.full_like(REST, 1e-3))
+    pressure, together, apart = np.random.default_rng(7).uniform(-9, 9, many), free(8, 0.0), free(8, 0.0)
+    made.add(pressure, together)
+    for cell, value in enumerate(pressure):
+        every.add(value * (np.arange(many) == cell), apart)
+    assert np.abs(together).max() > 0
+    assert together == pytest.approx(apart, abs=1e-6 * np.abs(together).max())
+
+
 def test_only_reached_cells_are_awake_and_pressure_is_bounded():
     u = REST.copy()
     u[system().free[7]] = 1e-3

@@ -13,6 +13,7 @@ turning of G destabilise the iteration.
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy.linalg import lu_factor, lu_solve
 from scipy.sparse import coo_matrix, csr_matrix
 
 from ..settings import PhysicsSettings
@@ -64,8 +65,10 @@ class PressureCells:
         self._active = np.zeros(0, np.int64)
         self._known = np.zeros(count, bool)
         self._coupling = np.zeros((count, count))  # S without give, of known cells
-        self._inverse: tuple[NDArray, float, NDArray] | None = None
+        self._factor: tuple[NDArray, float, tuple[NDArray, NDArray]] | None = None
         self._near: dict[int, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
+        self._rows, self._values = np.zeros(0, np.int32), np.zeros((0, 3), np.float32)  # of `_near`, for active cells
+        self._ends = np.zeros(1, np.int64)
         self._of_contacts = np.zeros((0, 3, count), np.float32)
 
     def reset(self) -> None:
@@ -82,8 +85,14 @@ class PressureCells:
             _add_volumes(self._base, self._tets, self._start, np.arange(len(self._target)), self._target)
         active = _reached(u, self._tets, self._start, _WAKE) | (np.abs(self.pressure) > _FAINT)
         self.pressure[~active] = 0.0
-        self._active = np.flatnonzero(active)
-        self._respond(self._active[~self._known[self._active]])
+        active = np.flatnonzero(active)
+        if not np.array_equal(active, self._active):
+            self._active = active
+            self._respond(active[~self._known[active]])
+            near = [self._near[cell] for cell in active.tolist()]
+            self._rows = np.concatenate([np.zeros(0, np.int32), *(rows for rows, _ in near)])
+            self._values = np.concatenate([np.zeros((0, 3), np.float32), *(values for _, values in near)])
+            self._ends = np.cumsum([0, *(len(rows) for rows, _ in near)])
 
     def load(self, u: NDArray, out: NDArray) -> None:
         """Adds the loads Gᵀ p at the displacement u (n, 3) to the free vertices, out (n_free, 3) [N]."""
@@ -105,10 +114,12 @@ class PressureCells:
     def solve(self, lack: NDArray, theta: float) -> NDArray[np.float64]:
         """The change of pressure (a,) [Pa] that makes up for `lack` (a,) [m³]."""
         active, give = self._active, self._give(theta)
-        if self._inverse is None or self._inverse[1] != give or not np.array_equal(self._inverse[0], active):
+        if len(active) == 0:
+            return lack
+        if self._factor is None or self._factor[1] != give or not np.array_equal(self._factor[0], active):
             matrix = self._coupling[np.ix_(active, active)] + give * np.eye(len(active))
-            self._inverse = active.copy(), give, np.linalg.inv(matrix)
-        return self._inverse[2] @ lack
+            self._factor = active, give, lu_factor(matrix, overwrite_a=True, check_finite=False)
+        return lu_solve(self._factor[2], lack, check_finite=False)
 
     def moves(self, slots: NDArray[np.int64]) -> NDArray[np.float64]:
         """What the pressure of active cells moves (k, 3, a) [m/Pa] the skin vertices in these slots of the system."""
@@ -123,8 +134,7 @@ class PressureCells:
         that is not little."""
         before = self.pressure[self._active]
         self.pressure[self._active] = np.clip(before + change, -self._most, self._most)
-        for cell, step in zip(self._active.tolist(), self.pressure[self._active] - before, strict=True):
-            _add_near(*self._near[cell], step, x)
+        _add_near(self._rows, self._values, self._ends, self.pressure[self._active] - before, x)
 
     def _give(self, theta: float) -> float:
         """[m³/Pa]. Loads are those on the share 1 - θ of the right-hand side."""
@@ -218,7 +228,9 @@ def _add_loads(y, tets, start, cells, pressure, place, out):
 
 
 @njit(cache=True, nogil=True)
-def _add_near(rows, values, step, out):
-    for e in range(len(rows)):
-        for i in range(3):
-            out[rows[e], i] += step * values[e, i]
+def _add_near(rows, values, ends, steps, out):
+    """Adds steps (a,) times the values between their ends (a + 1,) to these rows of out."""
+    for c in range(len(steps)):
+        for e in range(ends[c], ends[c + 1]):
+            for i in range(3):
+                out[rows[e], i] += steps[c] * values[e, i]

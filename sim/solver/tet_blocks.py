@@ -24,17 +24,19 @@ LANES = 16
 # multiplier of D, V m w_str and V w_vol [N m], and det F_tra.
 _F_TRA, _SHAPE, _QUATERNION, _MULTIPLIER, _STRAIN, _VOLUME, _DET = 0, 9, 18, 22, 23, 24, 25
 ROWS = 26
-# Working rows of a block: displacements of corners 1..3 relative to corner 0, F, det F, D, strain term.
-_EDGES, _F, _VALUE, _D, _ASKED = 26, 35, 44, 45, 54
-_WORKING_ROWS = 63
+# Working rows of a block: displacements of corners 1..3 relative to corner 0, F, det F, D, strain term, det D wanted,
+# and by how much it is missed beyond what is close enough.
+_EDGES, _F, _VALUE, _D, _ASKED, _TARGET, _MISSED = 26, 35, 44, 45, 54, 63, 64
+_WORKING_ROWS = 65
 
-_ROTATION_STEPS, _VOLUME_STEPS = 2, 5
+_ROTATION_STEPS, _LEAST_VOLUME_STEPS, _VOLUME_STEPS = 2, 2, 5
 _ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 _TINY = np.float32(1e-12)
 _FLAT = np.float32(LEAST_DETERMINANT)
 _GENTLE = np.float32(0.5)  # within this factor of its target volume a projection continues from its last multiplier
 _CRUSHED = np.float32(0.1)  # below this fraction of its target volume a projection needs singular values
 _MET = np.float32(0.02)  # relative error of the determinant beyond which a projection falls back on them
+_CLOSE = np.float32(1e-3)  # relative error of the determinant at which the steps end: the next iteration goes on
 _BISECTIONS = 24
 _FAST = {"contract", "arcp", "nsz"}
 
@@ -113,18 +115,27 @@ def _nearest_volume(s, tolerance):
         multiplier = s[_MULTIPLIER * LANES + lane] if target != value else _ZERO
         c = cofactor(f)  # scaled by size²
         multiplier = (size - _ONE) * inner(f, c) / (size * size * inner(c, c) + _TINY) if far else multiplier
-        d = combine(f, size * size * multiplier, c)
-        for k in range(_VOLUME_STEPS):
+        s[_MULTIPLIER * LANES + lane], s[_TARGET * LANES + lane] = multiplier, target
+        _store(s, _D, lane, combine(f, size * size * multiplier, c))
+    for k in range(_VOLUME_STEPS):
+        for lane in range(LANES):
+            multiplier, target, d = s[_MULTIPLIER * LANES + lane], s[_TARGET * LANES + lane], _load(s, _D, lane)
             if k > 0:
-                d = combine(f, multiplier, cofactor(d))
+                d = combine(_load(s, _F, lane), multiplier, cofactor(d))
             c = cofactor(d)
             change = combine(combine(cofactor(combine(d, _ONE, c)), -_ONE, c), -_ONE, cofactor(c))
             along = combine(c, multiplier, change)
             step = (target - determinant(d)) / (inner(c, along) + _TINY)
-            multiplier += step
             d = combine(d, step, along)
-        s[_MULTIPLIER * LANES + lane] = multiplier
-        _store(s, _D, lane, d)
+            s[_MULTIPLIER * LANES + lane] = multiplier + step
+            s[_MISSED * LANES + lane] = abs(determinant(d) - target) - _CLOSE * target
+            _store(s, _D, lane, d)
+        if k + 1 >= _LEAST_VOLUME_STEPS:
+            met = True
+            for lane in range(LANES):
+                met &= s[_MISSED * LANES + lane] < _ZERO
+            if met:
+                break
 
 
 @njit(cache=True, nogil=True)
