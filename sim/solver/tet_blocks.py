@@ -36,7 +36,7 @@ _FLAT = np.float32(LEAST_DETERMINANT)
 _GENTLE = np.float32(0.5)  # within this factor of its target volume a projection continues from its last multiplier
 _CRUSHED = np.float32(0.1)  # below this fraction of its target volume a projection needs singular values
 _MET = np.float32(0.02)  # relative error of the determinant beyond which a projection falls back on them
-_CLOSE = np.float32(1e-3)  # relative error of the determinant at which the steps end: the next iteration goes on
+_CLOSE = np.float32(1e-4)  # relative error of the determinant at which the steps end: the next iteration goes on
 _BISECTIONS = 24
 _FAST = {"contract", "arcp", "nsz"}
 
