@@ -66,9 +66,9 @@ class PressureCells:
         self._known = np.zeros(count, bool)
         self._coupling = np.zeros((count, count))  # S without give, of known cells
         self._factor: tuple[NDArray, float, tuple[NDArray, NDArray]] | None = None
-        self._near: dict[int, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
-        self._rows, self._values = np.zeros(0, np.int32), np.zeros((0, 3), np.float32)  # of `_near`, for active cells
-        self._ends = np.zeros(1, np.int64)
+        # What a pressure moves: those free vertices, and how far [m/Pa]; of a known cell from its first to its last.
+        self._near, self._near_values = np.zeros(0, np.int32), np.zeros((0, 3), np.float32)
+        self._first, self._last = np.zeros((2, count), np.int64)
         self._of_contacts = np.zeros((0, 3, count), np.float32)
 
     def reset(self) -> None:
@@ -85,14 +85,8 @@ class PressureCells:
             _add_volumes(self._base, self._tets, self._start, np.arange(len(self._target)), self._target)
         active = _reached(u, self._tets, self._start, _WAKE) | (np.abs(self.pressure) > _FAINT)
         self.pressure[~active] = 0.0
-        active = np.flatnonzero(active)
-        if not np.array_equal(active, self._active):
-            self._active = active
-            self._respond(active[~self._known[active]])
-            near = [self._near[cell] for cell in active.tolist()]
-            self._rows = np.concatenate([np.zeros(0, np.int32), *(rows for rows, _ in near)])
-            self._values = np.concatenate([np.zeros((0, 3), np.float32), *(values for _, values in near)])
-            self._ends = np.cumsum([0, *(len(rows) for rows, _ in near)])
+        self._active = np.flatnonzero(active)
+        self._respond(self._active[~self._known[self._active]])
 
     def load(self, u: NDArray, out: NDArray) -> None:
         """Adds the loads Gᵀ p at the displacement u (n, 3) to the free vertices, out (n_free, 3) [N]."""
@@ -134,7 +128,8 @@ class PressureCells:
         that is not little."""
         before = self.pressure[self._active]
         self.pressure[self._active] = np.clip(before + change, -self._most, self._most)
-        _add_near(self._rows, self._values, self._ends, self.pressure[self._active] - before, x)
+        change = self.pressure[self._active] - before
+        _add_near(self._first, self._last, self._near, self._near_values, self._active, change, x)
 
     def _give(self, theta: float) -> float:
         """[m³/Pa]. Loads are those on the share 1 - θ of the right-hand side."""
@@ -160,7 +155,9 @@ class PressureCells:
 
     def _respond(self, cells: NDArray[np.int64]) -> None:
         """Computes what the pressure in these cells moves."""
-        x = np.empty((len(self._system.free), 3))
+        if len(cells) == 0:
+            return
+        x, rows, values = np.empty((len(self._system.free), 3)), [self._near], [self._near_values]
         for cell in cells.tolist():
             b = np.column_stack([g[cell].toarray().ravel() for g in self._gradients])
             self._system.factor.solve(b, x)
@@ -168,8 +165,11 @@ class PressureCells:
             self._coupling[cell] = self._coupling[:, cell] = row
             size = np.abs(x).max(axis=1)
             near = np.flatnonzero(size > _LITTLE * size.max())
-            self._near[cell] = near.astype(np.int32), x[near].astype(np.float32)
+            self._first[cell], self._last[cell] = (end := sum(map(len, rows))), end + len(near)
+            rows.append(near.astype(np.int32))
+            values.append(x[near].astype(np.float32))
             self._known[cell] = True
+        self._near, self._near_values = np.concatenate(rows), np.concatenate(values)
 
 
 @njit(cache=True, nogil=True)
@@ -228,9 +228,9 @@ def _add_loads(y, tets, start, cells, pressure, place, out):
 
 
 @njit(cache=True, nogil=True)
-def _add_near(rows, values, ends, steps, out):
-    """Adds steps (a,) times the values between their ends (a + 1,) to these rows of out."""
-    for c in range(len(steps)):
-        for e in range(ends[c], ends[c + 1]):
+def _add_near(first, last, near, values, cells, steps, out):
+    """Adds to out what these steps of the cells' pressures move."""
+    for a in range(len(cells)):
+        for e in range(first[cells[a]], last[cells[a]]):
             for i in range(3):
-                out[rows[e], i] += steps[c] * values[e, i]
+                out[near[e], i] += steps[a] * values[e, i]

@@ -29,7 +29,8 @@ ROWS = 26
 _EDGES, _F, _VALUE, _D, _ASKED, _TARGET, _MISSED = 26, 35, 44, 45, 54, 63, 64
 _WORKING_ROWS = 65
 
-_ROTATION_STEPS, _LEAST_VOLUME_STEPS, _VOLUME_STEPS = 2, 2, 5
+_ROTATION_STEPS, _VOLUME_STEPS = 2, 5
+_LEAST_VOLUME_STEPS = 2  # the first takes cof(D) at F, not at D
 _ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 _TINY = np.float32(1e-12)
 _FLAT = np.float32(LEAST_DETERMINANT)
@@ -103,7 +104,7 @@ def _nearest_volume(s, tolerance):
 
     Stationary points satisfy D = F + λ cof(D), det D = target. Each step updates D for the current λ, then moves both
     along dD/dλ = C + λ ∂cof(D)[C], C = cof(D), to the target determinant; cof is quadratic, so ∂cof(D)[C] = cof(D +
-    C) - C - cof(C). Far from its volume a tetrahedron starts as a scaled F.
+    C) - C - cof(C). Far from its volume a tetrahedron starts as a scaled F. The steps end when all sixteen are close.
     """
     for lane in range(LANES):
         f, value, det = _load(s, _F, lane), s[_VALUE * LANES + lane], s[_DET * LANES + lane]
