@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from .contact.bone_limit import where_carried
 from .geometry.topology import fan_caps
 from .geometry.triangle_bvh import TriangleTree
 from .geometry.winding import inside_by_crossings
@@ -58,11 +59,17 @@ class PenetrationMeter:
         self.skin_surface = np.flatnonzero(self.outer[triangles].all(axis=1))
         self.skin_triangles = np.asarray(triangles, np.int32)
         self._skin_tree: TriangleTree | None = None
+        self._undisturbed_tree: TriangleTree | None = None
         self._hand_tree: TriangleTree | None = None
 
     def contains(self, points: NDArray, hand: NDArray) -> NDArray[np.bool_]:
         """Which points (k, 3) lie inside the closed hand (m, 3), shape (k,)."""
         return inside_by_crossings(points, hand, self.hand_closed)
+
+    def undisturbed(self, tracked: NDArray) -> TriangleTree:
+        """The outer skin where it is tracked (n, 3)."""
+        tree = self._undisturbed_tree = _moved(self._undisturbed_tree, tracked, self.skin_triangles[self.skin_surface])
+        return tree
 
     def measure(self, skin: NDArray, hand: NDArray) -> Penetration:
         """Penetration of skin (n, 3) and hand (m, 3), in the same space, metres."""
@@ -125,15 +132,17 @@ def bone_limited(
 
     tracked, skin: (n, 3) undisturbed and simulated [m]; direction: (n, 3) unit, towards bone, in this frame's
     orientation; allowed: (n,) how far tissue can be compressed [m]. True where the skin has used 95 % of that, or where
-    even the position at full compression lies inside the hand: then yielding inward does not
-    help. That position is below where the skin is now, wherever along the face it was dragged to.
+    even the position at full compression lies inside the hand: then yielding inward does not help. Outer skin that was
+    dragged along the face lies over the bone that is where it came to.
     """
-    used = np.einsum("ij,ij->i", np.asarray(skin, np.float64) - tracked, direction)
-    stopped = used >= _COMPRESSION_USED * allowed
-    if meter is not None and hand is not None:
-        near = np.flatnonzero(meter.outer & ~stopped & (allowed < _size(hand)))
-        left = (allowed - used)[near, None] * direction[near]
-        stopped[near] = meter.contains(skin[near] + left, hand)
+    tracked, skin = np.asarray(tracked, np.float64), np.asarray(skin, np.float64)
+    if meter is None or hand is None:
+        return np.einsum("ij,ij->i", skin - tracked, direction) >= _COMPRESSION_USED * allowed
+    outer = np.flatnonzero(meter.outer)
+    direction, allowed, left = where_carried(meter.undisturbed(tracked), direction, allowed, skin - tracked, outer)
+    stopped = left <= (1.0 - _COMPRESSION_USED) * allowed
+    near = np.flatnonzero(meter.outer & ~stopped & (allowed < _size(hand)))
+    stopped[near] = meter.contains(skin[near] + left[near, None] * direction[near], hand)
     return stopped
 
 

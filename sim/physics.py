@@ -366,15 +366,21 @@ class Physics:
         skin over obstacles.
         """
         contacts, settings, tuning = self.contact.contacts, self.settings, self.tuning
-        bone = Bone.under(self._bone_direction, self.template.tissue_depth, self._skin_u, settings)
+        bone = self._bone_under(contacts)
         reach = bone.reach(contacts, normals, tuning.step.towards_bone)
         if near is not None:
             reach = np.minimum(reach, reach_over(near, contacts, normals, tuning.step.towards_bone))
         rows = [hand_rows(contacts, hands, deformed, normals, carried, reach, grip, settings, tuning)]
-        rows.append(bone.rows(tracked, self._yielding, tuning))
+        rows.append(bone.rows(deformed, self._yielding, tuning))
         if near is not None:
             rows.append(obstacle_rows(near, tuning, settings.gap))
         return contact_problem(self.system, tracked, rows, self.cells)
+
+    def _bone_under(self, contacts: Contacts) -> Bone:
+        return Bone.under(
+            self._skin_tree, self._bone_direction, self.template.tissue_depth, self._skin_u, contacts, self.settings,
+            self.tuning,
+        )  # fmt: skip
 
     def _statistics(self, substeps: int, iterations: int) -> dict[str, float]:
         ratios = self._local.ratios

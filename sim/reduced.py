@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from .contact.contact_solver import ContactProblem
 from .contact.push_out import push_out
-from .contact.stops import Bone
 from .contact.tracker import Contacts
 from .frame import SimulatedFrame, TrackedFrame
 from .geometry.clearance import Clearance
@@ -94,7 +93,7 @@ class ReducedPhysics(Physics):
             return result
         started = time.perf_counter()
         skin = self._skin_tree.vertices + self._skin_u
-        bone = Bone.under(self._bone_direction, self.template.tissue_depth, self._skin_u, self.settings)
+        bone = self._bone_under(self._solved)
         give = self.tuning.contact.hand_give
         moved = push_out(self.system, self.contact, self._solved, skin, self._touched.nearest, bone, give)
         if moved is not None:

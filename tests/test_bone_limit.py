@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from nephim.sim.contact.bone_limit import lift_off_bone
+from nephim.sim.contact.bone_limit import lift_off_bone, where_carried
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.geometry.clearance import Clearance
 from nephim.sim.geometry.surface import Surface
@@ -119,3 +119,38 @@ def test_skin_that_contact_holds_crumpled_is_opened_as_well(seed, monkeypatch):
         assert not u[mobility == 0].any()
         inverted.append(int((elements.ratios <= 0).sum()))
     assert inverted[0] > 0 and inverted[1] == 0
+
+
+def test_skin_that_is_carried_along_lies_over_the_bone_where_it_came_to():
+    """A plane with bone 5 mm below its left half and 15 mm below its right half, which slopes towards +x there."""
+    vertices = np.array([[x, y, 0.0] for x in (-0.04, -0.01, 0.01, 0.04) for y in (-0.02, 0.02)])
+    triangles = np.array([[0, 2, 1], [1, 2, 3], [2, 4, 3], [3, 4, 5], [4, 6, 5], [5, 6, 7]], np.int32)
+    right = vertices[:, 0] > 0
+    slope = np.array([0.6, 0.0, -0.8])
+    direction, limit = np.where(right[:, None], slope, [0.0, 0, -1]), np.where(right, 0.015, 0.005)
+    moved = np.zeros_like(vertices)
+    moved[0] = [0.06, 0.01, -0.002]  # into the right half
+    moved[2] = [0.0, 0.001, -0.004]  # pressed, and carried by no more than a millimetre
+    moved[4] = [0.0, 0.003, 0.0]  # halfway between here and there, where it is the same
+    tree = TriangleTree(vertices, triangles)
+    way, allowed, room = where_carried(tree, direction, limit, moved, np.array([0, 2, 4]))
+    assert np.allclose(way[0], slope) and allowed[0] == pytest.approx(0.015)
+    assert room[0] == pytest.approx(0.015 - 0.002 * 0.8)
+    assert np.array_equal(way[2], direction[2]) and room[2] == pytest.approx(0.001)
+    assert np.allclose(way[4], slope) and allowed[4] == pytest.approx(0.015) and room[4] == pytest.approx(0.015)
+    untouched = [1, 3, 5, 6, 7]
+    assert np.array_equal(way[untouched], direction[untouched]) and np.array_equal(room[untouched], limit[untouched])
+
+
+def test_what_is_left_to_the_bone_changes_without_a_jump():
+    """Skin carried from shallow to deep tissue, ever farther."""
+    vertices = np.array([[x, y, 0.0] for x in (-0.01, 0.01) for y in (-0.02, 0.02)])
+    tree = TriangleTree(vertices, np.array([[0, 2, 1], [1, 2, 3]], np.int32))
+    direction, limit = np.tile([0.0, 0, -1], (4, 1)), np.array([0.005, 0.005, 0.015, 0.015])
+    rooms = []
+    for way in np.linspace(0.0, 0.008, 81):
+        moved = np.zeros((4, 3))
+        moved[0, 0] = way
+        rooms.append(where_carried(tree, direction, limit, moved, np.array([0]))[2][0])
+    assert rooms[0] == 0.005 and rooms[-1] == pytest.approx(0.009)  # 8 of 20 mm on the way from 5 to 15
+    assert np.diff(rooms).min() >= 0 and np.diff(rooms).max() < 2e-4

@@ -203,6 +203,18 @@ def test_bone_limit_by_compression_and_by_the_hand_in_the_bone():
     assert measure.bone_limited(tracked, dragged, direction, allowed, meter, hand).tolist() == [True, True, False]
 
 
+def test_skin_that_was_dragged_is_limited_by_the_bone_where_it_is():
+    """A strip with little tissue at its left end and much at its right, and a hand above nothing."""
+    tracked = np.array([[0.0, 0, 0], [0, 0.02, 0], [0.04, 0, 0], [0.04, 0.02, 0]])
+    triangles = np.array([[0, 2, 1], [1, 2, 3]], np.int32)
+    direction, allowed = np.tile([0.0, 0, -1], (4, 1)), np.array([0.004, 0.004, 0.012, 0.012])
+    hand, hand_triangles = icosphere(0.01, centre=(0.02, 0.01, 0.05))
+    meter = measure.PenetrationMeter(triangles, np.ones(4, bool), hand_triangles)
+    skin = tracked + [[0, 0, -0.0039], [0.03, 0, -0.0039], [-0.03, 0, -0.0059], [0, 0, -0.0059]]
+    stopped = measure.bone_limited(tracked, skin, direction, allowed, meter, hand)
+    assert stopped.tolist() == [True, False, True, False]  # where it was tracked, over deeper, over shallower tissue
+
+
 def test_rotation_is_recovered():
     points = np.random.default_rng(1).normal(size=(50, 3))
     angle = 0.7

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from nephim import threads
-from nephim.sim.contact.contact_solver import solve_contacts
+from nephim.sim.contact.contact_solver import solve_contacts, sweeps
 from nephim.sim.geometry import rigid
 from nephim.sim.geometry.topology import corner_lists
 from nephim.sim.settings import PhysicsSettings
@@ -196,6 +196,22 @@ def test_frictionless_contacts_solve_the_complementarity_problem():
     assert force[:, 2].min() >= 0
     assert distance.min() > -1e-9
     assert abs(force[:, 2] @ distance) < 1e-9
+
+
+def test_few_contacts_are_swept_more_often_than_many():
+    """Held skin, whose contacts respond almost alike, is where it is held after as many sweeps as are allowed."""
+    place = np.arange(200) / 200
+    compliance = np.exp(-np.abs(place[:, None] - place) / 3)
+    offset = 1e-3 * np.column_stack([np.sin(7 * place), place, place**2])
+    normals, held, none = np.tile([0.0, 0, 1], (200, 1)), np.ones(200, bool), np.zeros(200)
+
+    def left(most: int) -> float:
+        force = np.zeros((200, 3))
+        solve_contacts(compliance, offset.copy(), normals, none, none, held, force, most, 0.0)
+        return float(np.abs(offset + compliance @ force).max())
+
+    assert sweeps(200) >= 300 and sweeps(10) == sweeps(1) and sweeps(1000) == sweeps(900) == 20
+    assert left(sweeps(200)) < 5e-5 and left(20) > 1e-3
 
 
 def test_contradicting_contacts_end_at_a_finite_force():

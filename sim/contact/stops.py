@@ -7,10 +7,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from ..geometry.triangle_bvh import TriangleTree
 from ..settings import PhysicsSettings
 from ..solver.pressure import PressureCells
 from ..solver.system import ElasticSystem
 from ..tuning import Tuning
+from .bone_limit import where_carried
 from .contact_solver import ContactProblem
 from .obstacles import Nearby
 from .tracker import Contacts, interpolate
@@ -55,10 +57,24 @@ class Bone:
     room: NDArray[np.float64]
 
     @classmethod
-    def under(cls, direction: NDArray, depth: NDArray, moved: NDArray, settings: PhysicsSettings) -> "Bone":
-        """Under tissue of a depth (n_skin,) whose skin has moved (n_skin, 3) [m]."""
+    def under(
+        cls,
+        tree: TriangleTree,
+        direction: NDArray,
+        depth: NDArray,
+        moved: NDArray,
+        contacts: Contacts,
+        settings: PhysicsSettings,
+        tuning: Tuning,
+    ) -> "Bone":
+        """Under tissue of a depth (n_skin,) whose skin has moved (n_skin, 3) [m] from the tracked, the tree's.
+
+        contacts: whose skin is asked for, beside what is near the bone.
+        """
         limit = settings.compression_limit * depth
-        return cls(direction, limit, limit - np.einsum("ij,ij->i", moved, direction))
+        asked = limit - np.einsum("ij,ij->i", moved, direction) < tuning.step.near_bone * limit
+        asked[contacts.skin] = True
+        return cls(*where_carried(tree, direction, limit, moved, np.flatnonzero(asked)))
 
     def reach(self, contacts: Contacts, normals: NDArray, least: float) -> NDArray[np.float64]:
         """How far skin at the contacts can still be pushed along `normals` (m, 3), (m,) [m]; least: see `towards_bone`
@@ -66,11 +82,11 @@ class Bone:
         towards = np.einsum("mkd,md->mk", self.direction[contacts.skin], normals)
         return _reach(self.room[contacts.skin], towards, contacts.skin_weights, least)
 
-    def rows(self, tracked: NDArray, yielding: NDArray[np.bool_], tuning: Tuning) -> Rows:
-        """The `yielding` (n_skin,) skin near it; tracked: (n_skin, 3)."""
+    def rows(self, deformed: NDArray, yielding: NDArray[np.bool_], tuning: Tuning) -> Rows:
+        """The `yielding` (n_skin,) skin near it; deformed: (n_skin, 3)."""
         deep = np.flatnonzero(yielding & (self.room < tuning.step.near_bone * self.limit))
         away = -self.direction[deep]
-        floor = tracked[deep] - self.limit[deep, None] * away
+        floor = deformed[deep] - self.room[deep, None] * away
         return Rows.of_vertices(deep, away, floor, tuning.contact.bone_give)
 
 

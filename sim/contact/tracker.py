@@ -145,6 +145,12 @@ class Contacts:
             *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in self.__dataclass_fields__)
         )
 
+    def in_order(self) -> "Contacts":
+        """By the skin, so that it does not matter how a hand's vertices are numbered: forces are found one by one."""
+        corners = np.argsort(self.skin, axis=1, kind="stable")
+        skin, weights = (np.take_along_axis(one, corners, axis=1) for one in (self.skin, self.skin_weights))
+        return self.select(np.lexsort((*weights.T, *skin.T)))
+
 
 class ContactTracker:
     """Finds, keeps, slides and releases the contacts of all hands with the skin."""
@@ -222,7 +228,7 @@ class ContactTracker:
         kept = self.contacts = self.contacts.select(self.contacts.held | ~pulls)
         self._kept[:] = False
         self._kept[kept.key] = True
-        self.contacts = kept.join(self._skin_on_hand(skin)).join(self._hand_on_skin(skin, hands))
+        self.contacts = kept.join(self._skin_on_hand(skin)).join(self._hand_on_skin(skin, hands)).in_order()
 
     def _skin_on_hand(self, skin: NDArray) -> Contacts:
         near = self._clearance.near(self._hand_tree, skin, self._near_length)[0]
