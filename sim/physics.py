@@ -304,8 +304,7 @@ class Physics:
         if len(contacts) or near is not None:
             problem = self._contact_problem(tracked, deformed, hands, directions, carried, grip, near)
 
-        converged = tuning.converged if cells is None else tuning.converged_cells
-        enough = gap * (converged if len(contacts) else tuning.converged_free)
+        enough = gap * (tuning.converged if len(contacts) else tuning.converged_free)
         count = settings.final_iterations if last else settings.iterations
         for iteration in range(1, count + 1):
             self._local.right_hand_side(self._u, tracked, self._skin_u, self._b)

@@ -54,8 +54,7 @@ class PinchTuning:
 class StepTuning:
     """Tolerances in gaps, speeds in metres per second."""
 
-    converged: float = 0.06  # largest change in an iteration at which a substep with contacts is done: 0.03 mm
-    converged_cells: float = 0.05  # the same with pressure cells, which keep up with the contacts an iteration late
+    converged: float = 0.05  # largest change in an iteration at which a substep with contacts is done: 0.025 mm
     converged_free: float = 0.004  # the same without contacts: free relaxation is slow
     still: float = 0.001  # unloaded tissue whose surroundings move less is left in place
     at_rest: float = 0.002  # without contact, a remaining deformation below this is set to zero
