@@ -14,10 +14,14 @@ from .contact.bone_limit import where_carried
 from .geometry.topology import fan_caps
 from .geometry.triangle_bvh import TriangleTree
 from .geometry.winding import inside_by_crossings
+from .settings import PhysicsSettings
+from .tuning import DEFAULT
 
 MM = 1e3
 # Skin counts as stopped by bone once it has used this fraction of its allowed compression.
 _COMPRESSION_USED = 0.95
+# Skin carried along the face this far lies over the bone where it came to, as in the physics.
+_CARRIED = DEFAULT.contact.along(PhysicsSettings().gap)
 # A hand this near the skin counts as touching, and a frame with less penetration as free of collision (Decaf's 5 mm).
 TOUCH_DISTANCE = 5e-3
 # After this long without contact the result must be the tracked surface again.
@@ -139,7 +143,8 @@ def bone_limited(
     if meter is None or hand is None:
         return np.einsum("ij,ij->i", skin - tracked, direction) >= _COMPRESSION_USED * allowed
     outer = np.flatnonzero(meter.outer)
-    direction, allowed, left = where_carried(meter.undisturbed(tracked), direction, allowed, skin - tracked, outer)
+    tree, moved = meter.undisturbed(tracked), skin - tracked
+    direction, allowed, left = where_carried(tree, direction, allowed, moved, outer, _CARRIED)
     stopped = left <= (1.0 - _COMPRESSION_USED) * allowed
     near = np.flatnonzero(meter.outer & ~stopped & (allowed < _size(hand)))
     stopped[near] = meter.contains(skin[near] + left[near, None] * direction[near], hand)

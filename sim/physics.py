@@ -304,7 +304,8 @@ class Physics:
         if len(contacts) or near is not None:
             problem = self._contact_problem(tracked, deformed, hands, directions, carried, grip, near)
 
-        enough = gap * (tuning.converged if len(contacts) else tuning.converged_free)
+        converged = tuning.converged if cells is None else tuning.converged_cells
+        enough = gap * (converged if len(contacts) else tuning.converged_free)
         count = settings.final_iterations if last else settings.iterations
         for iteration in range(1, count + 1):
             self._local.right_hand_side(self._u, tracked, self._skin_u, self._b)
@@ -373,7 +374,7 @@ class Physics:
         rows.append(bone.rows(deformed, self._yielding, tuning))
         if near is not None:
             rows.append(obstacle_rows(near, tuning, settings.gap))
-        return contact_problem(self.system, tracked, rows, self.cells)
+        return contact_problem(self.system, tracked, rows, self.cells, tuning.contact.settled * settings.gap)
 
     def _bone_under(self, contacts: Contacts) -> Bone:
         return Bone.under(

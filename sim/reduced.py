@@ -94,8 +94,11 @@ class ReducedPhysics(Physics):
         started = time.perf_counter()
         skin = self._skin_tree.vertices + self._skin_u
         bone = self._bone_under(self._solved)
-        give = self.tuning.contact.hand_give
-        moved = push_out(self.system, self.contact, self._solved, skin, self._touched.nearest, bone, give)
+        tuning = self.tuning.contact
+        moved = push_out(
+            self.system, self.contact, self._solved, skin, self._touched.nearest, bone, tuning.hand_give,
+            tuning.settled * self.settings.gap,
+        )  # fmt: skip
         if moved is not None:
             turned = moved @ self.tracking.pose(frame).cranium[:3, :3].T
             result = replace(result, skin=result.skin + turned.astype(np.float32))

@@ -25,6 +25,12 @@ class ContactTuning:
     # its palm be drawn through its back, and skin be trapped in it: so far around, it is drawn back as one.
     one_by_one: float = 16  # what soft pads yield, and what tracking errs by
     thickness: float = 50  # of a hand
+    # Skin carried along the face by less than this lies over the bone that it is tracked over, by `elsewhere` or more
+    # over that of the place it came to: a dragged lip or cheek moves by 20 mm, where tissue is twice as deep.
+    carried: float = 4
+    elsewhere: float = 8
+    # Largest displacement by a force's change at which contact forces are found: what is left is ten times that.
+    settled: float = 0.001
     # Skin this close above an eye or a tooth is looked at: what is left of a lip over teeth, and a substep's way.
     over_obstacle: float = 20
     in_obstacle: float = 8  # skin tracked deeper in an eye or tooth than this lies in it for good, unseen
@@ -33,6 +39,10 @@ class ContactTuning:
     # fight.
     hand_give: float = 0.02
     bone_give: float = 0.001
+
+    def along(self, gap: float) -> tuple[float, float]:
+        """`carried` and `elsewhere` [m]."""
+        return self.carried * gap, self.elsewhere * gap
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,8 @@ class PinchTuning:
 class StepTuning:
     """Tolerances in gaps, speeds in metres per second."""
 
-    converged: float = 0.05  # largest change in an iteration at which a substep with contacts is done: 0.025 mm
+    converged: float = 0.08  # largest change in an iteration at which a substep with contacts is done: 0.04 mm
+    converged_cells: float = 0.05  # the same with pressure cells, which keep up with the contacts an iteration late
     converged_free: float = 0.004  # the same without contacts: free relaxation is slow
     still: float = 0.001  # unloaded tissue whose surroundings move less is left in place
     at_rest: float = 0.002  # without contact, a remaining deformation below this is set to zero

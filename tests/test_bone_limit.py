@@ -19,6 +19,7 @@ SETTINGS = PhysicsSettings.load("default")
 TEMPLATE = round_head(3)
 THICK = 0.024
 ALLOWED = SETTINGS.compression_limit * TEMPLATE.tissue_depth[0] + SETTINGS.gap
+CARRIED = (0.002, 0.004)
 
 
 def flat_hand(side: float) -> Surface:
@@ -133,7 +134,7 @@ def test_skin_that_is_carried_along_lies_over_the_bone_where_it_came_to():
     moved[2] = [0.0, 0.001, -0.004]  # pressed, and carried by no more than a millimetre
     moved[4] = [0.0, 0.003, 0.0]  # halfway between here and there, where it is the same
     tree = TriangleTree(vertices, triangles)
-    way, allowed, room = where_carried(tree, direction, limit, moved, np.array([0, 2, 4]))
+    way, allowed, room = where_carried(tree, direction, limit, moved, np.array([0, 2, 4]), CARRIED)
     assert np.allclose(way[0], slope) and allowed[0] == pytest.approx(0.015)
     assert room[0] == pytest.approx(0.015 - 0.002 * 0.8)
     assert np.array_equal(way[2], direction[2]) and room[2] == pytest.approx(0.001)
@@ -151,6 +152,6 @@ def test_what_is_left_to_the_bone_changes_without_a_jump():
     for way in np.linspace(0.0, 0.008, 81):
         moved = np.zeros((4, 3))
         moved[0, 0] = way
-        rooms.append(where_carried(tree, direction, limit, moved, np.array([0]))[2][0])
+        rooms.append(where_carried(tree, direction, limit, moved, np.array([0]), CARRIED)[2][0])
     assert rooms[0] == 0.005 and rooms[-1] == pytest.approx(0.009)  # 8 of 20 mm on the way from 5 to 15
     assert np.diff(rooms).min() >= 0 and np.diff(rooms).max() < 2e-4

@@ -34,4 +34,4 @@ def test_contact_lengths_follow_the_gap(scale):
     usual = ContactTracker(head.outer, head.skin_vertices, head.skin_triangles, at, hand.triangles)
     usual.update(head.skin_vertices, head.skin_vertices, at)
     assert len(usual.contacts) > 5
-    assert np.array_equal(tracker.contacts.key, usual.contacts.key)
+    assert np.array_equal(np.sort(tracker.contacts.key), np.sort(usual.contacts.key))

@@ -11,10 +11,6 @@ from ..settings import PhysicsSettings
 from ..tuning import ContactTuning
 from .tracker import interpolate
 
-# [m] Skin carried along the face by less lies over the bone that it is tracked over, by more over what is where it came
-# to: a dragged lip or cheek moves by 20 mm, across which bone turns and tissue is twice as deep.
-_CARRIED, _ELSEWHERE = 0.002, 0.004
-
 
 def lift_off_bone(
     clearance: Clearance,
@@ -66,17 +62,23 @@ def towards(
 
 
 def where_carried(
-    tree: TriangleTree, direction: NDArray, limit: NDArray, moved: NDArray, asked: NDArray[np.int64]
+    tree: TriangleTree,
+    direction: NDArray,
+    limit: NDArray,
+    moved: NDArray,
+    asked: NDArray[np.int64],
+    carried: tuple[float, float],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """The unit way to bone (n, 3), how far skin yields that way (n,), and how much of that is left (n,) [m], where skin
     has `moved` (n, 3) [m] to from the tracked skin of the tree.
 
-    direction, limit: the same where it is tracked, which holds for all skin but that `asked` (k,) for.
+    direction, limit: the same where it is tracked, which holds for all skin but that `asked` (k,) for, and there up to
+    the first length [m] `carried` along the face; from the second on, those of the place it came to hold.
     """
     towards_bone = np.einsum("ij,ij->i", moved, direction)
     room = limit - towards_bone
     lateral = moved[asked] - towards_bone[asked, None] * direction[asked]
-    share = (np.linalg.norm(lateral, axis=1) - _CARRIED) / (_ELSEWHERE - _CARRIED)
+    share = (np.linalg.norm(lateral, axis=1) - carried[0]) / (carried[1] - carried[0])
     asked, share = asked[share > 0], np.minimum(share[share > 0], 1.0)
     if len(asked) == 0:
         return direction, limit, room

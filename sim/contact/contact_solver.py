@@ -12,7 +12,6 @@ from .tracker import interpolate
 # Sweeps at least, and at most, and the work between, in pairs of contacts: a millisecond or two. Skin held between two
 # fingers needs some three hundred sweeps over its two hundred contacts, and is half a millimetre off after twenty.
 _LEAST_SWEEPS, _MOST_SWEEPS, _WORK = 20, 400, 16_000_000
-_SETTLED = 5e-7  # [m] largest displacement by a force's change at which the sweeps end: what is left is ten times that
 
 
 def sweeps(count: int) -> int:
@@ -117,7 +116,7 @@ class ContactProblem:
 
     skin, weights: (m, 3) each contact's point on the skin; normals, targets: (m, 3); tracked: (n_skin, 3) the
     undisturbed skin; friction: (m,); give: (m,) as a share of the diagonal; force: (m, 3) warm start, and after
-    `solve` the result [N].
+    `correct` the result [N]; settled: [m] largest displacement by a force's change at which they are found.
     """
 
     def __init__(
@@ -132,11 +131,12 @@ class ContactProblem:
         give: NDArray,
         held: NDArray,
         force: NDArray,
+        settled: float,
         cells: PressureCells | None = None,
     ):
         self.normals, self.friction, self.give, self.held = normals, friction, give, held
         self.force = np.ascontiguousarray(force)
-        self._system = system
+        self._system, self._settled = system, settled
         used, place = np.unique(skin, return_inverse=True)
         place = place.reshape(skin.shape)
         self._used, self._place, self._weights = used, place, np.ascontiguousarray(weights)
@@ -178,7 +178,7 @@ class ContactProblem:
     def _solve(self, gap: NDArray[np.float64]) -> None:
         most = sweeps(len(self.force))
         solve_contacts(
-            self._compliance, gap, self.normals, self.friction, self.give, self.held, self.force, most, _SETTLED
+            self._compliance, gap, self.normals, self.friction, self.give, self.held, self.force, most, self._settled
         )
 
     def _solve_with_cells(self, cells: PressureCells, gap: NDArray[np.float64], x: NDArray, theta: float) -> None:

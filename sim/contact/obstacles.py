@@ -72,6 +72,8 @@ class Obstacles:
         self._counts = np.ones(len(triangles), bool)  # the bone around the teeth stops nothing by itself
         if teeth is not None:
             self._counts[len(triangles) - len(teeth.crowns) :] = teeth.crowns
+        # Triangles that were nearest to the skin, deformed and tracked: where the next search begins.
+        self._nearest = np.full((2, len(outer)), -1, np.int32)
         self._border = np.zeros(len(vertices), bool)
         for loop in boundary_loops(self._tree.triangles):
             self._border[loop] = True
@@ -137,9 +139,9 @@ class Obstacles:
             self._tree.refit(vertices)
         low, high = bounds(vertices)
         rows = rows[inside_box(skin[rows], low - self._reach, high + self._reach)]
-        height, point, normal, found = self._over(skin[rows], self._reach)
+        height, point, normal, found = self._over(skin, rows, self._reach, self._nearest[0])
         rows, height, point, normal = rows[found], height[found], point[found], normal[found]
-        before, _, was, found = self._over(tracked[rows], self._search)
+        before, _, was, found = self._over(tracked, rows, self._search, self._nearest[1])
         found &= before > -self._deepest
         found &= np.einsum("kd,kd->k", was, normal) > 0  # on the other side of a thin one, outwards is further away
         before[~found] = 0.0  # infinite where there is none
@@ -147,10 +149,17 @@ class Obstacles:
         least = np.where(before > 0, share * before, before)
         return Nearby(rows, point, normal, height, least).select(found)
 
-    def _over(self, points: NDArray, reach: float) -> tuple[NDArray, NDArray, NDArray, NDArray[np.bool_]]:
-        """Height (k,) [m] of points (k, 3) over the obstacles, the closest points and unit normals there (k, 3), and
-        which points (k,) lie within reach over a surface rather than beside its opening."""
-        distance, triangle, barycentric, sign = self._tree.closest(points, reach)
+    def _over(
+        self, skin: NDArray, rows: NDArray[np.int64], reach: float, nearest: NDArray[np.int32]
+    ) -> tuple[NDArray, NDArray, NDArray, NDArray[np.bool_]]:
+        """Height (k,) [m] of the given rows (k,) of the skin (n_skin, 3) over the obstacles, the closest points and
+        unit normals there (k, 3), and which (k,) lie within reach over a surface rather than beside its opening.
+
+        nearest: (n_skin,) triangles to search from, renewed.
+        """
+        points = skin[rows]
+        distance, triangle, barycentric, sign = self._tree.closest(points, reach, nearest[rows])
+        nearest[rows] = triangle
         found = (triangle >= 0) & self._counts[triangle]
         corners = self._tree.triangles[np.maximum(triangle, 0)]
         on_edge = barycentric == 0

@@ -24,16 +24,18 @@ def push_out(
     nearest: NDArray[np.int32],
     bone: Bone,
     give: float,
+    settled: float,
 ) -> NDArray[np.float64] | None:
     """How far the skin (n_skin, 3) moves until it is out of the hands, (n_skin, 3) [m]; None if it is.
 
-    before, nearest: see `ContactTracker.entered`; give: of the contacts. Skin moves no closer to bone than it may.
+    before, nearest: see `ContactTracker.entered`; give: of the contacts; settled: see
+    `ContactProblem`. Skin moves no closer to bone than it may.
     """
     vertices, points, way = tracker.entered(before, skin, nearest, _DEEPEST)
     if len(vertices) == 0:
         return None
     moves, moved = np.zeros((len(system.free), 3)), np.zeros_like(skin)
-    contact_problem(system, skin, [Rows.of_vertices(vertices, way, points, give)], None).correct(moves)
+    contact_problem(system, skin, [Rows.of_vertices(vertices, way, points, give)], None, settled).correct(moves)
     system.skin_rows.map(moves, moved)
     keep_off(bone.direction, bone.room, moved)
     return moved

@@ -74,7 +74,8 @@ class Bone:
         limit = settings.compression_limit * depth
         asked = limit - np.einsum("ij,ij->i", moved, direction) < tuning.step.near_bone * limit
         asked[contacts.skin] = True
-        return cls(*where_carried(tree, direction, limit, moved, np.flatnonzero(asked)))
+        carried = tuning.contact.along(settings.gap)
+        return cls(*where_carried(tree, direction, limit, moved, np.flatnonzero(asked), carried))
 
     def reach(self, contacts: Contacts, normals: NDArray, least: float) -> NDArray[np.float64]:
         """How far skin at the contacts can still be pushed along `normals` (m, 3), (m,) [m]; least: see `towards_bone`
@@ -148,9 +149,9 @@ def hand_rows(
 
 
 def contact_problem(
-    system: ElasticSystem, tracked: NDArray, rows: Sequence[Rows], cells: PressureCells | None
+    system: ElasticSystem, tracked: NDArray, rows: Sequence[Rows], cells: PressureCells | None, settled: float
 ) -> ContactProblem:
-    """All constraints together; tracked: (n_skin, 3) the undisturbed skin."""
+    """All constraints together; tracked: (n_skin, 3) the undisturbed skin; settled: see `ContactProblem`."""
     together = Rows(*(np.concatenate([getattr(one, f.name) for one in rows]) for f in fields(Rows)))
     return ContactProblem(
         system,
@@ -163,6 +164,7 @@ def contact_problem(
         together.give,
         together.held,
         together.force,
+        settled,
         cells,
     )
 
