@@ -229,7 +229,9 @@ class Physics:
                     self._u *= fade
                     self._skin_u *= fade
                 iterations += self._substep(skin, inside, hand, inner, theta, last=s == substeps)
-        if substeps:
+        if not substeps:
+            self.contact.nothing_near()
+        else:
             live = self.contact.contacts
             carried = np.linalg.norm(interpolate(self._skin_u, live.skin, live.skin_weights), axis=1)
             self.pinch.update(live, hands, self.contact.normals(), carried, self.settings.pull_limit, 1.0 / rate)
@@ -275,8 +277,7 @@ class Physics:
     def _substep(
         self, skin: NDArray, volume: NDArray, hands: NDArray, obstacles: NDArray, theta: float, *, last: bool
     ) -> int:
-        """Minimises the energy for one position of skin (n_skin, 3) displacement, volume, hands and obstacles; returns
-        the iterations."""
+        """Minimises the energy for displacements of skin and volume, hands and obstacles; returns the iterations."""
         system, settings, tuning, cells = self.system, self.settings, self.tuning.step, self.cells
         gap = settings.gap
         self._local.pose(volume)

@@ -177,6 +177,7 @@ class ContactTracker:
         self._clearance = Clearance(self.n_skin, self._search)
         self._hand_clearance = Clearance(len(hands), self._search)
         self.contacts = Contacts.none()
+        self._idle = Contacts.none()  # what touched without pushing: should it push in the next substep, it grips
         # Where they were asked for: of the tracked skin, and halfway between tracked and deformed.
         self.tracked_normals, self.skin_normals = np.zeros((2, self.n_skin, 3))
         self._known = np.zeros(self.n_skin, np.bool_)
@@ -193,12 +194,18 @@ class ContactTracker:
 
     def reset(self) -> None:
         self.contacts = Contacts.none()
+        self.nothing_near()
         self._clearance.forget()
         self._hand_clearance.forget()
 
     def forget(self, vertices: NDArray[np.bool_]) -> None:
         """Drops the contacts of some of the hands' vertices (n_hand,)."""
         self.contacts = self.contacts.select(~vertices[self.contacts.hand[:, 0]])
+        self._idle = self._idle.select(~vertices[self._idle.hand[:, 0]])
+
+    def nothing_near(self) -> None:
+        """Tells that time went by without an update: what touched without pushing is forgotten."""
+        self._idle = Contacts.none()
 
     def release(self, tracked: TriangleTree, hands: NDArray) -> None:
         """Lets go where a hand (n_hand, 3) is clear of the tracked skin, whatever the deformed skin still clings to."""
@@ -209,7 +216,7 @@ class ContactTracker:
         self.contacts = self.contacts.select(self.contacts.held | (sign < 0) | (distance < self._clear))
 
     def update(self, tracked: NDArray, skin: NDArray, hands: NDArray) -> None:
-        """Finds new contacts of the skin (n_skin, 3) with hands (n_hand, 3); those that pushed until now stay.
+        """Finds new contacts of the skin (n_skin, 3) with hands (n_hand, 3); those that touched until now stay.
 
         Which side of a hand may push is told by normals halfway between those of the tracked skin (n_skin, 3) and of
         the deformed: the former do not know the sides of a fold, the latter turn over in it. A contact that would pull
@@ -218,8 +225,9 @@ class ContactTracker:
         low, high = bounds(hands)
         near_skin = inside_box(skin, low - self._search, high + self._search)
         if not self.outer[near_skin].any():
-            self.contacts = Contacts.none()
+            self.contacts = self._idle = Contacts.none()
             return
+        self.contacts = self.contacts.join(self._close(self._idle, skin, hands))
         self._tracked, self._deformed = tracked, skin
         self._known[:] = False
         unit_normals(hands, self.hand_triangles, self.hand_normals)
@@ -310,18 +318,33 @@ class ContactTracker:
     def settle(self, skin: NDArray, directions: NDArray, friction: NDArray) -> None:
         """After a solve: drops contacts that no longer push, and moves the anchors of those that slid.
 
-        skin: (n_skin, 3) [m]; directions: (m, 3) in which they pushed; friction: (m,).
+        skin: (n_skin, 3) [m]; directions: (m, 3) in which they pushed; friction: (m,). Where skin and hand are close
+        without pushing, this is remembered: found anew after the next move of the hand, a contact would have missed
+        that move, and skin that changes from one contact to another would be left behind.
         """
         contacts = self.contacts
         along = np.einsum("ij,ij->i", contacts.force, directions)
         tangential = np.linalg.norm(contacts.force - along[:, None] * directions, axis=1)
-        slid = ~contacts.held & (tangential > 0.999 * friction * along)
         pushing = contacts.held | (along > 0)
+        slid = ~pushing | ~contacts.held & (tangential > 0.999 * friction * along)
+        slid = np.flatnonzero(slid)
+        anchors = interpolate(self._hand_tree.vertices, contacts.hand[slid], contacts.hand_weights[slid])
+        points = interpolate(skin, contacts.skin[slid], contacts.skin_weights[slid])
+        way = points - anchors
+        way -= np.einsum("ij,ij->i", way, directions[slid])[:, None] * directions[slid]
+        on_hand = contacts.key[slid] < self.n_skin
+        self._slide_on_hand(anchors[on_hand] + way[on_hand], directions, slid[on_hand])
+        self._slide_on_skin(points[~on_hand] - way[~on_hand], skin, slid[~on_hand])
+        idle = contacts.select(~pushing)
+        idle.force[:] = 0.0
+        self._idle = self._close(idle, skin, self._hand_tree.vertices)
         self.contacts = contacts.select(pushing)
-        slid = np.flatnonzero(slid[pushing])
-        on_hand = self.contacts.key[slid] < self.n_skin
-        self._slide_on_hand(skin, directions[pushing], slid[on_hand])
-        self._slide_on_skin(skin, slid[~on_hand])
+
+    def _close(self, contacts: Contacts, skin: NDArray, hands: NDArray) -> Contacts:
+        """Those whose points on skin (n_skin, 3) and hand (n_hand, 3) are near each other."""
+        way = interpolate(skin, contacts.skin, contacts.skin_weights)
+        way -= interpolate(hands, contacts.hand, contacts.hand_weights)
+        return contacts.select(np.einsum("ij,ij->i", way, way) < self._near_length**2)
 
     def entered(
         self, before: Contacts, skin: NDArray, nearest: NDArray[np.int32], deepest: float
@@ -345,13 +368,13 @@ class ContactTracker:
         faces = np.einsum("ij,ij->i", way, self.skin_normals[vertices]) < -self._tuning.facing
         return vertices[faces], points[faces], way[faces]
 
-    def _slide_on_hand(self, skin: NDArray, facing: NDArray, which: NDArray) -> None:
+    def _slide_on_hand(self, points: NDArray, facing: NDArray, which: NDArray) -> None:
+        """Anchors contacts (k,) of skin vertices where the hand is closest to points (k, 3)."""
         contacts = self.contacts
-        sliding = skin[contacts.key[which]]
         distance, triangle, weights = closest_facing(
             self._hand_tree,
             self.hand_normals,
-            sliding,
+            points,
             facing[which],
             self._tuning.same_side,
             self._search,
@@ -361,14 +384,14 @@ class ContactTracker:
         contacts.hand[which[found]] = self.hand_triangles[triangle[found]]
         contacts.hand_weights[which[found]] = weights[found]
 
-    def _slide_on_skin(self, skin: NDArray, which: NDArray) -> None:
+    def _slide_on_skin(self, points: NDArray, skin: NDArray, which: NDArray) -> None:
+        """Ties contacts (k,) of hand vertices to the skin (n_skin, 3) where it is closest to points (k, 3)."""
         if self._skin_tree is None or len(which) == 0:
             return
         contacts, tree = self.contacts, self._skin_tree
         tree.refit(skin)
-        hand = contacts.hand[which, 0]
-        distance, triangle, weights, sign = tree.closest(self._hand_tree.vertices[hand], self._seen_from_hand)
-        touching = np.isfinite(distance) & ((sign < 0) | (distance < self._near_length))
-        touching &= self._faces(hand, triangle, weights)
-        contacts.skin[which[touching]] = tree.triangles[triangle[touching]]
-        contacts.skin_weights[which[touching]] = weights[touching]
+        distance, triangle, weights, _ = tree.closest(points, self._seen_from_hand)
+        found = np.isfinite(distance)
+        found[found] = self._faces(contacts.hand[which[found], 0], triangle[found], weights[found])
+        contacts.skin[which[found]] = tree.triangles[triangle[found]]
+        contacts.skin_weights[which[found]] = weights[found]
