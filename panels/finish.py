@@ -48,6 +48,9 @@ class NEPHIM_PT_report(Step, bpy.types.Panel):
         row.operator("nephim.report", text="Measure", icon="VIEWZOOM")
         row.operator("nephim.plot", icon="GRAPH")
         row.operator("nephim.pictures", text="Pictures", icon="IMAGE_DATA")
+        row = layout.row(align=True)
+        row.operator("nephim.correct_pose", icon="VIEW_PAN")
+        row.operator("nephim.remove_pose_correction", text="", icon="TRASH")
         report = report_state()
         if report is None:
             return
