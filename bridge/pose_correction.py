@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The layer of a pose correction: a hand's mesh is shifted after its rig, by what an object of our own is keyed to.
 
-Whatever moves a hand, bones, constraints, the object itself or a cache, its mesh is shifted last, so that none of it has
-to be known or touched. Three Displace modifiers, one for each axis of the object's space, take their strength from the
-location of an Empty, through drivers that need no Python. At 0 Blender skips them: frames without a correction stay
-exactly as animated.
+Whatever moves a hand, bones, constraints, the object itself or a cache, its mesh is shifted last, so that none of it
+has to be known or touched. Three Displace modifiers, one for each axis of the object's space, take their strength from
+the location of an Empty, through drivers that need no Python. At 0 Blender skips them: frames without a correction
+stay exactly as animated.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..compat import new_fcurves
 from ..errors import RigError
 from .meshes import mesh_positions, mesh_triangles, world_matrix
-from .modifiers import Changes, place_after_rig
+from .modifiers import place_after_rig
 from .own_action import add_keys
 from .rig import Part, Rig, scene_object
 from .scene_time import stretch
@@ -74,15 +74,17 @@ def figures(settings: Any) -> dict[str, dict[str, float]]:
 
 @contextmanager
 def as_animated(scene: Any) -> Iterator[None]:
-    """The hands without their corrections."""
-    changes, hands = Changes(), hands_of(scene.nephim)
+    """The hands without their corrections, which may be replaced or removed meanwhile."""
+    hands = hands_of(scene.nephim)
+    shown = [(obj, m.name) for side, obj in hands.items() for m in _modifiers(obj, side) if m.show_viewport]
     try:
-        for side, obj in hands.items():
-            for modifier in _modifiers(obj, side):
-                changes.set(modifier, "show_viewport", False)
+        for obj, name in shown:
+            obj.modifiers[name].show_viewport = False
         yield
     finally:
-        changes.undo()
+        for obj, name in shown:
+            if name in obj.modifiers:
+                obj.modifiers[name].show_viewport = True
         view_layer_of(scene).update()
 
 

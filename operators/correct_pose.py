@@ -50,13 +50,13 @@ def correct_pose_job(scene: Any) -> Job[dict[str, CorrectedHand]]:
     check_correctable(plan.rig)
     switch_off(scene)  # its object stands in for hands as well
     with as_animated(scene):
-        solved, matrices = yield from _solve_job(scene, plan)
+        solved, to_local = yield from _solve_job(scene, plan)
     # From here to the end in one go: Esc must not leave a half of it.
     remove(scene)
     frames, result = plan.rig.frames, {}
     for side, one in solved.items():
-        offsets = np.linalg.solve(matrices[side], one.shift[:, :, None])[:, :, 0]
-        add_correction(scene, plan.rig, side, frames, offsets + 0.0, (one.largest, float(one.after.max())))
+        offsets = np.einsum("fij,fj->fi", to_local[side], one.shift) + 0.0  # no -0
+        add_correction(scene, plan.rig, side, frames, offsets, (one.largest, float(one.after.max())))
         moved = [frame for frame, shift in zip(frames, one.shift, strict=True) if shift.any()]
         result[side] = CorrectedHand(moved, *(1e3 * float(x) for x in (one.largest, one.before.max(), one.after.max())))
     scene.frame_set(scene.frame_current, subframe=scene.frame_subframe)
@@ -64,14 +64,14 @@ def correct_pose_job(scene: Any) -> Job[dict[str, CorrectedHand]]:
 
 
 def _solve_job(scene: Any, plan: Plan) -> Job[tuple[dict[str, Any], dict[str, NDArray[np.float64]]]]:
-    """By side, the corrections of the hands that need one, and for all, what maps a hand's object to the world in each
-    frame, (f, 3, 3) [m per unit]."""
+    """By side, the corrections of the hands that need one, and for all, what maps the world to a hand's object in each
+    frame, (f, 3, 3) [units per m], 0 where the hand is missing."""
     from ..sim.hand_depth import HandDepth  # scipy and numba load on first use
     from ..sim.hand_pose import PoseCorrection
 
     rig, method = plan.rig, plan.method
     parts = {side: part for side, part in (("left", rig.left), ("right", rig.right)) if part is not None}
-    matrices: dict[str, list[NDArray[np.float64]]] = {side: [] for side in parts}
+    to_local: dict[str, list[NDArray[np.float64]]] = {side: [] for side in parts}
     yield Progress(_STEP, 0.0, "preparing")
     with SurfaceReader(scene, rig) as reader:
         surfaces = reader.neutral()
@@ -89,9 +89,10 @@ def _solve_job(scene: Any, plan: Plan) -> Job[tuple[dict[str, Any], dict[str, ND
             with one_blas_thread():
                 yield from aside(call(progress, partial(take.add, tracked, reader.missing)))
             for side, part in parts.items():
-                matrices[side].append(reader.states[part.object_name].matrix[:3, :3])
+                matrix = reader.states[part.object_name].matrix[:3, :3]
+                to_local[side].append(np.zeros((3, 3)) if side in reader.missing else np.linalg.pinv(matrix))
         solved = yield from aside(take.solve_job())
-    return solved, {side: np.stack(each) for side, each in matrices.items()}
+    return solved, {side: np.stack(each) for side, each in to_local.items()}
 
 
 def remove(scene: Any) -> list[str]:

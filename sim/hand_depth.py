@@ -23,8 +23,9 @@ from .tuning import DEFAULT, Tuning
 
 # [m] A hand this close above the skin is looked at as well, so that a way out of one bone is none into another.
 _ABOVE = 0.005
-# Of all places that push a hand about the same way out, the deepest decides: the directions to the faces, edges and
+# Of all places that push a hand about the same way out, the deepest few decide: the directions to the faces, edges and
 # corners of a cube are at most 28° from any.
+_FEW = 4
 _WAYS = np.array([way for way in product((-1.0, 0.0, 1.0), repeat=3) if any(way)])
 _WAYS /= np.linalg.norm(_WAYS, axis=1, keepdims=True)
 
@@ -32,7 +33,7 @@ _WAYS /= np.linalg.norm(_WAYS, axis=1, keepdims=True)
 @dataclass(frozen=True)
 class Limits:
     """Where a hand would be too deep: outward (k, 3), unit, from bone to skin in the cranium's frame; excess (k,) [m]
-    beyond what gives there, negative where some is left. One for each way out."""
+    beyond what gives there, negative where some is left. A few for each way out."""
 
     outward: NDArray[np.float64]
     excess: NDArray[np.float64]
@@ -104,8 +105,9 @@ class HandDepth:
 
 
 def _deepest(outward: NDArray, excess: NDArray) -> Limits:
-    """Of limits (m, 3), (m,) those that are the tightest of all with about their direction."""
+    """Of limits (m, 3), (m,) the few that are the tightest of all with about their direction."""
     way = (outward @ _WAYS.T).argmax(axis=1)
     order = np.lexsort((-excess, way))
-    first = order[np.unique(way[order], return_index=True)[1]]
-    return Limits(outward[first], excess[first])
+    _, first, which = np.unique(way[order], return_index=True, return_inverse=True)
+    kept = order[np.arange(len(order)) - first[which] < _FEW]
+    return Limits(outward[kept], excess[kept])
