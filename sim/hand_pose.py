@@ -63,7 +63,7 @@ def _second_difference(count: int) -> csr_matrix:
     middle = np.full(count, -2.0)
     middle[0] += 1.0
     middle[-1] += 1.0
-    return diags([np.ones(count - 1), middle, np.ones(count - 1)], [-1, 0, 1], format="csr")  # type: ignore[list-item]
+    return diags([np.ones(count - 1), middle, np.ones(count - 1)], [-1, 0, 1], format="csr")
 
 
 def _minimise(smooth: csc_matrix, push: csr_matrix, least: NDArray, hard: float) -> NDArray[np.float64]:

@@ -243,8 +243,8 @@ def test_a_saved_file_keeps_it(tmp_path):
     assert all(np.array_equal(a.left, b.left) for a, b in zip(before, read(scene), strict=True))
 
 
-def linked(folder, override):
-    """A shot with the whole character linked from a library, or overridden."""
+def overridden(folder):
+    """A shot with the whole character linked from a library and overridden."""
     made = scenes.build()
     character = bpy.data.collections.new("Character")
     made.collection.children.link(character)
@@ -255,18 +255,14 @@ def linked(folder, override):
     shot = scenes.fresh()
     with bpy.data.libraries.load(str(folder / "library.blend"), link=True) as (_, wanted):
         wanted.collections = ["Character"]
-    found = bpy.data.collections["Character"]
-    if override:
-        found.override_hierarchy_create(shot, bpy.context.view_layer)
-    else:
-        shot.collection.children.link(found)
+    bpy.data.collections["Character"].override_hierarchy_create(shot, bpy.context.view_layer)
     for side, name in (("head", "Head"), ("left", "Left")):
         setattr(shot.nephim, side, next(obj for obj in shot.objects if obj.name == name))
     return shot
 
 
 def test_a_library_override_is_corrected(tmp_path):
-    scene = linked(tmp_path, override=True)
+    scene = overridden(tmp_path)
     rig = read_rig(scene)
     check_correctable(rig)
     before = read(scene)
@@ -277,11 +273,22 @@ def test_a_library_override_is_corrected(tmp_path):
     assert all(np.array_equal(a.left, b.left) for a, b in zip(before, read(scene), strict=True))
 
 
-def test_what_cannot_be_corrected_is_refused_with_the_next_step(tmp_path):
-    scene = linked(tmp_path, override=True)
-    rig = read_rig(scene)
-    obj = scene.nephim.left
+def test_a_part_of_a_linked_mesh_is_refused(tmp_path):
+    scene = overridden(tmp_path)
     scene.nephim.left_group = "palm"
     with pytest.raises(RigError, match=r"'Left': Its mesh is linked, .* Make it local"):
         check_correctable(read_rig(scene))
-    assert obj.override_library is not None and rig.left is not None
+
+
+def test_a_linked_hand_is_refused(tmp_path):
+    scenes.build()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
+    scene = scenes.build(left=False, right=False)
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (_, wanted):
+        wanted.objects = ["Left", "LeftRig"]
+    for obj in bpy.data.objects:
+        if obj.library is not None:
+            scene.collection.objects.link(obj)
+            scene.nephim.left = obj if obj.type == "MESH" else scene.nephim.left
+    with pytest.raises(RigError, match=r"'Left': It is linked from .* make a library override"):
+        check_correctable(read_rig(scene))
