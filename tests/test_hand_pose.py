@@ -145,6 +145,14 @@ def test_it_turns_with_the_head():
     assert np.abs(turned - plain @ turn.T).max() < 0.05 * DEEP
 
 
+def test_frames_without_the_hand_ask_for_nothing():
+    frames, found = take()
+    solver = PoseCorrection(HandDepth(TEMPLATE, SETTINGS, left=BALL), 24.0)
+    for frame in frames:
+        solver.add(frame, missing=["left"])
+    assert found and drive(solver.solve_job(), io.StringIO()) == {}
+
+
 def test_what_is_not_too_deep_is_left_alone():
     assert take(most=0.8 * ALLOWED)[1] == {}
 
