@@ -188,6 +188,9 @@ def build_parser(file_needed: bool) -> argparse.ArgumentParser:
     report = verb("report", "Measure the simulation and the bake.")
     report.add_argument("--json", type=Path, required=True, metavar="PATH")
 
+    correct = verb("correct-pose", "Shift hands out of bone, as little as possible, on a layer beside the animation.")
+    correct.add_argument("--remove", action="store_true", help="remove the correction instead")
+
     cli_network.add_arguments(verb, _positive)
     demo = verbs.add_parser("demo", help="Run the whole workflow on the demo character.")
     demo.add_argument("--out", type=Path, default=Path("build/demo"), metavar="DIR")
@@ -344,6 +347,20 @@ def _report(parsed: argparse.Namespace) -> str:
     return report.table(drive(report.report_to_job(bpy.context.scene, parsed.json.absolute())))
 
 
+def _correct_pose(parsed: argparse.Namespace) -> str:
+    import bpy
+
+    from .operators import correct_pose
+    from .operators.save import save_blend
+
+    if parsed.remove:
+        sides = correct_pose.remove(bpy.context.scene)
+        text = correct_pose.removed(sides)
+    else:
+        text = correct_pose.summary(drive(correct_pose.correct_pose_job(bpy.context.scene)))
+    return f"{text} Saved {save_blend()}."
+
+
 def _demo(parsed: argparse.Namespace) -> str:
     from .operators import demo
 
@@ -359,6 +376,7 @@ _VERBS = {
     "simulate": _simulate,
     "bake": _bake,
     "report": _report,
+    "correct-pose": _correct_pose,
     "train": cli_network.train,
     "evaluate": cli_network.evaluate,
     "export-network": cli_network.export,

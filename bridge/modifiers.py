@@ -123,6 +123,15 @@ def after_rig(obj: Any) -> list[Any]:
     return []
 
 
+def place_after_rig(obj: Any) -> int:
+    """Where in the stack the last modifier, a new one, belongs: after the rig, and before our cache, what changes the
+    vertices and what is pinned."""
+    behind = {BAKED, *(modifier.name for modifier in after_rig(obj))}
+    others = list(obj.modifiers)[:-1]
+    found = (i for i, m in enumerate(others) if m.name in behind or getattr(m, "use_pin_to_last", False))
+    return next(found, len(others))
+
+
 def may_vary(obj: Any) -> bool:
     """Whether the number of vertices may differ from frame to frame, although the stack can be read."""
     return any(m.type in {"MESH_SEQUENCE_CACHE", "NODES"} and m.show_viewport for m in obj.modifiers)

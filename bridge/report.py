@@ -19,6 +19,7 @@ from ..sim.settings import PhysicsSettings
 from ..sim.template import Template
 from ..sim.tracking import HeadTracking
 from ..sim.tuning import DEFAULT
+from . import pose_correction
 from .bake.shown import shown_job
 from .cache.manifest import write_json
 from .cache.results import ResultFrame, ResultReader, frame_notes, hands_notes, part_at_rest
@@ -204,6 +205,7 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
         if survey.obstacles is None
         else dict(zip(("undisturbed_mm", "added_mm"), (measure.MM * survey.in_obstacles).tolist(), strict=True)),
         "displacement_max_mm": measure.MM * max(survey.moved, default=0.0),
+        "pose_correction": pose_correction.figures(settings),
         "hand_displacement_max_mm": measure.MM * survey.hand_moved if manifest.hands else None,
         "volume_ratio": worst_volume_ratios(numbers),
         "inverted_tets": int(max(_column(numbers, "inverted_tets"), default=0)),

@@ -35,9 +35,11 @@ def rows(report: dict) -> list[tuple[str, str]]:
         ("mode", report["mode"]),
         ("frames", f"{report['frames']}"),
         ("skin, volume", f"{report['skin_vertices']} vertices, {report['tets']} tetrahedra"),
-        ("penetration before", f"p95 {before['p95']:.2f} mm, max {before['max']:.2f} mm"),
-        ("penetration after", f"p95 {after['p95']:.2f} mm, max {after['max']:.2f} mm"),
-        ("  where bone permits", f"p95 {after['avoidable']['p95']:.2f} mm, max {after['avoidable']['max']:.2f} mm"),
+        ("penetration before", _depth(before)),
+        ("penetration after", _depth(after)),
+        ("  where bone permits", _depth(after["avoidable"])),
+        ("  where bone stops it", _depth(after["bone_limited"])),
+        *((f"{side} hand's pose", _corrected(of)) for side, of in report.get("pose_correction", {}).items()),
         ("skin in eyes and teeth", _in_obstacles(report)),
         *([] if hands is None else [("hands moved by up to", f"{hands:.2f} mm")]),
         ("volume ratio", f"{volume['p1']:.2f} … {volume['p99']:.2f} (1 % … 99 %), {report['inverted_tets']} inverted"),
@@ -47,6 +49,15 @@ def rows(report: dict) -> list[tuple[str, str]]:
         ("time per frame", f"{ms['p50']:.0f} ms (p95 {ms['p95']:.0f} ms)"),
         *((f"jitter of '{name}'", _jitter(of)) for name, of in report.get("jitter", {}).items()),
     ]
+
+
+def _depth(of: dict) -> str:
+    return f"p95 {of['p95']:.2f} mm, max {of['max']:.2f} mm"
+
+
+def _corrected(of: dict) -> str:
+    """Of a hand."""
+    return f"corrected by up to {of['shift_max_mm']:.1f} mm, {of['too_deep_mm']:.1f} mm too deep"
 
 
 def _jitter(of: dict) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import bpy
 
 from ..bridge.bake.shown import all_obstacles
+from ..bridge.pose_correction import figures
 from ..operators.modes import why_no_network
 from ..operators.report import rows
 from ..operators.state import report_state
@@ -48,6 +49,11 @@ class NEPHIM_PT_report(Step, bpy.types.Panel):
         row.operator("nephim.report", text="Measure", icon="VIEWZOOM")
         row.operator("nephim.plot", icon="GRAPH")
         row.operator("nephim.pictures", text="Pictures", icon="IMAGE_DATA")
+        row = layout.row(align=True)
+        row.operator("nephim.correct_pose", icon="VIEW_PAN")
+        row.operator("nephim.remove_pose_correction", text="", icon="TRASH")
+        for side, of in figures(settings).items():
+            layout.label(text=f"{side.title()} hand shifted by up to {of['shift_max_mm']:.1f} mm")
         report = report_state()
         if report is None:
             return

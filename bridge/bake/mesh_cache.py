@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import BakeError
 from ..cache.point_cache import PointCache
-from ..modifiers import BAKED, after_rig, tracked_state
+from ..modifiers import BAKED, place_after_rig, tracked_state
 from ..rig import Rig, scene_object
 from ..scene_time import stretch
 from ..surfaces import evaluated_object, view_layer_of
@@ -39,7 +39,7 @@ def add_mesh_cache(scene: Any, rig: Rig, cache: PointCache, fade: int = 0) -> An
     remove_mesh_cache(obj)
     held = _displaced_ends(scene, rig, obj, cache)
     modifier = obj.modifiers.new(BAKED, "MESH_CACHE")
-    obj.modifiers.move(len(obj.modifiers) - 1, _place(obj))
+    obj.modifiers.move(len(obj.modifiers) - 1, place_after_rig(obj))
     path = str(cache.path.absolute())
     modifier.cache_format = "PC2"
     # Relative if the .blend has been saved, so that both can be moved together; on Windows not across drives.
@@ -96,14 +96,6 @@ def _influence(frames: range, per_frame: float, held: list[bool], fade: int) -> 
         high = f"clamp(({last + length:.9g} - frame) / {length:.9g})" if hold_last else f"({high})"
         return f"{low} * {high}"
     return f"{low} and {high}"
-
-
-def _place(obj: Any) -> int:
-    """Index of the first modifier that must stay after ours: what changes the vertices, and what is pinned."""
-    behind = {modifier.name for modifier in after_rig(obj)}
-    others = list(obj.modifiers)[:-1]
-    found = (i for i, m in enumerate(others) if m.name in behind or getattr(m, "use_pin_to_last", False))
-    return next(found, len(others))
 
 
 def _relative(path: str) -> str:

@@ -206,7 +206,7 @@ def frame_notes(statistics: list[dict[str, float]], frames: range) -> list[str]:
         notes.append(
             f"In {spans(too_deep)} a hand is deeper in the head than any face can yield, by up to "
             f"{beyond[worst]:.0f} mm (at frame {frames[worst]}): it was simulated as if it were that much further out. "
-            "Move it out there."
+            "Move it out there, or press Correct Hand Pose."
         )
     return notes
 
