@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from .contact.bone_limit import lift_off_bone
 from .contact.contact_solver import ContactProblem
+from .contact.contacts import Contacts, interpolate
 from .contact.grip import Grip
 from .contact.obstacles import Nearby, Obstacles
 from .contact.pinch import PinchTracker
 from .contact.stops import Bone, contact_problem, hand_rows, obstacle_rows, reach_over
-from .contact.tracker import Contacts, ContactTracker, interpolate
+from .contact.tracker import ContactTracker
 from .frame import SimulatedFrame, TrackedFrame
 from .geometry import rigid
 from .geometry.clearance import Clearance
@@ -112,10 +113,7 @@ class Physics:
         self._jaw = np.eye(4)
         self._last_frame: TrackedFrame | None = None
         self._given: NDArray | None = None  # how far the flesh of the hands gives
-        self._change = 0.0
-        self._lifted = 0.0
-        self._longest = 0.0
-        self._started_inside = 0.0
+        self._change = self._lifted = self._longest = self._started_inside = 0.0
 
     def _settle(self) -> None:
         """Nothing is displaced any more."""
@@ -233,7 +231,7 @@ class Physics:
             self.contact.nothing_near()
         else:
             live = self.contact.contacts
-            carried = np.linalg.norm(interpolate(self._skin_u, live.skin, live.skin_weights), axis=1)
+            carried = np.linalg.norm(self._carried(live), axis=1)
             self.pinch.update(live, hands, self.contact.normals(), carried, self.settings.pull_limit, 1.0 / rate)
         return substeps, iterations
 

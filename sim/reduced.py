@@ -15,8 +15,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .contact.contact_solver import ContactProblem
+from .contact.contacts import Contacts
 from .contact.push_out import push_out
-from .contact.tracker import Contacts
 from .frame import SimulatedFrame, TrackedFrame
 from .geometry.clearance import Clearance
 from .geometry.triangle_bvh import TriangleTree

@@ -3,7 +3,8 @@
 
 import numpy as np
 import pytest
-from nephim.sim.contact.tracker import ContactTracker, interpolate
+from nephim.sim.contact.contacts import interpolate
+from nephim.sim.contact.tracker import ContactTracker
 from volumes import RADIUS, finger, round_head
 
 

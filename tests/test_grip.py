@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from nephim.choices import REGIONS
+from nephim.sim.contact.contacts import Contacts
 from nephim.sim.contact.grip import Grip
-from nephim.sim.contact.tracker import Contacts
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.physics import Physics
 from nephim.sim.settings import PhysicsSettings
@@ -48,8 +48,7 @@ def test_a_volume_without_regions_is_a_cheek_everywhere():
 def test_between_vertices_the_grip_is_interpolated_and_equal_values_stay_exact():
     values = np.array([0.1, 0.5, 0.9, 0.3, 0.3, 0.3])
     skin, weights = np.array([[0, 1, 2], [3, 4, 5]]), np.array([[0.2, 0.3, 0.5], [0.1, 0.2, 0.7]])
-    nothing = np.zeros((2, 3))
-    contacts = Contacts(np.arange(2), skin, weights, skin, weights, nothing, np.zeros(2, bool))
+    contacts = Contacts.new(np.arange(2), skin, weights, skin, weights)
     friction, drag = Grip(values, 2 * values).at(contacts)
     assert np.allclose(friction, [0.62, 0.3]) and friction[1] == 0.3
     assert np.allclose(drag, 2 * friction)

@@ -3,8 +3,8 @@
 
 import numpy as np
 import pytest
+from nephim.sim.contact.contacts import Contacts
 from nephim.sim.contact.pinch import PinchTracker
-from nephim.sim.contact.tracker import Contacts
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.geometry.surface import Surface
 from nephim.sim.physics import Physics
@@ -75,7 +75,7 @@ def test_only_sides_that_have_closed_on_the_skin_hold_it(first_gap, holds):
     """Skin wedged between two fingers that lie side by side, as in a stroke over the lips, is not pinched."""
     tracker = PinchTracker(np.zeros(2, np.int64))
     ids, weights = np.array([[0, 0, 0], [1, 1, 1]]), np.tile([1.0, 0.0, 0.0], (2, 1))
-    contacts = Contacts(np.arange(2), ids, weights, ids, weights, np.zeros((2, 3)), np.zeros(2, bool))
+    contacts = Contacts.new(np.arange(2), ids, weights, ids, weights)
     normals = np.array([[1.0, 0, 0], [-1.0, 0, 0]])
     for frame in range(20):
         gap = max(0.004, first_gap - 0.001 * frame)
@@ -92,7 +92,7 @@ def test_a_triangle_of_held_vertices_is_not_held_a_second_time():
     weights = np.array([[1.0, 0, 0], [1.0, 0, 0], [0.4, 0.3, 0.3]])
     ids = np.arange(3)[:, None].repeat(3, axis=1)
     whole = np.tile([1.0, 0, 0], (3, 1))
-    contacts = Contacts(np.array([0, 1, 12]), skin, weights, ids, whole, np.zeros((3, 3)), np.zeros(3, bool))
+    contacts = Contacts.new(np.array([0, 1, 12]), skin, weights, ids, whole)
     normals = np.array([[1.0, 0, 0], [-1.0, 0, 0], [1.0, 0, 0]])
     for frame in range(20):
         gap = max(0.004, 0.012 - 0.001 * frame)

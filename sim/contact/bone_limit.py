@@ -9,7 +9,7 @@ from ..geometry.clearance import Clearance
 from ..geometry.triangle_bvh import TriangleTree
 from ..settings import PhysicsSettings
 from ..tuning import ContactTuning
-from .tracker import interpolate
+from .contacts import interpolate
 
 
 def lift_off_bone(

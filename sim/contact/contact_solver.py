@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..solver.pressure import PressureCells
 from ..solver.system import ElasticSystem
-from .tracker import interpolate
+from .contacts import interpolate
 
 # Sweeps at least, and at most, and the work between, in pairs of contacts: a millisecond or two. Skin held between two
 # fingers needs some three hundred sweeps over its two hundred contacts, and is half a millimetre off after twenty.

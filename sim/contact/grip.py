@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ...choices import REGIONS
 from ..settings import PhysicsSettings
 from ..template import LIPS, SCALP, Template
-from .tracker import Contacts
+from .contacts import Contacts
 
 
 @dataclass(frozen=True)

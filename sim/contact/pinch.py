@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..tuning import DEFAULT, PinchTuning
-from .tracker import Contacts, interpolate
+from .contacts import Contacts, interpolate
 
 
 class PinchTracker:

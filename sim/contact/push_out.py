@@ -10,8 +10,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..solver.system import ElasticSystem
+from .contacts import Contacts
 from .stops import Bone, Rows, contact_problem
-from .tracker import Contacts, ContactTracker
+from .tracker import ContactTracker
 
 _DEEPEST = 0.003  # [m] skin deeper in a hand was left there by bone, or is on its way to the other side
 

@@ -14,8 +14,8 @@ from ..solver.system import ElasticSystem
 from ..tuning import Tuning
 from .bone_limit import where_carried
 from .contact_solver import ContactProblem
+from .contacts import Contacts, across, interpolate
 from .obstacles import Nearby
-from .tracker import Contacts, interpolate
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,7 @@ def hand_rows(
     still be pushed: a contact asks for no more; grip: see `Grip.at`.
     """
     targets = interpolate(hands, contacts.hand, contacts.hand_weights) + settings.gap * normals
+    targets += across(contacts.ahead, normals)
     present = interpolate(deformed, contacts.skin, contacts.skin_weights)
     step = targets - present
     length = np.linalg.norm(step, axis=1, keepdims=True)
@@ -133,7 +134,7 @@ def hand_rows(
     targets -= np.maximum(asked - np.maximum(reach, 0.0), 0.0)[:, None] * normals
 
     # Skin that was carried far slips.
-    along = carried - np.einsum("ij,ij->i", carried, normals)[:, None] * normals
+    along = across(carried, normals)
     friction, drag_limit = grip
     hold = np.clip(2.0 - np.linalg.norm(along, axis=1) / np.maximum(drag_limit, 1e-12), 0.0, 1.0)
     return Rows(

@@ -7,8 +7,6 @@ carried along by the tracked motion: a hand that moves by less than its own thic
 never reach the far side, and where the skin came from decides on which side of a finger it stays.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -19,6 +17,7 @@ from ..geometry.pseudonormals import face_direction
 from ..geometry.topology import corner_lists
 from ..geometry.triangle_bvh import TriangleTree, bounds, inside_box
 from ..tuning import DEFAULT, ContactTuning
+from .contacts import Contacts, across, interpolate, unit_between
 
 
 @njit(cache=True, nogil=True)
@@ -72,28 +71,6 @@ def _normalise(vector):
 
 
 @njit(cache=True, nogil=True)
-def _interpolate(values, ids, weights):
-    result = np.empty((len(ids), 3))
-    for a in range(len(ids)):
-        u, v, w = weights[a, 0], weights[a, 1], weights[a, 2]
-        i, j, k = ids[a, 0], ids[a, 1], ids[a, 2]
-        for d in range(3):
-            result[a, d] = u * values[i, d] + v * values[j, d] + w * values[k, d]
-    return result
-
-
-@njit(cache=True, nogil=True)
-def _unit_between(values, ids, weights):
-    """As `interpolate`, of length 1."""
-    result = _interpolate(values, ids, weights)
-    for a in range(len(result)):
-        x, y, z = result[a, 0], result[a, 1], result[a, 2]
-        length = max(np.sqrt(x * x + y * y + z * z), 1e-12)
-        result[a, 0], result[a, 1], result[a, 2] = x / length, y / length, z / length
-    return result
-
-
-@njit(cache=True, nogil=True)
 def _directions(normals, outward, carried, free, limit, held):
     result = normals.copy()
     for a in range(len(normals)):
@@ -110,46 +87,6 @@ def _directions(normals, outward, carried, free, limit, held):
             result[a, i] -= share * (normals[a, i] + outward[a, i])
         _normalise(result[a])
     return result
-
-
-def interpolate(values: NDArray, ids: NDArray, weights: NDArray) -> NDArray[np.float64]:
-    """Σ_k weights[:, k] values[ids[:, k]] for values (n, 3), ids and weights (m, 3), (m, 3)."""
-    return _interpolate(values, ids, weights)
-
-
-@dataclass
-class Contacts:
-    """m contacts as arrays. `key` tells them apart: a skin vertex, or n_skin + hand vertex."""
-
-    key: NDArray[np.int64]  # (m,)
-    skin: NDArray[np.int64]  # (m, 3)
-    skin_weights: NDArray[np.float64]  # (m, 3)
-    hand: NDArray[np.int64]  # (m, 3)
-    hand_weights: NDArray[np.float64]  # (m, 3)
-    force: NDArray[np.float64]  # (m, 3) [N], what pushes the skin
-    held: NDArray[np.bool_]  # (m,) pinched: pulls as well, and does not slip
-
-    @classmethod
-    def none(cls) -> "Contacts":
-        ids, weights = np.zeros((0, 3), np.int64), np.zeros((0, 3))
-        return cls(np.zeros(0, np.int64), ids, weights, ids.copy(), weights.copy(), weights.copy(), np.zeros(0, bool))
-
-    def __len__(self) -> int:
-        return len(self.key)
-
-    def select(self, which: NDArray) -> "Contacts":
-        return Contacts(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
-
-    def join(self, other: "Contacts") -> "Contacts":
-        return Contacts(
-            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in self.__dataclass_fields__)
-        )
-
-    def in_order(self) -> "Contacts":
-        """By the skin, so that it does not matter how a hand's vertices are numbered: forces are found one by one."""
-        corners = np.argsort(self.skin, axis=1, kind="stable")
-        skin, weights = (np.take_along_axis(one, corners, axis=1) for one in (self.skin, self.skin_weights))
-        return self.select(np.lexsort((*weights.T, *skin.T)))
 
 
 class ContactTracker:
@@ -185,6 +122,7 @@ class ContactTracker:
         self._tracked, self._deformed = rest, rest
         self._kept = np.zeros(self.n_skin + len(hands), np.bool_)  # keys of contacts that stay
         self.hand_normals = np.zeros((len(hands), 3))
+        self._way = np.zeros((0, 3))  # of the hand along the skin since the last substep, at each contact
         self._hand_tree = TriangleTree(hands, self.hand_triangles)
         self._skin_tree = TriangleTree(rest, self._outer_triangles) if len(self._outer_triangles) else None
 
@@ -232,11 +170,38 @@ class ContactTracker:
         self._known[:] = False
         unit_normals(hands, self.hand_triangles, self.hand_normals)
         self._hand_tree.refit(hands)
+        self._expect_slip(skin, hands)
         pulls = np.einsum("ij,ij->i", self.normals(), self._outward()) >= self._tuning.outward
         kept = self.contacts = self.contacts.select(self.contacts.held | ~pulls)
         self._kept[:] = False
         self._kept[kept.key] = True
         self.contacts = kept.join(self._skin_on_hand(skin)).join(self._hand_on_skin(skin, hands)).in_order()
+        self._way = self._offsets(skin, hands, slice(None))[2] + across(self.contacts.ahead, self.normals())
+
+    def _expect_slip(self, skin: NDArray, hands: NDArray) -> None:
+        """Where skin slipped in the last substep, ties it to the point of the hand that it will be opposite to when it
+        slips by the same share of the hand's way again: the push comes from where they end up, not from where they
+        were. Where friction would hold the skin stays the same."""
+        contacts = self.contacts
+        slips = np.flatnonzero((contacts.slip > 0) & ~contacts.held)
+        if len(slips) == 0:
+            return
+        anchors, points, way = self._offsets(skin, hands, slips)
+        slipped = contacts.slip[slips, None] * way
+        on_hand = contacts.key[slips] < self.n_skin
+        self._slide_on_hand(anchors[on_hand] - slipped[on_hand], self.normals(), slips[on_hand])
+        self._slide_on_skin(points[~on_hand] + slipped[~on_hand], skin, slips[~on_hand])
+        contacts.ahead[slips] = anchors - interpolate(hands, contacts.hand[slips], contacts.hand_weights[slips])
+        contacts.ahead[slips] += interpolate(skin, contacts.skin[slips], contacts.skin_weights[slips]) - points
+
+    def _offsets(
+        self, skin: NDArray, hands: NDArray, which: NDArray | slice
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Of some contacts: the anchors, the skin points, and the way from these to those along the hand, (k, 3)."""
+        contacts = self.contacts
+        anchors = interpolate(hands, contacts.hand[which], contacts.hand_weights[which])
+        points = interpolate(skin, contacts.skin[which], contacts.skin_weights[which])
+        return anchors, points, across(anchors - points, self.normals()[which])
 
     def _skin_on_hand(self, skin: NDArray) -> Contacts:
         near = self._clearance.near(self._hand_tree, skin, self._near_length)[0]
@@ -253,16 +218,8 @@ class ContactTracker:
         )
         found = np.isfinite(distance)
         chosen, triangle, weights = chosen[found], triangle[found], weights[found]
-        m = len(chosen)
-        return Contacts(
-            chosen.astype(np.int64),
-            np.column_stack([chosen] * 3).astype(np.int64),
-            np.tile([1.0, 0.0, 0.0], (m, 1)),
-            self.hand_triangles[triangle].astype(np.int64),
-            weights,
-            np.zeros((m, 3)),
-            np.zeros(m, bool),
-        )
+        first = np.tile([1.0, 0.0, 0.0], (len(chosen), 1))
+        return Contacts.new(chosen, np.column_stack([chosen] * 3), first, self.hand_triangles[triangle], weights)
 
     def _hand_on_skin(self, skin: NDArray, hands: NDArray) -> Contacts:
         if self._skin_tree is None:
@@ -271,16 +228,10 @@ class ContactTracker:
         near, distance, triangle, weights, _ = self._hand_clearance.near(self._skin_tree, hands, self._near_length)
         new = (distance < self._seen_from_hand) & ~self._kept[near + self.n_skin]
         new[new] = self._faces(near[new], triangle[new], weights[new])
-        m = int(new.sum())
-        return Contacts(
-            near[new] + self.n_skin,
-            self._skin_tree.triangles[triangle[new]].astype(np.int64),
-            weights[new],
-            np.column_stack([near[new]] * 3).astype(np.int64),
-            np.tile([1.0, 0.0, 0.0], (m, 1)),
-            np.zeros((m, 3)),
-            np.zeros(m, bool),
-        )
+        near, triangle, weights = near[new], triangle[new], weights[new]
+        first = np.tile([1.0, 0.0, 0.0], (len(near), 1))
+        corners = self._skin_tree.triangles[triangle]
+        return Contacts.new(near + self.n_skin, corners, weights, np.column_stack([near] * 3), first)
 
     def _faces(self, hand: NDArray, triangle: NDArray, weights: NDArray) -> NDArray[np.bool_]:
         """Whether hand vertices (k,) face the skin at points on triangles (k,) of its outer part, (k,)."""
@@ -292,12 +243,12 @@ class ContactTracker:
 
     def normals(self) -> NDArray[np.float64]:
         """Unit normals of the hands at the anchors, (m, 3)."""
-        return _unit_between(self.hand_normals, self.contacts.hand, self.contacts.hand_weights)
+        return unit_between(self.hand_normals, self.contacts.hand, self.contacts.hand_weights)
 
     def _outward(self) -> NDArray[np.float64]:
         """Unit normals of the tracked skin at the contacts, (m, 3)."""
         self._find_normals(self.contacts.skin)
-        return _unit_between(self.tracked_normals, self.contacts.skin, self.contacts.skin_weights)
+        return unit_between(self.tracked_normals, self.contacts.skin, self.contacts.skin_weights)
 
     def _find_normals(self, ids: NDArray) -> None:
         """Makes `tracked_normals` and `skin_normals` those of the last update at some vertices."""
@@ -318,8 +269,9 @@ class ContactTracker:
     def settle(self, skin: NDArray, directions: NDArray, friction: NDArray) -> None:
         """After a solve: drops contacts that no longer push, and moves the anchors of those that slid.
 
-        skin: (n_skin, 3) [m]; directions: (m, 3) in which they pushed; friction: (m,). Where skin and hand are close
-        without pushing, this is remembered: found anew after the next move of the hand, a contact would have missed
+        skin: (n_skin, 3) [m]; directions: (m, 3) in which they pushed; friction: (m,). What slips has reached the cone
+        of friction, and slipped from the point where friction would have held it. Where skin and hand are close without
+        pushing, this is remembered: found anew after the next move of the hand, a contact would have missed
         that move, and skin that changes from one contact to another would be left behind.
         """
         contacts = self.contacts
@@ -327,14 +279,18 @@ class ContactTracker:
         tangential = np.linalg.norm(contacts.force - along[:, None] * directions, axis=1)
         pushing = contacts.held | (along > 0)
         slid = ~pushing | ~contacts.held & (tangential > 0.999 * friction * along)
-        slid = np.flatnonzero(slid)
-        anchors = interpolate(self._hand_tree.vertices, contacts.hand[slid], contacts.hand_weights[slid])
-        points = interpolate(skin, contacts.skin[slid], contacts.skin_weights[slid])
-        way = points - anchors
-        way -= np.einsum("ij,ij->i", way, directions[slid])[:, None] * directions[slid]
-        on_hand = contacts.key[slid] < self.n_skin
-        self._slide_on_hand(anchors[on_hand] + way[on_hand], directions, slid[on_hand])
-        self._slide_on_skin(points[~on_hand] - way[~on_hand], skin, slid[~on_hand])
+        anchors = interpolate(self._hand_tree.vertices, contacts.hand, contacts.hand_weights)
+        points = interpolate(skin, contacts.skin, contacts.skin_weights)
+        stuck = across(contacts.ahead, directions)
+        off = np.where(slid[:, None], across(points - anchors, directions), stuck)
+        square = np.einsum("ij,ij->i", self._way, self._way)
+        slipped = np.einsum("ij,ij->i", stuck - off, self._way)
+        contacts.slip[:] = np.clip(slipped / np.maximum(square, 1e-18), 0.0, 1.0)
+        moved = np.flatnonzero(off.any(axis=1))
+        contacts.ahead[:] = 0.0
+        on_hand = contacts.key[moved] < self.n_skin
+        self._slide_on_hand((anchors + off)[moved[on_hand]], directions, moved[on_hand])
+        self._slide_on_skin((points - off)[moved[~on_hand]], skin, moved[~on_hand])
         idle = contacts.select(~pushing)
         idle.force[:] = 0.0
         self._idle = self._close(idle, skin, self._hand_tree.vertices)
