@@ -19,6 +19,7 @@ from .contact.contacts import Contacts
 from .contact.push_out import push_out
 from .frame import SimulatedFrame, TrackedFrame
 from .geometry.clearance import Clearance
+from .geometry.topology import unique_edges
 from .geometry.triangle_bvh import TriangleTree
 from .physics import Physics
 from .settings import PhysicsSettings
@@ -35,7 +36,8 @@ _STEP = 0.003
 # three times as much, flesh that keeps its volume diverges under a hand that comes fast and far too deep.
 _LONGER = 2.0
 _STILLER = 20.0  # times what tissue moves that the global step leaves in place: 0.01 mm
-_FINGER = 0.008  # [m] skin inside a hand is no farther from a part of it that is inside the head
+# [m] Skin inside a hand is no farther from a vertex of it that is inside the head, or than most of its edges are long.
+_FINGER, _MOST_EDGES = 0.008, 95
 _CELL = 0.0025  # [m] of the grid that such skin is found with: finer takes longer to fill, coarser finds too much
 _REST = 3e-5  # [m] tissue that moves less is left at rest: the error of a frame is ten times as large
 _SWEEPS = 8  # that open inverted tetrahedra: what is left goes on in the next frame
@@ -141,6 +143,10 @@ class _Touched(Clearance):
 
     def __init__(self, physics: ReducedPhysics):
         self._physics, self.nearest = physics, np.full(physics.template.n_skin, -1, np.int32)
+        hands = physics.hands
+        ends = hands.vertices[unique_edges(hands.triangles)[0]]
+        lengths = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1)
+        self._finger = max(_FINGER, float(np.percentile(lengths, _MOST_EDGES)))
 
     def forget(self) -> None:
         self.nearest[:] = -1
@@ -149,27 +155,27 @@ class _Touched(Clearance):
         """As `Clearance.near`."""
         physics = self._physics
         inside = physics._clearance.near(physics._skin_tree, tree.vertices, reach)[0]
-        asked = _around(points, tree.vertices[inside], physics._yielding)
-        distance, triangle, barycentric, sign = tree.closest(points[asked], _FINGER, self.nearest[asked])
+        asked = _around(points, tree.vertices[inside], physics._yielding, self._finger)
+        distance, triangle, barycentric, sign = tree.closest(points[asked], self._finger, self.nearest[asked])
         self.nearest[asked] = triangle
         found = np.isfinite(distance) & ((sign < 0) | (distance < reach))
         return asked[found], distance[found], triangle[found], barycentric[found], sign[found]
 
 
 @njit(cache=True, nogil=True)
-def _around(points, centres, wanted):
-    """Rows of the wanted (n,) points (n, 3) within about _FINGER of one of the centres (k, 3)."""
+def _around(points, centres, wanted, finger):
+    """Rows of the wanted (n,) points (n, 3) within about `finger` [m] of one of the centres (k, 3)."""
     if len(centres) == 0:
         return np.zeros(0, np.int64)
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for k in range(len(centres)):
         for d in range(3):
-            low[d], high[d] = min(low[d], centres[k, d] - _FINGER), max(high[d], centres[k, d] + _FINGER)
+            low[d], high[d] = min(low[d], centres[k, d] - finger), max(high[d], centres[k, d] + finger)
     size = np.empty(3, np.int64)
     for d in range(3):
         size[d] = int((high[d] - low[d]) / _CELL) + 1
     cells = np.zeros((size[0], size[1], size[2]), np.bool_)
-    reach = int(np.ceil(_FINGER / _CELL))
+    reach = int(np.ceil(finger / _CELL))
     at = np.empty(3, np.int64)
     for k in range(len(centres)):
         for d in range(3):

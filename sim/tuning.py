@@ -64,7 +64,7 @@ class PinchTuning:
 class StepTuning:
     """Tolerances in gaps, speeds in metres per second."""
 
-    converged: float = 0.08  # largest change in an iteration at which a substep with contacts is done: 0.04 mm
+    converged: float = 0.06  # largest change in an iteration at which a substep with contacts is done: 0.03 mm
     converged_cells: float = 0.05  # the same with pressure cells, which keep up with the contacts an iteration late
     converged_free: float = 0.004  # the same without contacts: free relaxation is slow
     still: float = 0.001  # unloaded tissue whose surroundings move less is left in place

@@ -15,8 +15,9 @@ from nephim.sim.solver.system import ElasticSystem
 from volumes import RADIUS, finger, round_head
 
 TEMPLATE, FINGER = round_head(3), finger()
-FOAM = PhysicsSettings.load("default")
-FLESH = replace(FOAM, cell_volume=2e-6, w_vol=10 * FOAM.w_vol, volume_tolerance=0.0)
+DEFAULT = PhysicsSettings.load("default")
+FOAM = replace(DEFAULT, w_vol=3 * DEFAULT.w_str, volume_tolerance=0.05)
+FLESH = replace(DEFAULT, cell_volume=2e-6, w_vol=30 * DEFAULT.w_str, volume_tolerance=0.0)
 REST = np.zeros((len(TEMPLATE.vertices), 3))
 
 

@@ -141,7 +141,7 @@ def pushed_out(simulation, skin, room: float):
     nearest = np.full(TEMPLATE.n_skin, -1, np.int32)
     direction = -TEMPLATE.skin_vertices / RADIUS
     bone = Bone(direction, np.full(TEMPLATE.n_skin, 0.02), np.full(TEMPLATE.n_skin, room))
-    return push_out(simulation.system, simulation.contact, simulation.contact.contacts, skin, nearest, bone, 0.02, 5e-7)
+    return push_out(simulation.system, simulation.contact, simulation._solved, skin, nearest, bone, 0.02, 5e-7)
 
 
 def test_skin_that_was_left_in_a_hand_is_pushed_out_with_what_is_around_it():

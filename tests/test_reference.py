@@ -22,7 +22,7 @@ def random(scale: float, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(scale=scale, size=(N, 3))
 
 
-FLESH = replace(SETTINGS, cell_volume=2e-6, w_vol=10 * SETTINGS.w_vol, volume_tolerance=0.0)
+FLESH = replace(SETTINGS, cell_volume=2e-6, w_vol=30 * SETTINGS.w_str, volume_tolerance=0.0)
 
 
 @cache

@@ -23,7 +23,7 @@ from nephim.errors import CacheError  # noqa: E402
 from nephim.operators import simulate  # noqa: E402
 from nephim.progress import drive  # noqa: E402
 from nephim.sim.frame import SimulatedFrame, TrackedFrame  # noqa: E402
-from yielding import DENT, flattened, scene_with_volume  # noqa: E402
+from yielding import DENT, scene_with_volume, swollen  # noqa: E402
 
 pytestmark = pytest.mark.bpy
 
@@ -68,7 +68,7 @@ def test_command_line(capsys):
 
 @pytest.fixture()
 def yielding(tmp_path, monkeypatch):
-    """A scene with its volume, whose hands yield as `yielding.flattened` says."""
+    """A scene with its volume, whose hands yield as `yielding.swollen` says."""
     return scene_with_volume(tmp_path, monkeypatch)
 
 
@@ -80,7 +80,7 @@ def hands_expected(scene):
     """By frame and side, how far the hands are to be moved, world [m]."""
     with SurfaceReader(scene, read_rig(scene)) as reader:
         frames = [reader.read(frame) for frame in read_rig(scene).frames]
-    return [{side: hand - getattr(tracked, side) for side, hand in flattened(tracked).items()} for tracked in frames]
+    return [{side: hand - getattr(tracked, side) for side, hand in swollen(tracked).items()} for tracked in frames]
 
 
 def hands_stored(scene):

@@ -25,7 +25,7 @@ from nephim.compat import fcurves  # noqa: E402
 from nephim.operators import simulate  # noqa: E402
 from nephim.operators.bake import bake_job  # noqa: E402
 from nephim.progress import drive  # noqa: E402
-from yielding import DENT, YieldingPhysics, copy_of, flattened, simulated_file  # noqa: E402
+from yielding import DENT, YieldingPhysics, copy_of, simulated_file, swollen  # noqa: E402
 
 pytestmark = pytest.mark.bpy
 
@@ -90,11 +90,11 @@ def test_hands_are_baked_with_the_head_and_removed_with_it(scene, to):
 
 def test_a_hand_that_never_moved_is_left_alone(scene, monkeypatch):
     def left_alone(tracked):
-        return {"left": flattened(tracked)["left"]}
+        return {"left": swollen(tracked)["left"]}
 
     run(bake_job(scene, to="point-cache"))
     monkeypatch.setattr("nephim.sim.physics.Physics", YieldingPhysics)
-    monkeypatch.setattr("yielding.flattened", left_alone)
+    monkeypatch.setattr("yielding.swollen", left_alone)
     bpy.ops.nephim.clear()
     run(simulate.simulate_job(scene))
     assert sorted(caches(scene)) == ["Left", "Right"]  # a frame more may move it
@@ -173,8 +173,8 @@ def test_hands_in_the_mesh_of_the_head_share_its_keys(tmp_path):
     ):
         for frame in rig.frames:
             tracked = reader.read(frame)
-            near = replace(tracked, head=tracked.left)  # flattened about its own middle
-            resolved = replace(tracked, head=scenes.dent(rig, tracked, frame), left=flattened(near)["left"])
+            near = replace(tracked, head=tracked.left)  # swollen about its own middle
+            resolved = replace(tracked, head=scenes.dent(rig, tracked, frame), left=swollen(near)["left"])
             state = reader.states[whole.object_name]
             writer.write(frame, [whole.positions(state, tracked, resolved)], f"{frame}", {})
     cache = PointCache(path)

@@ -23,7 +23,7 @@ from nephim.operators.report import rows  # noqa: E402
 from nephim.pictures.staging import Stage  # noqa: E402
 from nephim.progress import drive  # noqa: E402
 from nephim.tracks.read import read_take  # noqa: E402
-from yielding import DENT, copy_of, flattened, simulated_file  # noqa: E402
+from yielding import DENT, copy_of, simulated_file, swollen  # noqa: E402
 
 pytestmark = pytest.mark.bpy
 
@@ -62,7 +62,7 @@ def test_penetration_after_is_that_of_the_hands_as_simulated(scene, tmp_path):
     rigid = run(report_job(scene, tmp_path / "report.json"))
     assert rigid["hand_displacement_max_mm"] is None and "hands moved by up to" not in dict(rows(rigid))
     deepest = [one["penetration_mm"]["after"]["max"] for one in (report, rigid)]
-    assert deepest[0] < deepest[1]  # they draw back from the face
+    assert deepest[0] > deepest[1] + 0.5  # they swell into the face
     assert report["per_frame"]["penetration_before_mm"] == rigid["per_frame"]["penetration_before_mm"]
 
 
@@ -72,12 +72,12 @@ def test_each_method_is_compared_with_its_own_hands(scene):
         read = take.result.read(PRESSED)
         surfaces = take.surfaces(PRESSED)
         assert list(surfaces[SURFACE]) == ["head"] and list(surfaces[PHYSICS]) == ["head", "left", "right"]
-        np.testing.assert_allclose(surfaces[PHYSICS]["left"], flattened(read.tracked)["left"], atol=1e-6)
+        np.testing.assert_allclose(surfaces[PHYSICS]["left"], swollen(read.tracked)["left"], atol=1e-6)
         measures = Measures(take)
         measures.add(read, surfaces)
         rigid = Measures(take)
         rigid.add(read, {mode: {"head": of["head"]} for mode, of in surfaces.items()})
-        assert measures.deepest_mm()[PHYSICS][0] < rigid.deepest_mm()[PHYSICS][0]
+        assert measures.deepest_mm()[PHYSICS][0] > rigid.deepest_mm()[PHYSICS][0] + 0.5
         assert measures.deepest_mm()[SURFACE][0] == rigid.deepest_mm()[SURFACE][0]
         assert measures.deepest_mm()[TRACKED][0] == rigid.deepest_mm()[TRACKED][0]
 
@@ -85,7 +85,7 @@ def test_each_method_is_compared_with_its_own_hands(scene):
 def test_pictures_show_hands_as_tracked_and_as_simulated(scene):
     with ResultReader(scene) as result:
         shot = Stage(result).shot(PRESSED)
-        expected = flattened(result.read(PRESSED).tracked)
+        expected = swollen(result.read(PRESSED).tracked)
         tracked = result.read(PRESSED).tracked
     for side, hand, simulated in zip(("left", "right"), shot.hands, shot.simulated_hands, strict=True):
         np.testing.assert_allclose(hand.vertices, getattr(tracked, side), atol=1e-6)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stand-in for hands that yield: the physics, whose hands are flattened where they are near the head's middle."""
+"""A stand-in for hands that yield: the physics, whose hands are swollen where they are near the head's middle, so that
+penetration tells them from the tracked ones, which the physics keeps the skin off."""
 
 import io
 import shutil
@@ -18,22 +19,22 @@ DENT = 0.004  # [m] largest displacement of a hand
 NEAR = 0.12  # [m] from the middle of the head: hands farther away stay as tracked
 
 
-def flattened(tracked: TrackedFrame) -> dict[str, np.ndarray]:
-    """The hands of a frame, by side: moved away from the middle of the head where they are near it."""
+def swollen(tracked: TrackedFrame) -> dict[str, np.ndarray]:
+    """The hands of a frame, by side: moved towards the middle of the head where they are near it."""
     middle = tracked.head.mean(axis=0, dtype=np.float64)
     found = {}
     for side in ("left", "right"):
         hand = getattr(tracked, side)
         if hand is not None:
-            away = hand - middle
-            length = np.linalg.norm(away, axis=1, keepdims=True)
+            towards = middle - hand
+            length = np.linalg.norm(towards, axis=1, keepdims=True)
             pressed = np.clip((NEAR - length) / 0.02, 0, 1)
-            found[side] = (hand + DENT * pressed * away / length).astype(np.float32)
+            found[side] = (hand + DENT * pressed * towards / length).astype(np.float32)
     return found
 
 
 class YieldingPhysics(Physics):
-    """`Physics` whose hands are `flattened` when they yield."""
+    """`Physics` whose hands are `swollen` when they yield."""
 
     def __init__(self, *given, yielding_hands=False, **others):
         super().__init__(*given, **others)
@@ -41,11 +42,11 @@ class YieldingPhysics(Physics):
 
     def step(self, frame, between=()):
         result = super().step(frame, between)
-        return replace(result, **flattened(frame)) if self.yields else result
+        return replace(result, **swollen(frame)) if self.yields else result
 
 
 def scene_with_volume(folder, monkeypatch):
-    """A scene of face.blend in a folder, with its volume and two hands, which yield as `flattened` says."""
+    """A scene of face.blend in a folder, with its volume and two hands, which yield as `swollen` says."""
     monkeypatch.setattr("nephim.sim.physics.Physics", YieldingPhysics)
     scenes.with_volume(folder)
     scene = bpy.context.scene

@@ -122,6 +122,9 @@ class ContactTracker:
         self._tracked, self._deformed = rest, rest
         self._kept = np.zeros(self.n_skin + len(hands), np.bool_)  # keys of contacts that stay
         self.hand_normals = np.zeros((len(hands), 3))
+        # Hands and tracked skin at the last update, where nothing jumped since.
+        self._follows = False
+        self._hands_before, self._tracked_before = np.zeros((len(hands), 3)), np.zeros((self.n_skin, 3))
         self._way = np.zeros((0, 3))  # of the hand along the skin since the last substep, at each contact
         self._hand_tree = TriangleTree(hands, self.hand_triangles)
         self._skin_tree = TriangleTree(rest, self._outer_triangles) if len(self._outer_triangles) else None
@@ -138,12 +141,14 @@ class ContactTracker:
 
     def forget(self, vertices: NDArray[np.bool_]) -> None:
         """Drops the contacts of some of the hands' vertices (n_hand,)."""
+        self._follows = False
         self.contacts = self.contacts.select(~vertices[self.contacts.hand[:, 0]])
         self._idle = self._idle.select(~vertices[self._idle.hand[:, 0]])
 
     def nothing_near(self) -> None:
         """Tells that time went by without an update: what touched without pushing is forgotten."""
         self._idle = Contacts.none()
+        self._follows = False
 
     def release(self, tracked: TriangleTree, hands: NDArray) -> None:
         """Lets go where a hand (n_hand, 3) is clear of the tracked skin, whatever the deformed skin still clings to."""
@@ -164,6 +169,7 @@ class ContactTracker:
         near_skin = inside_box(skin, low - self._search, high + self._search)
         if not self.outer[near_skin].any():
             self.contacts = self._idle = Contacts.none()
+            self._follows = False
             return
         self.contacts = self.contacts.join(self._close(self._idle, skin, hands))
         self._tracked, self._deformed = tracked, skin
@@ -175,7 +181,11 @@ class ContactTracker:
         kept = self.contacts = self.contacts.select(self.contacts.held | ~pulls)
         self._kept[:] = False
         self._kept[kept.key] = True
-        self.contacts = kept.join(self._skin_on_hand(skin)).join(self._hand_on_skin(skin, hands)).in_order()
+        found = self._skin_on_hand(skin).join(self._hand_on_skin(skin, hands))
+        if self._follows:
+            found.ahead[:] = self._way_of(found, tracked, hands)
+        self._hands_before[:], self._tracked_before[:], self._follows = hands, tracked, True
+        self.contacts = kept.join(found).in_order()
         self._way = self._offsets(skin, hands, slice(None))[2] + across(self.contacts.ahead, self.normals())
 
     def _expect_slip(self, skin: NDArray, hands: NDArray) -> None:
@@ -193,6 +203,15 @@ class ContactTracker:
         self._slide_on_skin(points[~on_hand] + slipped[~on_hand], skin, slips[~on_hand])
         contacts.ahead[slips] = anchors - interpolate(hands, contacts.hand[slips], contacts.hand_weights[slips])
         contacts.ahead[slips] += interpolate(skin, contacts.skin[slips], contacts.skin_weights[slips]) - points
+
+    def _way_of(self, found: Contacts, tracked: NDArray, hands: NDArray) -> NDArray[np.float64]:
+        """How far the hand moved along the skin since the last update where contacts are found, (k, 3): they begin
+        where both were before, so that friction acts against this way, not against the skin that follows it."""
+        way = interpolate(hands, found.hand, found.hand_weights)
+        way -= interpolate(self._hands_before, found.hand, found.hand_weights)
+        way -= interpolate(tracked, found.skin, found.skin_weights)
+        way += interpolate(self._tracked_before, found.skin, found.skin_weights)
+        return across(way, unit_between(self.hand_normals, found.hand, found.hand_weights))
 
     def _offsets(
         self, skin: NDArray, hands: NDArray, which: NDArray | slice
