@@ -20,6 +20,7 @@ from .geometry.surface import Surface, vertex_normals
 from .geometry.tips import tips
 from .geometry.topology import boundary_loops, fan_caps, unique_edges
 from .geometry.triangle_bvh import TriangleTree
+from .hand_on_hand import HandOnHand
 from .settings import PhysicsSettings
 from .solver.system import vertex_areas
 from .template import Template
@@ -61,6 +62,9 @@ class HandFlesh:
         parts = list(surfaces.items())
         self.depth = np.concatenate([flesh_depth(surface, side) for side, surface in parts])
         self.limit = _MOST * self.depth
+        self._together: HandOnHand | None = None
+        if len(parts) == 2:
+            self._together = HandOnHand(*surfaces.values(), self.depth, self.limit, settings.gap)
         self._clearance = Clearance(len(self.depth), _DEEPEST)
         self._normals = np.zeros((len(self.depth), 3))
         offsets = np.cumsum([0, *(len(s.vertices) for _, s in parts)])
@@ -73,7 +77,8 @@ class HandFlesh:
     def give(
         self, tree: TriangleTree, hands: NDArray[np.float64], towards_bone: NDArray[np.float64]
     ) -> NDArray[np.float64] | None:
-        """How far the skin of the hands (n, 3) gives, (n, 3) [m]; None where none touches.
+        """How far the skin of the hands (n, 3) gives to the face and to each other, (n, 3) [m]; None where none
+        touches.
 
         tree: of the outer tracked skin; towards_bone: (n_skin, 3) unit.
         """
@@ -83,33 +88,47 @@ class HandFlesh:
         found = (sign < 0) | (distance < settings.gap)
         near, distance, sign = near[found], distance[found], sign[found]
         triangle, weights = triangle[found], weights[found]
-        if len(near) == 0:
+        together = self._together is not None and self._together.near(hands)
+        if len(near) == 0 and not together:
             return None
+        normals = self._normals
+        unit_normals(hands, self._triangles, normals)
         ids = tree.triangles[triangle]
         inwards, depth = towards(tree.vertices, towards_bone, hands[near], ids, weights)
-        unit_normals(hands, self._triangles, self._normals)
-        normals = self._normals
         facing = np.clip(np.einsum("ij,ij->i", normals[near], inwards) / _FACING, 0.0, 1.0)
         facing *= np.einsum("mk,mk->m", weights, self._whole[ids])
         deep = np.where(sign < 0, depth, -distance)
         layer = np.einsum("mk,mk->m", weights, self._template.tissue_depth[ids])
         overlap = np.maximum(deep + settings.gap, 0.0)
-        pressed = facing * compressions(
+        pressed = np.zeros(len(hands))
+        pressed[near] = facing * compressions(
             overlap, layer, self.depth[near], _YOUNG * settings.w_str, settings.compression_limit
         )
+        result = np.zeros_like(hands)
+        result[near] = -pressed[near, None] * inwards
+        bulges = np.ones(len(hands))  # share of what comes out that may: not into what presses
+        bulges[near] = np.clip(1.0 - deep / _FADES, 0.0, 1.0)
+        if together:
+            rows, given, deep = self._together.press(hands)
+            pressed[rows] += given
+            result[rows] -= given[:, None] * normals[rows]
+            bulges[rows] *= np.clip(1.0 - deep / _FADES, 0.0, 1.0)
         if not pressed.any():
             return None
-        result = np.zeros_like(hands)
-        result[near] = -pressed[:, None] * inwards
-        result += self._bulge(near, pressed, deep)[:, None] * normals
+        swollen = self._bulge(pressed, bulges)
+        if together:
+            rows = np.flatnonzero(swollen)
+            swollen[rows] = np.minimum(swollen[rows], self._together.room(hands, rows, swollen.max()))
+        squeezed = np.linalg.norm(result, axis=1)
+        result *= (self.limit / np.maximum(squeezed, self.limit))[:, None]  # between a face and a hand, it is only once
+        result += swollen[:, None] * normals
         return result
 
-    def _bulge(self, near: NDArray, pressed: NDArray, deep: NDArray) -> NDArray[np.float64]:
-        """How far [m] skin (n,) around the `pressed` moves outwards: the volume that goes in comes out beside it."""
-        volume = np.zeros(len(self.depth))
-        volume[near] = self._area[near] * pressed
-        swollen = self._spread.solve(volume) * self.depth
-        swollen[near] *= np.clip(1.0 - deep / _FADES, 0.0, 1.0)
+    def _bulge(self, pressed: NDArray, share: NDArray) -> NDArray[np.float64]:
+        """How far [m] skin (n,) around what is `pressed` (n,) moves outwards, where it may bulge by a share (n,): the
+        volume that goes in comes out beside it."""
+        volume = self._area * pressed
+        swollen = self._spread.solve(volume) * self.depth * share
         total = float(self._area @ swollen)
         if total > 0.0:
             swollen *= _RETURNED * volume.sum() / total

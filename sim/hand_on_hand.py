@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the flesh of two hands gives where they press each other: folded hands, palms together, a hand in the other.
+
+Both are layers of the same flesh on bone. The same pressure compresses them by the same share of their depth, so that
+what overlaps, and a gap, is divided in proportion to both depths, up to the share that flesh gives at most. Each side
+gives along its own normal. Like what a face makes a hand give, this depends on one frame alone, and not on which hand
+is called left.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .contact.tracker import unit_normals
+from .geometry.opposite import opposite
+from .geometry.surface import Surface
+from .geometry.topology import fan_caps
+from .geometry.triangle_bvh import TriangleTree, bounds, inside_box
+
+# [m] of overlap up to which flesh gives all it can, and from which on it gives nothing: two palms give 12 mm, and what
+# is twice as deep went through the other hand and would be drawn through itself.
+_WHOLE, _DEEPEST = 0.010, 0.016
+# Share of the way through the other hand up to which a point has come from the near side, and from which on it is as
+# good as out at the far one: the back of a finger that is in a palm.
+_NEAR, _FAR = 0.5, 0.75
+_ASIDE, _FACING = 0.25, 0.65  # cosine between facing normals up to which flesh is not pressed, and from which on it is
+
+
+class HandOnHand:
+    """A left and a right hand that may press each other.
+
+    left, right: their surfaces in any pose, closed or open at the wrist. depth: (n,) of the flesh of both, the left
+    hand first; limit: (n,) by how much of it is compressed at most; gap: that remains between them [m].
+    """
+
+    def __init__(self, left: Surface, right: Surface, depth: NDArray, limit: NDArray, gap: float):
+        self._gap = gap
+        self._depth, self._limit = depth, limit
+        self._parts = slice(0, len(left.vertices)), slice(len(left.vertices), None)
+        closed = [np.concatenate([s.triangles, fan_caps(s.triangles)]).astype(np.int32) for s in (left, right)]
+        self._trees = [TriangleTree(s.vertices, t) for s, t in zip((left, right), closed, strict=True)]
+        self._normals = [np.zeros((len(s.vertices), 3)) for s in (left, right)]
+
+    def near(self, hands: NDArray[np.float64]) -> bool:
+        """Whether the hands (n, 3) may touch: whether their boxes do."""
+        (low, high), (other_low, other_high) = (bounds(hands[part]) for part in self._parts)
+        return bool((low < other_high + self._gap).all() and (other_low < high + self._gap).all())
+
+    def press(self, hands: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """The rows (k,) of the hands (n, 3) that are pressed, how far they give against their normals (k,), and how
+        deep they are in the other hand, (k,) [m], negative within the gap before it."""
+        for part, tree, normals in zip(self._parts, self._trees, self._normals, strict=True):
+            tree.refit(hands[part])
+            unit_normals(tree.vertices, tree.triangles, normals)
+        sides = [self._press(k) for k in (0, 1)]
+        rows, given, deep = (np.concatenate(both) for both in zip(*sides, strict=True))
+        return rows, given, deep
+
+    def _press(self, k: int) -> tuple[NDArray, NDArray, NDArray]:
+        """As `press`, of hand k alone."""
+        tree, other, normals = self._trees[k], self._trees[1 - k], self._normals[k]
+        low, high = other.low[0] - self._gap, other.high[0] + self._gap  # of the tree's root
+        near = inside_box(tree.vertices, low, high)
+        deep, ahead, triangle, weights = opposite(other, tree.vertices[near], normals[near], _DEEPEST, self._gap)
+        found = triangle >= 0
+        near, deep, ahead, triangle, weights = (a[found] for a in (near, deep, ahead, triangle, weights))
+        ids = other.triangles[triangle]
+        opposed = np.einsum("mk,mki->mi", weights, self._normals[1 - k][ids])
+        opposed /= np.maximum(np.linalg.norm(opposed, axis=1, keepdims=True), 1e-12)
+        cosine = -np.einsum("mi,mi->m", opposed, normals[near])
+        share = np.clip((cosine - _ASIDE) / (_FACING - _ASIDE), 0.0, 1.0)
+        back = np.maximum(deep, 0.0)
+        share *= np.clip((_FAR - back / np.maximum(back + ahead, 1e-12)) / (_FAR - _NEAR), 0.0, 1.0)
+        share *= np.clip((_DEEPEST - back) / (_DEEPEST - _WHOLE), 0.0, 1.0)
+        own = self._depth[self._parts[k]][near]
+        theirs = np.einsum("mk,mk->m", weights, self._depth[self._parts[1 - k]][ids])
+        given = np.minimum((deep + self._gap) * own / (own + theirs), self._limit[self._parts[k]][near])
+        return near + self._parts[k].start, share * given, deep
+
+    def room(self, hands: NDArray[np.float64], rows: NDArray[np.int64], reach: float) -> NDArray[np.float64]:
+        """How far flesh at rows (k,) of the hands that were pressed may bulge before it meets that of the other, (k,)
+        [m]: half of what is between them; searched up to reach [m]."""
+        room = np.empty(len(rows))
+        for k in (0, 1):
+            own = (rows >= self._parts[1].start) == bool(k)
+            distance, *_, sign = self._trees[1 - k].closest(hands[rows[own]], 2.0 * reach + self._gap)
+            room[own] = np.where(sign < 0, 0.0, np.maximum(0.5 * (distance - self._gap), 0.0))
+        return room
