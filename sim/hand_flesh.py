@@ -46,6 +46,7 @@ _FACING = 0.5  # cosine to the bone's direction from which skin of a hand is pre
 # Of the volume that is pressed in, the share that comes out beside it, and how far away.
 _RETURNED, _BESIDE = 0.7, 0.006
 _SWOLLEN = 0.25  # share of the flesh's depth by which it bulges at most
+_SEEN = 1e-6  # [m] flesh that bulges less is not kept out of another hand
 _FADES = 0.001  # [m] inside the face within which the bulge ends
 
 
@@ -109,15 +110,15 @@ class HandFlesh:
         bulges = np.ones(len(hands))  # share of what comes out that may: not into what presses
         bulges[near] = np.clip(1.0 - deep / _FADES, 0.0, 1.0)
         if together:
-            rows, given, deep = self._together.press(hands)
-            pressed[rows] += given
-            result[rows] -= given[:, None] * normals[rows]
-            bulges[rows] *= np.clip(1.0 - deep / _FADES, 0.0, 1.0)
+            given = self._together.press(hands)
+            pressed += given
+            result -= given[:, None] * normals
+            bulges *= np.clip(1.0 - given / _FADES, 0.0, 1.0)
         if not pressed.any():
             return None
         swollen = self._bulge(pressed, bulges)
         if together:
-            rows = np.flatnonzero(swollen)
+            rows = np.flatnonzero(swollen > _SEEN)
             swollen[rows] = np.minimum(swollen[rows], self._together.room(hands, rows, swollen.max()))
         squeezed = np.linalg.norm(result, axis=1)
         result *= (self.limit / np.maximum(squeezed, self.limit))[:, None]  # between a face and a hand, it is only once

@@ -45,18 +45,19 @@ class HandOnHand:
         (low, high), (other_low, other_high) = (bounds(hands[part]) for part in self._parts)
         return bool((low < other_high + self._gap).all() and (other_low < high + self._gap).all())
 
-    def press(self, hands: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """The rows (k,) of the hands (n, 3) that are pressed, how far they give against their normals (k,), and how
-        deep they are in the other hand, (k,) [m], negative within the gap before it."""
+    def press(self, hands: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far each vertex of the hands (n, 3) gives to the other hand, against its normal, (n,) [m]."""
         for part, tree, normals in zip(self._parts, self._trees, self._normals, strict=True):
             tree.refit(hands[part])
             unit_normals(tree.vertices, tree.triangles, normals)
-        sides = [self._press(k) for k in (0, 1)]
-        rows, given, deep = (np.concatenate(both) for both in zip(*sides, strict=True))
-        return rows, given, deep
+        given = np.zeros(len(hands))
+        for k in (0, 1):
+            self._press(k, given)
+        return np.minimum(given, self._limit)
 
-    def _press(self, k: int) -> tuple[NDArray, NDArray, NDArray]:
-        """As `press`, of hand k alone."""
+    def _press(self, k: int, given: NDArray) -> None:
+        """Adds what gives where vertices of hand k are in the other one, in both: where the other is pressed between
+        its vertices, as by a fingertip, those around give for it."""
         tree, other, normals = self._trees[k], self._trees[1 - k], self._normals[k]
         low, high = other.low[0] - self._gap, other.high[0] + self._gap  # of the tree's root
         near = inside_box(tree.vertices, low, high)
@@ -71,10 +72,15 @@ class HandOnHand:
         back = np.maximum(deep, 0.0)
         share *= np.clip((_FAR - back / np.maximum(back + ahead, 1e-12)) / (_FAR - _NEAR), 0.0, 1.0)
         share *= np.clip((_DEEPEST - back) / (_DEEPEST - _WHOLE), 0.0, 1.0)
-        own = self._depth[self._parts[k]][near]
-        theirs = np.einsum("mk,mk->m", weights, self._depth[self._parts[1 - k]][ids])
-        given = np.minimum((deep + self._gap) * own / (own + theirs), self._limit[self._parts[k]][near])
-        return near + self._parts[k].start, share * given, deep
+        own, theirs = (self._parts[j].start for j in (k, 1 - k))
+        depth = self._depth[own + near]
+        beyond = np.einsum("mk,mk->m", weights, self._depth[theirs + ids])
+        strain = share * (deep + self._gap) / (depth + beyond)
+        np.maximum.at(given, own + near, strain * depth)
+        spread = (
+            weights / np.einsum("mk,mk->m", weights, weights)[:, None]
+        )  # moves the opposite point as far as it is to
+        np.maximum.at(given, theirs + ids, (strain * beyond)[:, None] * spread)
 
     def room(self, hands: NDArray[np.float64], rows: NDArray[np.int64], reach: float) -> NDArray[np.float64]:
         """How far flesh at rows (k,) of the hands that were pressed may bulge before it meets that of the other, (k,)
