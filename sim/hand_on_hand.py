@@ -15,14 +15,14 @@ from .geometry.opposite import opposite
 from .geometry.surface import Surface
 from .geometry.topology import fan_caps
 from .geometry.triangle_bvh import TriangleTree, bounds, inside_box
+from .geometry.winding import inside_by_crossings
 
 # [m] of overlap up to which flesh gives all it can, and from which on it gives nothing: two palms give 12 mm, and what
 # is twice as deep went through the other hand and would be drawn through itself.
 _WHOLE, _DEEPEST = 0.010, 0.016
-# Share of the way through the other hand up to which a point has come from the near side, and from which on it is as
-# good as out at the far one: the back of a finger that is in a palm.
-_NEAR, _FAR = 0.5, 0.75
-_ASIDE, _FACING = 0.25, 0.65  # cosine between facing normals up to which flesh is not pressed, and from which on it is
+# Times the distance to the nearest skin of the other hand that the way to the skin opposite may be: as on a plane at
+# 60°. What is farther is about to leave the other hand somewhere else: the flank of a finger, or its back.
+_FACING = 2.0
 
 
 class HandOnHand:
@@ -61,25 +61,23 @@ class HandOnHand:
         tree, other, normals = self._trees[k], self._trees[1 - k], self._normals[k]
         low, high = other.low[0] - self._gap, other.high[0] + self._gap  # of the tree's root
         near = inside_box(tree.vertices, low, high)
-        deep, ahead, triangle, weights = opposite(other, tree.vertices[near], normals[near], _DEEPEST, self._gap)
-        found = triangle >= 0
-        near, deep, ahead, triangle, weights = (a[found] for a in (near, deep, ahead, triangle, weights))
-        ids = other.triangles[triangle]
-        opposed = np.einsum("mk,mki->mi", weights, self._normals[1 - k][ids])
-        opposed /= np.maximum(np.linalg.norm(opposed, axis=1, keepdims=True), 1e-12)
-        cosine = -np.einsum("mi,mi->m", opposed, normals[near])
-        share = np.clip((cosine - _ASIDE) / (_FACING - _ASIDE), 0.0, 1.0)
-        back = np.maximum(deep, 0.0)
-        share *= np.clip((_FAR - back / np.maximum(back + ahead, 1e-12)) / (_FAR - _NEAR), 0.0, 1.0)
-        share *= np.clip((_DEEPEST - back) / (_DEEPEST - _WHOLE), 0.0, 1.0)
+        inside = inside_by_crossings(tree.vertices[near], other.vertices, other.triangles)
+        distance = other.closest(tree.vertices[near], _DEEPEST)[0]
+        kept = np.where(inside, np.isfinite(distance), distance < self._gap)
+        near, inside, distance = near[kept], inside[kept], distance[kept]
+        way, triangle, weights = opposite(other, tree.vertices[near], normals[near], inside, _DEEPEST)
+        found = (triangle >= 0) & (inside | (way < self._gap))
+        near, inside, distance, way, weights = (a[found] for a in (near, inside, distance, way, weights))
+        ids = other.triangles[triangle[found]]
+        overlap = self._gap + np.where(inside, way, -way)
+        overlap *= np.minimum(_FACING * distance / np.maximum(way, 1e-12), 1.0) ** 2
+        overlap *= np.clip((_DEEPEST - way) / (_DEEPEST - _WHOLE), 0.0, 1.0)
         own, theirs = (self._parts[j].start for j in (k, 1 - k))
         depth = self._depth[own + near]
         beyond = np.einsum("mk,mk->m", weights, self._depth[theirs + ids])
-        strain = share * (deep + self._gap) / (depth + beyond)
+        strain = overlap / (depth + beyond)
         np.maximum.at(given, own + near, strain * depth)
-        spread = (
-            weights / np.einsum("mk,mk->m", weights, weights)[:, None]
-        )  # moves the opposite point as far as it is to
+        spread = weights / np.einsum("mk,mk->m", weights, weights)[:, None]  # moves the opposite point as far as it is to
         np.maximum.at(given, theirs + ids, (strain * beyond)[:, None] * spread)
 
     def room(self, hands: NDArray[np.float64], rows: NDArray[np.int64], reach: float) -> NDArray[np.float64]:
