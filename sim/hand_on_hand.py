@@ -2,9 +2,8 @@
 """How the flesh of two hands gives where they press each other: folded hands, palms together, a hand in the other.
 
 Both are layers of the same flesh on bone. The same pressure compresses them by the same share of their depth, so that
-what overlaps, and a gap, is divided in proportion to both depths, up to the share that flesh gives at most. Each side
-gives along its own normal. Like what a face makes a hand give, this depends on one frame alone, and not on which hand
-is called left.
+what overlaps, and a gap, is divided in proportion to both depths, up to the share that flesh gives at most. Like what a
+hand gives to a face, this depends on one frame alone; and it does not depend on which hand comes first.
 """
 
 import numpy as np
@@ -18,11 +17,13 @@ from .geometry.triangle_bvh import TriangleTree, bounds, inside_box
 from .geometry.winding import inside_by_crossings
 
 # [m] of overlap up to which flesh gives all it can, and from which on it gives nothing: two palms give 12 mm, and what
-# is twice as deep went through the other hand and would be drawn through itself.
+# is twice as deep went through the other hand, and would be drawn through its own.
 _WHOLE, _DEEPEST = 0.010, 0.016
-# Times the distance to the nearest skin of the other hand that the way to the skin opposite may be: as on a plane at
-# 60°. What is farther is about to leave the other hand somewhere else: the flank of a finger, or its back.
-_FACING = 2.0
+# Distance of a point to the nearest skin of the other hand as a share of the way to the skin opposite, the cosine
+# between both if they are flat: from this on it is pressed, and up to that it is not, as it has come in, or is about to
+# come out, somewhere else: at the flank of a finger, or at its back.
+_FACING, _ASIDE = 0.6, 0.2
+_LEAST = 1e-6  # [m] that both are more, so that skin which just touches faces what it touches
 
 
 class HandOnHand:
@@ -39,6 +40,7 @@ class HandOnHand:
         closed = [np.concatenate([s.triangles, fan_caps(s.triangles)]).astype(np.int32) for s in (left, right)]
         self._trees = [TriangleTree(s.vertices, t) for s, t in zip((left, right), closed, strict=True)]
         self._normals = [np.zeros((len(s.vertices), 3)) for s in (left, right)]
+        self._inside = np.zeros(len(depth), bool)  # the other hand
 
     def near(self, hands: NDArray[np.float64]) -> bool:
         """Whether the hands (n, 3) may touch: whether their boxes do."""
@@ -50,35 +52,35 @@ class HandOnHand:
         for part, tree, normals in zip(self._parts, self._trees, self._normals, strict=True):
             tree.refit(hands[part])
             unit_normals(tree.vertices, tree.triangles, normals)
+        self._inside[:] = False
         given = np.zeros(len(hands))
         for k in (0, 1):
             self._press(k, given)
         return np.minimum(given, self._limit)
 
     def _press(self, k: int, given: NDArray) -> None:
-        """Adds what gives where vertices of hand k are in the other one, in both: where the other is pressed between
-        its vertices, as by a fingertip, those around give for it."""
+        """Adds what both hands give where vertices of hand k are in the other one. Where that is pressed between its
+        vertices, as by a fingertip, those around give for it."""
         tree, other, normals = self._trees[k], self._trees[1 - k], self._normals[k]
-        low, high = other.low[0] - self._gap, other.high[0] + self._gap  # of the tree's root
-        near = inside_box(tree.vertices, low, high)
+        near = inside_box(tree.vertices, other.low[0] - self._gap, other.high[0] + self._gap)  # those of its root
         inside = inside_by_crossings(tree.vertices[near], other.vertices, other.triangles)
+        self._inside[self._parts[k]][near] = inside
         distance = other.closest(tree.vertices[near], _DEEPEST)[0]
-        kept = np.where(inside, np.isfinite(distance), distance < self._gap)
-        near, inside, distance = near[kept], inside[kept], distance[kept]
+        found = np.where(inside, np.isfinite(distance), distance < self._gap)
+        near, inside, distance = near[found], inside[found], distance[found]
         way, triangle, weights = opposite(other, tree.vertices[near], normals[near], inside, _DEEPEST)
         found = (triangle >= 0) & (inside | (way < self._gap))
         near, inside, distance, way, weights = (a[found] for a in (near, inside, distance, way, weights))
         ids = other.triangles[triangle[found]]
-        overlap = self._gap + np.where(inside, way, -way)
-        overlap *= np.minimum(_FACING * distance / np.maximum(way, 1e-12), 1.0) ** 2
-        overlap *= np.clip((_DEEPEST - way) / (_DEEPEST - _WHOLE), 0.0, 1.0)
-        own, theirs = (self._parts[j].start for j in (k, 1 - k))
-        depth = self._depth[own + near]
-        beyond = np.einsum("mk,mk->m", weights, self._depth[theirs + ids])
-        strain = overlap / (depth + beyond)
-        np.maximum.at(given, own + near, strain * depth)
-        spread = weights / np.einsum("mk,mk->m", weights, weights)[:, None]  # moves the opposite point as far as it is to
-        np.maximum.at(given, theirs + ids, (strain * beyond)[:, None] * spread)
+        facing = np.clip(((distance + _LEAST) / (way + _LEAST) - _ASIDE) / (_FACING - _ASIDE), 0.0, 1.0)
+        facing *= np.clip((_DEEPEST - way) / (_DEEPEST - _WHOLE), 0.0, 1.0)
+        own, theirs = self._parts[k].start + near, self._parts[1 - k].start + ids
+        depth, beyond = self._depth[own], np.einsum("mk,mk->m", weights, self._depth[theirs])
+        strain = facing * (self._gap + np.where(inside, way, -way)) / (depth + beyond)
+        np.maximum.at(given, own, strain * depth)
+        # So far that the point between them moves by its part; weighted again, because a line aslant slides fast.
+        around = weights / np.einsum("mk,mk->m", weights, weights)[:, None]
+        np.maximum.at(given, theirs, (facing * strain * beyond)[:, None] * around)
 
     def room(self, hands: NDArray[np.float64], rows: NDArray[np.int64], reach: float) -> NDArray[np.float64]:
         """How far flesh at rows (k,) of the hands that were pressed may bulge before it meets that of the other, (k,)
@@ -86,6 +88,6 @@ class HandOnHand:
         room = np.empty(len(rows))
         for k in (0, 1):
             own = (rows >= self._parts[1].start) == bool(k)
-            distance, *_, sign = self._trees[1 - k].closest(hands[rows[own]], 2.0 * reach + self._gap)
-            room[own] = np.where(sign < 0, 0.0, np.maximum(0.5 * (distance - self._gap), 0.0))
-        return room
+            distance = self._trees[1 - k].closest(hands[rows[own]], 2.0 * reach + self._gap)[0]
+            room[own] = np.maximum(0.5 * (distance - self._gap), 0.0)
+        return np.where(self._inside[rows], 0.0, room)

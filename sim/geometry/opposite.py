@@ -14,11 +14,11 @@ from .vector3 import corner, dot
 def opposite(
     tree: TriangleTree, points: NDArray, normals: NDArray, inside: NDArray[np.bool_], farthest: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.float64]]:
-    """The point of the tree's surface opposite each of `points` (k, 3) of another one, with unit `normals` (k, 3): along
-    its normal, or, for those that are `inside` (k,), the other way, where it came through.
+    """The point of the tree's surface opposite each of `points` (k, 3) of another one, with unit `normals` (k, 3):
+    along its normal, or, for those that are `inside` (k,), the other way, where it came through.
 
-    Only triangles that face the point count: not the far side of a finger. Returns the way (k,) [m], triangle (k,) and
-    barycentric (k, 3); inf, -1 and 0 if it is more than `farthest` [m].
+    Only triangles that face the point count: not the far side of a finger. Returns the distance (k,) [m], triangle (k,)
+    and barycentric (k, 3); inf, -1 and 0 if none lies within `farthest` [m].
     """
     count = len(points)
     result = np.empty(count), np.empty(count, np.int32), np.zeros((count, 3))
