@@ -3,7 +3,8 @@
 
 Hand and face are two layers on bone, pressed together: both carry the same pressure, so that their compressions follow
 from how far the tracked surfaces overlap. What the hand gives is taken from its tracked surface before contact is
-resolved: it depends on this frame alone, neither on how fast nor on which way the hand came.
+resolved: it depends on this frame alone, neither on how fast nor on which way the hand came. Hands give to each other
+as well, see `hand_on_hand`.
 """
 
 import numpy as np
@@ -65,7 +66,8 @@ class HandFlesh:
         self.limit = _MOST * self.depth
         self._together: HandOnHand | None = None
         if len(parts) == 2:
-            self._together = HandOnHand(*surfaces.values(), self.depth, self.limit, settings.gap)
+            (_, one), (_, other) = parts
+            self._together = HandOnHand(one, other, self.depth, self.limit, settings.gap)
         self._clearance = Clearance(len(self.depth), _DEEPEST)
         self._normals = np.zeros((len(self.depth), 3))
         offsets = np.cumsum([0, *(len(s.vertices) for _, s in parts)])
@@ -83,47 +85,58 @@ class HandFlesh:
 
         tree: of the outer tracked skin; towards_bone: (n_skin, 3) unit.
         """
-        settings = self._settings
-        # From farther off than what touches: past an edge, a hand is suddenly in the head.
-        near, distance, triangle, weights, sign = self._clearance.near(tree, hands, _EDGE)
-        found = (sign < 0) | (distance < settings.gap)
-        near, distance, sign = near[found], distance[found], sign[found]
-        triangle, weights = triangle[found], weights[found]
-        together = self._together is not None and self._together.near(hands)
-        if len(near) == 0 and not together:
+        near = self._near(tree, hands)
+        together = self._together
+        if together is not None and not together.near(hands):
+            together = None
+        if len(near[0]) == 0 and together is None:
             return None
         normals = self._normals
         unit_normals(hands, self._triangles, normals)
-        ids = tree.triangles[triangle]
-        inwards, depth = towards(tree.vertices, towards_bone, hands[near], ids, weights)
-        facing = np.clip(np.einsum("ij,ij->i", normals[near], inwards) / _FACING, 0.0, 1.0)
-        facing *= np.einsum("mk,mk->m", weights, self._whole[ids])
-        deep = np.where(sign < 0, depth, -distance)
-        layer = np.einsum("mk,mk->m", weights, self._template.tissue_depth[ids])
-        overlap = np.maximum(deep + settings.gap, 0.0)
-        pressed = np.zeros(len(hands))
-        pressed[near] = facing * compressions(
-            overlap, layer, self.depth[near], _YOUNG * settings.w_str, settings.compression_limit
-        )
-        result = np.zeros_like(hands)
-        result[near] = -pressed[near, None] * inwards
+        rows, pressed_in, inwards, deep = self._press(tree, hands, towards_bone, near)
+        result, pressed = np.zeros_like(hands), np.zeros(len(hands))
+        result[rows], pressed[rows] = -pressed_in[:, None] * inwards, pressed_in
         bulges = np.ones(len(hands))  # share of what comes out that may: not into what presses
-        bulges[near] = np.clip(1.0 - deep / _FADES, 0.0, 1.0)
-        if together:
-            given = self._together.press(hands)
-            pressed += given
+        bulges[rows] = np.clip(1.0 - deep / _FADES, 0.0, 1.0)
+        if together is not None:
+            given = together.press(hands, normals)
             result -= given[:, None] * normals
+            pressed += given
             bulges *= np.clip(1.0 - given / _FADES, 0.0, 1.0)
         if not pressed.any():
             return None
         swollen = self._bulge(pressed, bulges)
-        if together:
+        if together is not None:
             rows = np.flatnonzero(swollen > _SEEN)
-            swollen[rows] = np.minimum(swollen[rows], self._together.room(hands, rows, swollen.max()))
-        squeezed = np.linalg.norm(result, axis=1)
-        result *= (self.limit / np.maximum(squeezed, self.limit))[:, None]  # between a face and a hand, it is only once
+            swollen[rows] = np.minimum(swollen[rows], together.room(hands, rows, swollen.max()))
+        length = np.linalg.norm(result, axis=1)
+        result *= (self.limit / np.maximum(length, self.limit))[:, None]  # the same flesh gives to face and hand
         result += swollen[:, None] * normals
         return result
+
+    def _near(self, tree: TriangleTree, hands: NDArray) -> tuple[NDArray, ...]:
+        """The vertices of the hands that touch the face: rows, distance, triangle, barycentric and sign, as
+        `TriangleTree.closest`."""
+        # From farther off than what touches: past an edge, a hand is suddenly in the head.
+        near = self._clearance.near(tree, hands, _EDGE)
+        found = (near[4] < 0) | (near[1] < self._settings.gap)
+        return tuple(array[found] for array in near)
+
+    def _press(
+        self, tree: TriangleTree, hands: NDArray, towards_bone: NDArray, near: tuple[NDArray, ...]
+    ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        """What a face makes the hands give: rows (k,), how far (k,), the unit way to bone (k, 3), against which they
+        give, and how deep they are (k,) [m]."""
+        rows, distance, triangle, weights, sign = near
+        ids = tree.triangles[triangle]
+        inwards, depth = towards(tree.vertices, towards_bone, hands[rows], ids, weights)
+        facing = np.clip(np.einsum("ij,ij->i", self._normals[rows], inwards) / _FACING, 0.0, 1.0)
+        facing *= np.einsum("mk,mk->m", weights, self._whole[ids])
+        deep = np.where(sign < 0, depth, -distance)
+        layer = np.einsum("mk,mk->m", weights, self._template.tissue_depth[ids])
+        overlap = np.maximum(deep + self._settings.gap, 0.0)
+        modulus, most = _YOUNG * self._settings.w_str, self._settings.compression_limit
+        return rows, facing * compressions(overlap, layer, self.depth[rows], modulus, most), inwards, deep
 
     def _bulge(self, pressed: NDArray, share: NDArray) -> NDArray[np.float64]:
         """How far [m] skin (n,) around what is `pressed` (n,) moves outwards, where it may bulge by a share (n,): the

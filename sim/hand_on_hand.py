@@ -9,7 +9,6 @@ hand gives to a face, this depends on one frame alone; and it does not depend on
 import numpy as np
 from numpy.typing import NDArray
 
-from .contact.tracker import unit_normals
 from .geometry.opposite import opposite
 from .geometry.surface import Surface
 from .geometry.topology import fan_caps
@@ -39,7 +38,6 @@ class HandOnHand:
         self._parts = slice(0, len(left.vertices)), slice(len(left.vertices), None)
         closed = [np.concatenate([s.triangles, fan_caps(s.triangles)]).astype(np.int32) for s in (left, right)]
         self._trees = [TriangleTree(s.vertices, t) for s, t in zip((left, right), closed, strict=True)]
-        self._normals = [np.zeros((len(s.vertices), 3)) for s in (left, right)]
         self._inside = np.zeros(len(depth), bool)  # the other hand
 
     def near(self, hands: NDArray[np.float64]) -> bool:
@@ -47,21 +45,20 @@ class HandOnHand:
         (low, high), (other_low, other_high) = (bounds(hands[part]) for part in self._parts)
         return bool((low < other_high + self._gap).all() and (other_low < high + self._gap).all())
 
-    def press(self, hands: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How far each vertex of the hands (n, 3) gives to the other hand, against its normal, (n,) [m]."""
-        for part, tree, normals in zip(self._parts, self._trees, self._normals, strict=True):
+    def press(self, hands: NDArray[np.float64], normals: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far each vertex of the hands (n, 3) gives to the other hand, against its unit normal (n, 3), (n,) [m]."""
+        for part, tree in zip(self._parts, self._trees, strict=True):
             tree.refit(hands[part])
-            unit_normals(tree.vertices, tree.triangles, normals)
         self._inside[:] = False
         given = np.zeros(len(hands))
         for k in (0, 1):
-            self._press(k, given)
+            self._press(k, normals[self._parts[k]], given)
         return np.minimum(given, self._limit)
 
-    def _press(self, k: int, given: NDArray) -> None:
+    def _press(self, k: int, normals: NDArray, given: NDArray) -> None:
         """Adds what both hands give where vertices of hand k are in the other one. Where that is pressed between its
         vertices, as by a fingertip, those around give for it."""
-        tree, other, normals = self._trees[k], self._trees[1 - k], self._normals[k]
+        tree, other = self._trees[k], self._trees[1 - k]
         near = inside_box(tree.vertices, other.low[0] - self._gap, other.high[0] + self._gap)  # those of its root
         inside = inside_by_crossings(tree.vertices[near], other.vertices, other.triangles)
         self._inside[self._parts[k]][near] = inside

@@ -122,7 +122,7 @@ def _call_seldom_needed() -> None:
     one, hands = Surface(np.eye(3), np.array([[0, 1, 2]], np.int32)), np.tile(np.eye(3), (2, 1))
     together = HandOnHand(one, one, np.ones(6), np.ones(6), 1.0)  # … to each other
     together.near(hands)
-    together.press(hands)
+    together.press(hands, hands)
     together.room(hands, np.arange(6), 0.0)
     # Folded by expression, and by contact.
     for ids, real in ((np.int32, np.float64), (np.int64, np.float32)):

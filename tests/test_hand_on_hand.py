@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from nephim.sim.frame import TrackedFrame
-from nephim.sim.geometry.surface import Surface
+from nephim.sim.geometry.surface import Surface, vertex_normals
 from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.hand_flesh import HandFlesh
 from nephim.sim.hand_measure import HandsRecord
@@ -107,7 +107,8 @@ def test_the_thinner_flesh_gives_less():
     """At the same pressure each is compressed by the same share of its depth."""
     flesh = HandFlesh({"left": PALM, "right": BALL}, TEMPLATE, SETTINGS)
     hands = pressed(PALM, BALL, [0.0, 0.0, 0.024])
-    given = flesh._together.press(np.concatenate(hands))
+    normals = [vertex_normals(one.vertices, one.triangles) for one in (PALM, BALL)]
+    given = flesh._together.press(np.concatenate(hands), np.concatenate(normals))
     palm, ball = np.argmax(given[: len(PALM.vertices)]), len(PALM.vertices) + np.argmin(BALL.vertices[:, 2])
     assert given[ball] / flesh.depth[ball] == pytest.approx(given[palm] / flesh.depth[palm], rel=0.1)
     assert given[palm] + given[ball] == pytest.approx(0.0025, rel=0.1)
