@@ -253,8 +253,8 @@ class SceneSettings(PropertyGroup):
     )
     yielding_hands: BoolProperty(  # type: ignore[valid-type]
         name="Hands Yield",
-        description="Hands flatten where they press, as skin does, and are cached, previewed and baked with it; off: "
-        "they stay as animated, as props and gloves do. Physics and reduced physics only",
+        description="Hands flatten where they press the face or each other, as skin does, and are cached, previewed "
+        "and baked with it; off: they stay as animated, as props and gloves do. Physics and reduced physics only",
         default=YIELDING_HANDS,
         update=_tissue_changed,
     )

@@ -15,6 +15,7 @@ from ..sim import measure
 from ..sim.contact.obstacles import Obstacles
 from ..sim.geometry import rigid
 from ..sim.geometry.mending import main_part, mend
+from ..sim.hand_measure import HandsRecord
 from ..sim.settings import PhysicsSettings
 from ..sim.template import Template
 from ..sim.tracking import HeadTracking
@@ -100,6 +101,9 @@ class Survey:
             if part is not None
         }
         self.penetration = measure.PenetrationRecord()
+        self.together: HandsRecord | None = None
+        if self.rig.left is not None and self.rig.right is not None:
+            self.together = HandsRecord(_mended(self.rig.left), _mended(self.rig.right))
         self.touched: list[bool] = []  # in each frame: penetrates before or after, or the solver had contacts
         self.moved: list[float] = []  # largest displacement of each frame [m]
         self.hand_moved = 0.0  # largest displacement of a hand [m]
@@ -131,6 +135,8 @@ class Survey:
             limited.append(stopped | over)
             touched |= before.gap == 0 or after.gap == 0
         self.penetration.add(pairs, limited, self.triangles, self.allowed)
+        if self.together is not None:
+            self.together.add(read.tracked.hands, [read.hand("left"), read.hand("right")])
         self.deepest.append((max(map(_deepest, (b for b, _ in pairs))), max(map(_deepest, (a for _, a in pairs)))))
         counted = self.statistics[len(self.touched)].get("contacts", 0)
         self.touched.append(touched or counted > 0)
@@ -200,6 +206,7 @@ def _assemble(result: ResultReader, template: Template, survey: Survey) -> dict:
         "conforming": template.conforming,
         "ms_per_frame": measure.percentiles(_column(numbers, "ms"), (50, 95)),
         "penetration_mm": survey.penetration.summary(),
+        "hands_mm": None if survey.together is None else survey.together.summary(),
         "decaf": survey.penetration.decaf(),
         "obstacles": None
         if survey.obstacles is None

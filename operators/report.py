@@ -28,7 +28,7 @@ def report_to_job(scene: Any, path: Path) -> Job[dict]:
 def rows(report: dict) -> list[tuple[str, str]]:
     """The key figures: name and value."""
     before, after = report["penetration_mm"]["before"], report["penetration_mm"]["after"]
-    hands = report.get("hand_displacement_max_mm")
+    hands, together = report.get("hand_displacement_max_mm"), report.get("hands_mm")
     volume, ms = report["volume_ratio"], report["ms_per_frame"]
     baked, shown = report.get("bake_error_mm"), report.get("shown_error_mm")
     return [
@@ -39,6 +39,7 @@ def rows(report: dict) -> list[tuple[str, str]]:
         ("penetration after", _depth(after)),
         ("  where bone permits", _depth(after["avoidable"])),
         ("  where bone stops it", _depth(after["bone_limited"])),
+        *([] if not together else [("hands in each other", _together(together))]),
         *((f"{side} hand's pose", _corrected(of)) for side, of in report.get("pose_correction", {}).items()),
         ("skin in eyes and teeth", _in_obstacles(report)),
         *([] if hands is None else [("hands moved by up to", f"{hands:.2f} mm")]),
@@ -53,6 +54,13 @@ def rows(report: dict) -> list[tuple[str, str]]:
 
 def _depth(of: dict) -> str:
     return f"p95 {of['p95']:.2f} mm, max {of['max']:.2f} mm"
+
+
+def _together(of: dict) -> str:
+    """Of the hands, before and after they yielded."""
+    if not of["before"]["samples"]:
+        return "nowhere"
+    return f"max {of['before']['max']:.2f} mm before, {_depth(of['after'])} after"
 
 
 def _corrected(of: dict) -> str:

@@ -3,7 +3,8 @@
 
 Hand and face are two layers on bone, pressed together: both carry the same pressure, so that their compressions follow
 from how far the tracked surfaces overlap. What the hand gives is taken from its tracked surface before contact is
-resolved: it depends on this frame alone, neither on how fast nor on which way the hand came.
+resolved: it depends on this frame alone, neither on how fast nor on which way the hand came. Hands give to each other
+as well, see `hand_on_hand`.
 """
 
 import numpy as np
@@ -20,6 +21,7 @@ from .geometry.surface import Surface, vertex_normals
 from .geometry.tips import tips
 from .geometry.topology import boundary_loops, fan_caps, unique_edges
 from .geometry.triangle_bvh import TriangleTree
+from .hand_on_hand import HandOnHand
 from .settings import PhysicsSettings
 from .solver.system import vertex_areas
 from .template import Template
@@ -45,6 +47,7 @@ _FACING = 0.5  # cosine to the bone's direction from which skin of a hand is pre
 # Of the volume that is pressed in, the share that comes out beside it, and how far away.
 _RETURNED, _BESIDE = 0.7, 0.006
 _SWOLLEN = 0.25  # share of the flesh's depth by which it bulges at most
+_SEEN = 1e-6  # [m] flesh that bulges less is not kept out of another hand
 _FADES = 0.001  # [m] inside the face within which the bulge ends
 
 
@@ -61,6 +64,10 @@ class HandFlesh:
         parts = list(surfaces.items())
         self.depth = np.concatenate([flesh_depth(surface, side) for side, surface in parts])
         self.limit = _MOST * self.depth
+        self._together: HandOnHand | None = None
+        if len(parts) == 2:
+            (_, one), (_, other) = parts
+            self._together = HandOnHand(one, other, self.depth, self.limit, settings.gap)
         self._clearance = Clearance(len(self.depth), _DEEPEST)
         self._normals = np.zeros((len(self.depth), 3))
         offsets = np.cumsum([0, *(len(s.vertices) for _, s in parts)])
@@ -73,43 +80,69 @@ class HandFlesh:
     def give(
         self, tree: TriangleTree, hands: NDArray[np.float64], towards_bone: NDArray[np.float64]
     ) -> NDArray[np.float64] | None:
-        """How far the skin of the hands (n, 3) gives, (n, 3) [m]; None where none touches.
+        """How far the skin of the hands (n, 3) gives to the face and to each other, (n, 3) [m]; None where none
+        touches.
 
         tree: of the outer tracked skin; towards_bone: (n_skin, 3) unit.
         """
-        settings = self._settings
-        # From farther off than what touches: past an edge, a hand is suddenly in the head.
-        near, distance, triangle, weights, sign = self._clearance.near(tree, hands, _EDGE)
-        found = (sign < 0) | (distance < settings.gap)
-        near, distance, sign = near[found], distance[found], sign[found]
-        triangle, weights = triangle[found], weights[found]
-        if len(near) == 0:
+        near = self._near(tree, hands)
+        together = self._together
+        if together is not None and not together.near(hands):
+            together = None
+        if len(near[0]) == 0 and together is None:
             return None
-        ids = tree.triangles[triangle]
-        inwards, depth = towards(tree.vertices, towards_bone, hands[near], ids, weights)
-        unit_normals(hands, self._triangles, self._normals)
         normals = self._normals
-        facing = np.clip(np.einsum("ij,ij->i", normals[near], inwards) / _FACING, 0.0, 1.0)
+        unit_normals(hands, self._triangles, normals)
+        rows, pressed_in, inwards, deep = self._press(tree, hands, towards_bone, near)
+        result, pressed = np.zeros_like(hands), np.zeros(len(hands))
+        result[rows], pressed[rows] = -pressed_in[:, None] * inwards, pressed_in
+        bulges = np.ones(len(hands))  # share of what comes out that may: not into what presses
+        bulges[rows] = np.clip(1.0 - deep / _FADES, 0.0, 1.0)
+        if together is not None:
+            given = together.press(hands, normals)
+            result -= given[:, None] * normals
+            pressed += given
+            bulges *= np.clip(1.0 - given / _FADES, 0.0, 1.0)
+        if not pressed.any():
+            return None
+        swollen = self._bulge(pressed, bulges)
+        if together is not None:
+            rows = np.flatnonzero(swollen > _SEEN)
+            swollen[rows] = np.minimum(swollen[rows], together.room(hands, rows, swollen.max()))
+        length = np.linalg.norm(result, axis=1)
+        result *= (self.limit / np.maximum(length, self.limit))[:, None]  # the same flesh gives to face and hand
+        result += swollen[:, None] * normals
+        return result
+
+    def _near(self, tree: TriangleTree, hands: NDArray) -> tuple[NDArray, ...]:
+        """The vertices of the hands that touch the face: rows, distance, triangle, barycentric and sign, as
+        `TriangleTree.closest`."""
+        # From farther off than what touches: past an edge, a hand is suddenly in the head.
+        near = self._clearance.near(tree, hands, _EDGE)
+        found = (near[4] < 0) | (near[1] < self._settings.gap)
+        return tuple(array[found] for array in near)
+
+    def _press(
+        self, tree: TriangleTree, hands: NDArray, towards_bone: NDArray, near: tuple[NDArray, ...]
+    ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        """What a face makes the hands give: rows (k,), how far (k,), the unit way to bone (k, 3), against which they
+        give, and how deep they are (k,) [m]."""
+        rows, distance, triangle, weights, sign = near
+        ids = tree.triangles[triangle]
+        inwards, depth = towards(tree.vertices, towards_bone, hands[rows], ids, weights)
+        facing = np.clip(np.einsum("ij,ij->i", self._normals[rows], inwards) / _FACING, 0.0, 1.0)
         facing *= np.einsum("mk,mk->m", weights, self._whole[ids])
         deep = np.where(sign < 0, depth, -distance)
         layer = np.einsum("mk,mk->m", weights, self._template.tissue_depth[ids])
-        overlap = np.maximum(deep + settings.gap, 0.0)
-        pressed = facing * compressions(
-            overlap, layer, self.depth[near], _YOUNG * settings.w_str, settings.compression_limit
-        )
-        if not pressed.any():
-            return None
-        result = np.zeros_like(hands)
-        result[near] = -pressed[:, None] * inwards
-        result += self._bulge(near, pressed, deep)[:, None] * normals
-        return result
+        overlap = np.maximum(deep + self._settings.gap, 0.0)
+        modulus, most = _YOUNG * self._settings.w_str, self._settings.compression_limit
+        return rows, facing * compressions(overlap, layer, self.depth[rows], modulus, most), inwards, deep
 
-    def _bulge(self, near: NDArray, pressed: NDArray, deep: NDArray) -> NDArray[np.float64]:
-        """How far [m] skin (n,) around the `pressed` moves outwards: the volume that goes in comes out beside it."""
-        volume = np.zeros(len(self.depth))
-        volume[near] = self._area[near] * pressed
-        swollen = self._spread.solve(volume) * self.depth
-        swollen[near] *= np.clip(1.0 - deep / _FADES, 0.0, 1.0)
+    def _bulge(self, pressed: NDArray, share: NDArray) -> NDArray[np.float64]:
+        """How far [m] skin (n,) around what is `pressed` (n,) moves outwards, where it may bulge by a share (n,): the
+        volume that goes in comes out beside it."""
+        volume = self._area * pressed
+        swollen = self._spread.solve(volume) * self.depth * share
         total = float(self._area @ swollen)
         if total > 0.0:
             swollen *= _RETURNED * volume.sum() / total

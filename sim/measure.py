@@ -172,8 +172,8 @@ def percentiles(values: NDArray, names: Sequence[float] = (1, 50, 99)) -> dict[s
     return {f"p{n:g}": float(v) for n, v in zip(names, np.percentile(values, names), strict=True)}
 
 
-def _spread(depths: NDArray) -> dict[str, float]:
-    """Mean, p95 and max in mm of depths in metres; zeros for an empty set."""
+def millimetres(depths: NDArray) -> dict[str, float]:
+    """Mean, p95 and max in mm of depths (k,) in metres, and their number (`samples`); zeros for an empty set."""
     if len(depths) == 0:
         return {"mean": 0.0, "p95": 0.0, "max": 0.0, "samples": 0}
     return {
@@ -239,12 +239,13 @@ class PenetrationRecord:
     def summary(self) -> dict[str, dict]:
         """{'before': {mean, p95, max, samples}, 'after': {…, avoidable: {…}, bone_limited: {…}}}, depths in mm."""
         if not self._before:
-            empty = _spread(np.zeros(0))
+            empty = millimetres(np.zeros(0))
             return {"before": empty, "after": empty | {"avoidable": empty, "bone_limited": empty}}
         before, after, limited = (np.concatenate(parts) for parts in (self._before, self._after, self._limited))
         return {
-            "before": _spread(before),
-            "after": _spread(after) | {"avoidable": _spread(after[~limited]), "bone_limited": _spread(after[limited])},
+            "before": millimetres(before),
+            "after": millimetres(after)
+            | {"avoidable": millimetres(after[~limited]), "bone_limited": millimetres(after[limited])},
         }
 
     def decaf(self) -> dict[str, dict[str, float]]:

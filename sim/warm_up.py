@@ -23,6 +23,7 @@ from .geometry.points import apply_into, displace
 from .geometry.surface import Surface, vertex_normals
 from .geometry.triangle_bvh import bounds, inside_box
 from .hand_flesh import compressions
+from .hand_on_hand import HandOnHand
 from .solver.untangle import untangle
 from .template import Template
 
@@ -118,6 +119,11 @@ def _call_seldom_needed() -> None:
     spread(points, points, points, 0.0)  # hands deeper than bone allows
     keep_off(points, number, points)  # skin left in a hand
     compressions(number, number, number, 0.0, 0.0)  # hands that yield
+    one, hands = Surface(np.eye(3), np.array([[0, 1, 2]], np.int32)), np.tile(np.eye(3), (2, 1))
+    together = HandOnHand(one, one, np.ones(6), np.ones(6), 1.0)  # … to each other
+    together.near(hands)
+    together.press(hands, hands)
+    together.room(hands, np.arange(6), 0.0)
     # Folded by expression, and by contact.
     for ids, real in ((np.int32, np.float64), (np.int64, np.float32)):
         blocks, stale, corners = np.zeros((0, 0), np.float32), np.zeros(0, bool), np.zeros((0, 4), ids)

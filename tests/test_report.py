@@ -100,6 +100,31 @@ def test_known_displacement_is_found(made, tmp_path):
     assert report["displacement_max_mm"] == pytest.approx(20, abs=1e-3)
 
 
+def test_hands_in_each_other_are_measured(made, tmp_path):
+    """Two capsules of 9 mm, side by side and 14 mm apart."""
+    import bpy
+    from nephim.bridge.report import report_job
+    from nephim.operators.report import rows
+    from nephim.progress import drive
+
+    scene, _ = made()
+    apart = drive(report_job(scene, tmp_path / "report.json"))
+    assert apart["hands_mm"]["before"] == {"mean": 0.0, "p95": 0.0, "max": 0.0, "samples": 0}
+    assert ("hands in each other", "nowhere") in rows(apart)
+    left, right = bpy.data.objects["LeftRig"], bpy.data.objects["RightRig"]
+    right.rotation_euler = left.rotation_euler
+    for frame in (1, 6, 10):
+        scene.frame_set(frame)
+        right.location = left.location
+        right.location.z += 0.014
+        right.keyframe_insert("location", frame=frame)
+    found = drive(report_job(scene, tmp_path / "report.json"))["hands_mm"]
+    assert found["before"]["max"] == pytest.approx(4.0, abs=0.5) and found["before"]["samples"] > 10
+    assert found["after"] == pytest.approx(found["before"])  # this result has hands as tracked
+    scene.nephim.right = None
+    assert drive(report_job(scene, tmp_path / "report.json"))["hands_mm"] is None
+
+
 def test_missing_volume_and_missing_simulation_say_what_to_do(made, tmp_path):
     from nephim.bridge.report import report_job
     from nephim.errors import CacheError

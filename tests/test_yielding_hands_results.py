@@ -16,6 +16,7 @@ from nephim.bridge.cache.results import ResultReader  # noqa: E402
 from nephim.bridge.comparison import ComparedTake, Measures  # noqa: E402
 from nephim.bridge.report import report_job  # noqa: E402
 from nephim.choices import PHYSICS, SURFACE, TRACKED  # noqa: E402
+from nephim.operators import simulate  # noqa: E402
 from nephim.operators.bake import bake_job  # noqa: E402
 from nephim.operators.compare import simulations_job  # noqa: E402
 from nephim.operators.export_take import export_take_job  # noqa: E402
@@ -109,3 +110,27 @@ def test_the_exported_take_has_deformed_hands(scene, tmp_path):
         tracked = take["left_tracked"]
     left = next(track for track in read_take(path) if track.role == "left")
     assert np.array_equal(left.vertices, tracked)  # read back, it is the take as tracked
+
+
+def test_hands_that_press_each_other_away_from_the_face_are_simulated_and_measured(tmp_path):
+    scenes.with_volume(tmp_path)
+    scene = bpy.context.scene
+    scene.nephim.right, scene.nephim.yielding_hands = bpy.data.objects["Right"], True
+    left, right = bpy.data.objects["LeftRig"], bpy.data.objects["RightRig"]
+    right.rotation_euler = left.rotation_euler
+    for frame, apart in ((1, 0.03), (PRESSED, 0.014), (10, 0.03)):  # of capsules of 18 mm, side by side
+        scene.frame_set(frame)
+        left.location.x += 0.2
+        right.location = left.location
+        right.location.z += apart
+        for rig in (left, right):
+            rig.keyframe_insert("location", frame=frame)
+    run(simulate.simulate_job(scene))
+    with ResultReader(scene) as result:
+        read = {frame: result.read(frame) for frame in (1, PRESSED)}
+    offsets = {f: [np.abs(h - getattr(r.tracked, s)).max() for s, h in r.hands.items()] for f, r in read.items()}
+    assert max(offsets[1]) < 1e-6 and min(offsets[PRESSED]) > 0.002
+    report = run(report_job(scene, tmp_path / "report.json"))
+    assert report["frames_with_contact"] == 0 and report["displacement_max_mm"] == 0
+    before, after = report["hands_mm"]["before"], report["hands_mm"]["after"]
+    assert before["max"] > 3.5 and after["mean"] < 0.1 * before["mean"]

@@ -18,6 +18,7 @@ from .vector3 import corner, cross, dot, triangle_corners
 LEAST_POINTS = 200  # worth another thread: a few tenths of a millisecond
 _LEAF = 4  # triangles per leaf: with fewer, visiting boxes costs more than testing triangles
 _FEW = 0.1  # share of the vertices up to which it pays to look for those that moved
+_SEAM = 1e-9  # of a triangle's size: no ray slips through between two that round differently
 _STACK = 64  # a complete tree of 2³⁰ leaves needs 31 entries
 
 
@@ -313,23 +314,25 @@ def _first_hit(part, parts, origins, directions, limit, vertices, triangles, ord
                 break
             first, end = leaf_span(leaf, leaves, total)
             for k in range(first, end):
-                along = _ray_triangle(o, r, vertices, triangles, order[k])
+                along = ray_triangle(o, r, vertices, triangles, order[k])[0]
                 if 0.0 <= along < best:
                     best = result[i] = along
 
 
 @njit(cache=True, nogil=True)
-def _ray_triangle(o, r, vertices, triangles, t):
-    """Where the ray from o along r meets triangle t (Möller and Trumbore 1997), in lengths of r; -1 if it does
-    not."""
+def ray_triangle(o, r, vertices, triangles, t):
+    """Where the ray from o along r meets triangle t (Möller and Trumbore 1997): in lengths of r, -1 if it does not,
+    and the barycentric coordinates of its second and third corner."""
     a, b, c = triangle_corners(vertices, triangles, t)
     e1, e2 = (b[0] - a[0], b[1] - a[1], b[2] - a[2]), (c[0] - a[0], c[1] - a[1], c[2] - a[2])
     h = cross(r, e2)
     det = dot(e1, h)
     if det == 0.0:
-        return -1.0
+        return -1.0, 0.0, 0.0
     s = (o[0] - a[0], o[1] - a[1], o[2] - a[2])
     u = dot(s, h) / det
     q = cross(s, e1)
     v = dot(r, q) / det
-    return dot(e2, q) / det if u >= 0.0 and v >= 0.0 and u + v <= 1.0 else -1.0
+    if u >= -_SEAM and v >= -_SEAM and u + v <= 1.0 + _SEAM:
+        return dot(e2, q) / det, u, v
+    return -1.0, 0.0, 0.0
