@@ -15,7 +15,7 @@ from nephim.progress import drive
 from nephim.sim.frame import TrackedFrame
 from nephim.sim.physics import Physics
 
-DENT = 0.004  # [m] largest displacement of a hand
+DENT = 0.006  # [m] largest displacement of a hand
 NEAR = 0.12  # [m] from the middle of the head: hands farther away stay as tracked
 
 
