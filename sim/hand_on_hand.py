@@ -62,18 +62,26 @@ class HandOnHand:
         near = inside_box(tree.vertices, other.low[0] - self._gap, other.high[0] + self._gap)  # those of its root
         inside = inside_by_crossings(tree.vertices[near], other.vertices, other.triangles)
         self._inside[self._parts[k]][near] = inside
-        distance = other.closest(tree.vertices[near], _DEEPEST)[0]
-        found = np.where(inside, np.isfinite(distance), distance < self._gap)
-        near, inside, distance = near[found], inside[found], distance[found]
-        way, triangle, weights = opposite(other, tree.vertices[near], normals[near], inside, _DEEPEST)
-        found = (triangle >= 0) & (inside | (way < self._gap))
-        near, inside, distance, way, weights = (a[found] for a in (near, inside, distance, way, weights))
+        within, before = near[inside], near[~inside]
+        near = np.concatenate([within, before])
+        way, triangle, weights = (
+            np.concatenate(both)
+            for both in zip(
+                opposite(other, tree.vertices[within], -normals[within], True, _DEEPEST),
+                opposite(other, tree.vertices[before], normals[before], False, self._gap),
+                strict=True,
+            )
+        )
+        overlap = self._gap + np.where(np.arange(len(near)) < len(within), way, -way)
+        found = triangle >= 0
+        near, way, overlap, weights = near[found], way[found], overlap[found], weights[found]
         ids = other.triangles[triangle[found]]
+        distance = other.closest(tree.vertices[near], _FACING * _DEEPEST)[0]  # where it is more, it makes no difference
         facing = np.clip(((distance + _LEAST) / (way + _LEAST) - _ASIDE) / (_FACING - _ASIDE), 0.0, 1.0)
         facing *= np.clip((_DEEPEST - way) / (_DEEPEST - _WHOLE), 0.0, 1.0)
         own, theirs = self._parts[k].start + near, self._parts[1 - k].start + ids
         depth, beyond = self._depth[own], np.einsum("mk,mk->m", weights, self._depth[theirs])
-        strain = facing * (self._gap + np.where(inside, way, -way)) / (depth + beyond)
+        strain = facing * overlap / (depth + beyond)
         np.maximum.at(given, own, strain * depth)
         # So far that the point between them moves by its part; weighted again, because a line aslant slides fast.
         around = weights / np.einsum("mk,mk->m", weights, weights)[:, None]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What lies opposite points of one surface on another that overlaps it: where the lines along their normals meet it."""
+"""Where lines meet the triangles of a surface that look a given way: from one surface to what lies opposite on another
+that overlaps it."""
 
 import numpy as np
 from numba import njit
@@ -12,27 +13,26 @@ from .vector3 import corner, dot
 
 
 def opposite(
-    tree: TriangleTree, points: NDArray, normals: NDArray, inside: NDArray[np.bool_], farthest: float
+    tree: TriangleTree, points: NDArray, ways: NDArray, leaving: bool, farthest: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.float64]]:
-    """The point of the tree's surface opposite each of `points` (k, 3) of another one, with unit `normals` (k, 3):
-    along its normal, or, for those that are `inside` (k,), the other way, where it came through.
+    """Where the lines from `points` (k, 3) along the unit `ways` (k, 3) leave the tree's surface, or enter it.
+    Triangles that look the other way are passed, such as the far side of a finger.
 
-    Only triangles that face the point count: not the far side of a finger. Returns the distance (k,) [m], triangle (k,)
-    and barycentric (k, 3); inf, -1 and 0 if none lies within `farthest` [m].
+    Returns the distance (k,) [m], triangle (k,) and barycentric (k, 3); inf, -1 and 0 if none lies within `farthest`
+    [m].
     """
     count = len(points)
     result = np.empty(count), np.empty(count, np.int32), np.zeros((count, 3))
-    ways = np.where(inside[:, None], -normals, normals)
     threads.run(
-        _opposite, threads.parts(count, LEAST_POINTS), np.ascontiguousarray(points), ways, inside, farthest,
-        tree.vertices, tree.triangles, tree.order, tree.low, tree.high, tree.leaves, *result,
+        _opposite, threads.parts(count, LEAST_POINTS), np.ascontiguousarray(points), np.ascontiguousarray(ways),
+        leaving, farthest, tree.vertices, tree.triangles, tree.order, tree.low, tree.high, tree.leaves, *result,
     )  # fmt: skip
     return result
 
 
 @njit(cache=True, nogil=True)
 def _opposite(
-    part, parts, points, ways, inside, farthest, vertices, triangles, order, low, high, leaves, distance, triangle,
+    part, parts, points, ways, leaving, farthest, vertices, triangles, order, low, high, leaves, distance, triangle,
     barycentric,
 ):  # fmt: skip
     total, stack = len(order), new_stack()
@@ -53,7 +53,7 @@ def _opposite(
             first, end = leaf_span(leaf, leaves, total)
             for k in range(first, end):
                 along, u, v = ray_triangle(p, way, vertices, triangles, order[k])
-                if 0.0 <= along < best and (dot(face_direction(vertices, triangles, order[k]), way) > 0.0) == inside[i]:
+                if 0.0 <= along < best and (dot(face_direction(vertices, triangles, order[k]), way) > 0.0) == leaving:
                     best, found = along, order[k]
                     barycentric[i, 0], barycentric[i, 1], barycentric[i, 2] = 1.0 - u - v, u, v
         distance[i], triangle[i] = best if found >= 0 else np.inf, found
