@@ -122,3 +122,11 @@ def test_twenty_thousand_points_are_fast():
     tree.closest(points)
     assert len(triangles) > 15_000
     assert time.perf_counter() - started < 1.5  # about 0.1 s on an idle machine
+
+
+def test_a_surface_that_is_one_point_is_found_like_any_other():
+    triangles = np.arange(30, dtype=np.int32).reshape(10, 3)
+    with np.errstate(all="raise"):
+        tree = TriangleTree(np.full((30, 3), 0.2), triangles)
+    assert sorted(tree.order) == list(range(10))
+    assert tree.closest(np.array([[0.2, 0.2, 0.5]]))[0] == pytest.approx([0.3])

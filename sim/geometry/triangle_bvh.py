@@ -127,7 +127,7 @@ def bounds(points):
 def curve_order(centres: NDArray) -> NDArray[np.int32]:
     """Order of points along the Morton curve."""
     low = centres.min(0)
-    size = max(float((centres.max(0) - low).max()), float(np.finfo(np.float64).tiny))
+    size = float((centres.max(0) - low).max()) or 1.0  # all in one point: in any order
     cell = ((centres - low) * (1023 / size)).astype(np.uint64)
     code = np.zeros(len(centres), np.uint64)
     for bit in range(10):
