@@ -63,16 +63,11 @@ class HandOnHand:
         inside = inside_by_crossings(tree.vertices[near], other.vertices, other.triangles)
         self._inside[self._parts[k]][near] = inside
         within, before = near[inside], near[~inside]
-        near = np.concatenate([within, before])
-        way, triangle, weights = (
-            np.concatenate(both)
-            for both in zip(
-                opposite(other, tree.vertices[within], -normals[within], True, _DEEPEST),
-                opposite(other, tree.vertices[before], normals[before], False, self._gap),
-                strict=True,
-            )
-        )
-        overlap = self._gap + np.where(np.arange(len(near)) < len(within), way, -way)
+        back = opposite(other, tree.vertices[within], -normals[within], True, _DEEPEST)
+        on = opposite(other, tree.vertices[before], normals[before], False, self._gap)
+        near, way = np.concatenate([within, before]), np.concatenate([back[0], on[0]])
+        triangle, weights = np.concatenate([back[1], on[1]]), np.concatenate([back[2], on[2]])
+        overlap = self._gap + np.concatenate([back[0], -on[0]])
         found = triangle >= 0
         near, way, overlap, weights = near[found], way[found], overlap[found], weights[found]
         ids = other.triangles[triangle[found]]
