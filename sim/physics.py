@@ -32,6 +32,7 @@ from .solver.pressure import pressure_cells
 from .solver.sparse import put, take
 from .solver.system import ElasticSystem
 from .solver.undisturbed import UndisturbedVolume
+from .solver.unfolding import Unfolding
 from .template import Template
 from .tracking import HeadTracking, Pose
 from .tuning import DEFAULT, Tuning
@@ -100,6 +101,7 @@ class Physics:
         self._clearance = Clearance(len(self.hands.vertices), tuning.contact.deepest * gap)
         self._posed: NDArray | None = None
         self._anderson = Anderson(self._x.size)
+        self._unfolding = Unfolding(self.system, template, settings)
         self._mobility = np.zeros(n)
         self.reset()
 
@@ -224,8 +226,7 @@ class Physics:
                     for old, new in zip(previous, now, strict=True)
                 )
                 if len(self.contact.contacts) == 0:
-                    self._u *= fade
-                    self._skin_u *= fade
+                    self._unfolding.relax(self._u, self._skin_u, fade, duration)
                 iterations += self._substep(skin, inside, hand, inner, theta, last=s == substeps)
         if not substeps:
             self.contact.nothing_near()
