@@ -37,7 +37,7 @@ class PhysicsSettings:
     relaxation_time: float = 0.04  # [s] time constant of the return after release
     step_length: float = 0.0015  # [m] largest move of a hand vertex near the skin within a substep
     max_substeps: int = 60  # per frame; a faster hand takes longer steps
-    iterations: int = 4  # per substep: with three, a fast stroke's error is three times as large, with more no smaller
+    iterations: int = 4  # per substep: with three, a fast stroke's error is nearly three times as large
     final_iterations: int = 20  # in the last substep of a frame
 
     @classmethod

@@ -13,9 +13,7 @@ from .system import ElasticSystem
 # [m] What is left of a wrinkle after the relaxation time, beside what is left of a wide dent: 1/e if its wavelength is
 # 2π times this, 19 mm. With less, lumps stand on a pulled cheek for some frames; the dent of a palm hardly notices.
 _WIDTH = 0.003
-_STABLE = (
-    0.5  # share of the way to the mean of its neighbours that a vertex moves in a pass: beyond 1 it could oscillate
-)
+_STABLE = 0.5  # of the way to the mean of its neighbours, at most, is a pass: beyond 1 a vertex could oscillate
 _MOST = 30  # passes: a finer skin, or one that is back within a frame, unfolds a little less
 
 
