@@ -77,7 +77,6 @@ class ReducedPhysics(Physics):
         self.undisturbed.untangles = False
         self._local.rest_below(_REST)
         self._local.sweeps, self._local.free_rounds = _SWEEPS, 0
-        self._clearance = _Remembering(len(self.hands.vertices), self._clearance.deep)
         self._touched = _Touched(self)
         self._solved = Contacts.none()  # the contacts of the last substep, before it was solved
         self.contact.find_skin_with(self._touched)
@@ -110,32 +109,6 @@ class ReducedPhysics(Physics):
     def _contact_problem(self, *given: Any) -> ContactProblem:
         self._solved = self.contact.contacts
         return super()._contact_problem(*given)
-
-
-class _Remembering(Clearance):
-    """A `Clearance` that is asked about the same points several times in a frame, and searches once."""
-
-    def __init__(self, n: int, deep: float):
-        super().__init__(n, deep)
-        self._last: tuple[NDArray, ...] | None = None
-
-    def forget(self) -> None:
-        super().forget()
-        self._last = None
-
-    def near(self, tree: TriangleTree, points: NDArray, reach: NDArray[np.float64] | float) -> tuple:
-        """As `Clearance.near`."""
-        if (
-            self._last is None
-            or self._surface is not tree.vertices
-            or not np.array_equal(points, self._points)
-            or (self._reach < reach).any()
-        ):
-            self._last = super().near(tree, points, reach)
-            return self._last
-        rows, distance, triangle, barycentric, sign = self._last
-        found = (sign < 0) | (distance < np.broadcast_to(reach, len(points))[rows])
-        return rows[found], distance[found], triangle[found], barycentric[found], sign[found]
 
 
 class _Touched(Clearance):

@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nephim.sim.geometry.clearance import Clearance
 from nephim.sim.geometry.points import farthest_move, shorten_moves
@@ -47,6 +47,7 @@ def test_rows_of_a_sparse_matrix_act_as_those_of_a_dense_one():
     assert np.array_equal(points[1:4], some)
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.lists(st.floats(0, 8, width=32), min_size=1, max_size=300))
 def test_counted_percentiles_are_those_of_the_sorted_numbers(values):
     values, shares = np.array(values, np.float32), np.array([0.01, 0.5, 0.99, 1.0])
@@ -69,7 +70,7 @@ def test_what_is_near_a_moving_surface_is_what_all_points_asked_anew_would_be():
         if step % 3 == 0:
             vertices = vertices + rng.normal(scale=0.03, size=(4, 3))
             tree.refit(vertices)
-        points = points + rng.normal(scale=0.05, size=points.shape)
+        points = points + rng.normal(scale=0.05, size=points.shape) * (np.arange(300) % 3 <= step % 4)[:, None]
         reach = 0.1 * (step % 2)
         rows, distance, triangle, barycentric, sign = clearance.near(tree, points, reach)
         wanted = tree.closest(points, 0.5)
@@ -79,3 +80,23 @@ def test_what_is_near_a_moving_surface_is_what_all_points_asked_anew_would_be():
         assert tree.points_at(triangle, barycentric) == pytest.approx(
             tree.points_at(wanted[1][near], wanted[2][near]), abs=1e-9
         )
+
+
+def test_what_did_not_move_is_not_searched_for_again(monkeypatch):
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], float)
+    tree = TriangleTree(vertices, np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]))
+    points, clearance, searched = np.full((5, 3), 0.1), Clearance(5, 0.5), []
+    closest = TriangleTree.closest
+    monkeypatch.setattr(
+        TriangleTree, "closest", lambda self, p, *rest: searched.append(len(p)) or closest(self, p, *rest)
+    )
+    first = clearance.near(tree, points, 0.0)
+    points = points.copy()
+    points[3] += 0.01
+    second = clearance.near(tree, points, 0.2)
+    tree.refit(vertices + 0.01)
+    third = clearance.near(tree, points, 0.2)
+    assert searched == [5, 1, 5]
+    assert first[1].tolist() == pytest.approx([0.1] * 5)
+    assert second[1].tolist() == pytest.approx([0.1, 0.1, 0.1, 0.11, 0.1])
+    assert third[1].tolist() == pytest.approx([0.09, 0.09, 0.09, 0.1, 0.09])

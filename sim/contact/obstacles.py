@@ -65,6 +65,8 @@ class Obstacles:
         self._own = 0 if own is None else len(own.vertices)
         self._teeth = teeth
         self._jaw, self._at_jaw = np.zeros((4, 4)), np.zeros((0, 3))  # where the teeth were last
+        self._parts: list[NDArray[np.float64]] = []
+        self._placed = np.zeros((0, 3))  # all of them
         parts = [(part.vertices, part.triangles) for part in (own, teeth) if part is not None]
         vertices = np.concatenate([np.asarray(v, np.float64) for v, _ in parts])
         triangles = np.concatenate([t + first for (_, t), first in zip(parts, (0, self._own), strict=False)])
@@ -74,12 +76,17 @@ class Obstacles:
             self._counts[len(triangles) - len(teeth.crowns) :] = teeth.crowns
         # Triangles that were nearest to the skin, deformed and tracked: where the next search begins.
         self._nearest = np.full((2, len(outer)), -1, np.int32)
+        # Of tracked skin, as long as it and the obstacles keep still: whether it is known, and if so height and normal.
+        self._still: tuple[NDArray, NDArray] | None = None
+        self._known = np.zeros(len(outer), bool)
+        self._before, self._was = np.zeros(len(outer)), np.zeros((len(outer), 3))
         self._border = np.zeros(len(vertices), bool)
         for loop in boundary_loops(self._tree.triangles):
             self._border[loop] = True
 
     def placed(self, frame: TrackedFrame, pose: Pose) -> NDArray[np.float64]:
         """Their vertices in a frame, (k, 3) in the cranium's frame [m]; none if the frame lacks the character's own.
+        Where nothing moved, the same array as for the frame before.
 
         Raises SurfaceError as `Hands.read` does.
         """
@@ -94,7 +101,9 @@ class Obstacles:
                 teeth, on_jaw = self._teeth.vertices, self._teeth.on_jaw[:, None]
                 self._jaw, self._at_jaw = pose.jaw, np.where(on_jaw, rigid.apply(pose.jaw, teeth), teeth)
             parts.append(self._at_jaw)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if len(parts) != len(self._parts) or not all(map(np.array_equal, parts, self._parts)):
+            self._parts, self._placed = parts, np.concatenate(parts)
+        return self._placed
 
     def near(self, vertices: NDArray, tracked: NDArray, skin: NDArray, touched: NDArray[np.int64]) -> Nearby | None:
         """The displaced skin, and that around the vertices `touched`, which lies over obstacles; None if there is none.
@@ -139,15 +148,27 @@ class Obstacles:
             self._tree.refit(vertices)
         low, high = bounds(vertices)
         rows = rows[inside_box(skin[rows], low - self._reach, high + self._reach)]
+        before = self._tracked_height(vertices, tracked, rows)
+        moved = np.linalg.norm(skin[rows] - tracked[rows], axis=1)
+        near = (before > -self._deepest) & (np.abs(before) - moved < self._reach)
+        rows, before = rows[near], before[near]
         height, point, normal, found = self._over(skin, rows, self._reach, self._nearest[0])
-        rows, height, point, normal = rows[found], height[found], point[found], normal[found]
-        before, _, was, found = self._over(tracked, rows, self._search, self._nearest[1])
-        found &= before > -self._deepest
-        found &= np.einsum("kd,kd->k", was, normal) > 0  # on the other side of a thin one, outwards is further away
-        before[~found] = 0.0  # infinite where there is none
+        # On the other side of a thin one, outwards is further away.
+        found &= np.einsum("kd,kd->k", self._was[rows], normal) > 0
         share = np.where(self._outer[rows], 1.0 - self._limit, 0.0)
         least = np.where(before > 0, share * before, before)
         return Nearby(rows, point, normal, height, least).select(found)
+
+    def _tracked_height(self, vertices: NDArray, tracked: NDArray, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Height (k,) [m] of the given rows of the tracked skin (n_skin, 3), infinite where there is none; leaves its
+        normals in `_was`. What keeps still, and only that, is the same array again."""
+        if self._still is None or self._still[0] is not vertices or self._still[1] is not tracked:
+            self._still = vertices, tracked
+            self._known[:] = False
+        new = rows[~self._known[rows]]
+        height, _, normal, found = self._over(tracked, new, self._search, self._nearest[1])
+        self._known[new], self._before[new], self._was[new] = True, np.where(found, height, np.inf), normal
+        return self._before[rows]
 
     def _over(
         self, skin: NDArray, rows: NDArray[np.int64], reach: float, nearest: NDArray[np.int32]
