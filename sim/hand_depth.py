@@ -87,7 +87,7 @@ class HandDepth:
                 hands[self._hands.owner == k] += shifts[side]
         self._tree.refit(self._template.skin_vertices + pose.skin)
         if self._flesh is not None:
-            given = self._flesh.give(self._tree, hands, pose.bone_direction)
+            given = self._flesh.give(self._tree, hands, pose.bone_direction, self._clearance)
             hands = hands if given is None else hands + given
         near, _, triangle, weights, _ = self._clearance.near(self._tree, hands, _ABOVE)
         if len(near) == 0:

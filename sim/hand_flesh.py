@@ -40,7 +40,6 @@ _SMOOTHED = 4  # rounds over the neighbours: rays jump from one side of a knuckl
 _MODULUS = 40e3
 _MOST = 0.6  # share of its depth by which flesh can be compressed: pads are firmer than cheeks, which give 0.7
 _CONTACT = 0.008  # [m] radius of a fingertip's contact; layers thinner than this cannot give way aside, and are stiffer
-_DEEPEST = 0.05  # [m] in the face: deeper, as past the edge of a thin part, a hand is somewhere else
 _EDGE = 0.006  # [m] a lip's height
 _YOUNG = 1.5  # times w_str is Young's modulus of the tissue, as in the presets
 _FACING = 0.5  # cosine to the bone's direction from which skin of a hand is pressed as if it faced it; its back is not
@@ -68,7 +67,6 @@ class HandFlesh:
         if len(parts) == 2:
             (_, one), (_, other) = parts
             self._together = HandOnHand(one, other, self.depth, self.limit, settings.gap)
-        self._clearance = Clearance(len(self.depth), _DEEPEST)
         self._normals = np.zeros((len(self.depth), 3))
         offsets = np.cumsum([0, *(len(s.vertices) for _, s in parts)])
         triangles = np.concatenate([s.triangles + o for (_, s), o in zip(parts, offsets, strict=False)])
@@ -78,14 +76,19 @@ class HandFlesh:
         self._spread = splu((diags(self._area) + _BESIDE**2 * _laplacian(vertices, self._triangles)).tocsc())
 
     def give(
-        self, tree: TriangleTree, hands: NDArray[np.float64], towards_bone: NDArray[np.float64]
+        self,
+        tree: TriangleTree,
+        hands: NDArray[np.float64],
+        towards_bone: NDArray[np.float64],
+        clearance: Clearance,
     ) -> NDArray[np.float64] | None:
         """How far the skin of the hands (n, 3) gives to the face and to each other, (n, 3) [m]; None where none
         touches.
 
-        tree: of the outer tracked skin; towards_bone: (n_skin, 3) unit.
+        tree: of the outer tracked skin, which `clearance` is asked for: of what is too deep for it, a hand is past the
+        edge of a thin part, and gives nothing; towards_bone: (n_skin, 3) unit.
         """
-        near = self._near(tree, hands)
+        near = self._near(tree, hands, clearance)
         together = self._together
         if together is not None and not together.near(hands):
             together = None
@@ -114,11 +117,11 @@ class HandFlesh:
         result += swollen[:, None] * normals
         return result
 
-    def _near(self, tree: TriangleTree, hands: NDArray) -> tuple[NDArray, ...]:
+    def _near(self, tree: TriangleTree, hands: NDArray, clearance: Clearance) -> tuple[NDArray, ...]:
         """The vertices of the hands that touch the face: rows, distance, triangle, barycentric and sign, as
         `TriangleTree.closest`."""
         # From farther off than what touches: past an edge, a hand is suddenly in the head.
-        near = self._clearance.near(tree, hands, _EDGE)
+        near = clearance.near(tree, hands, _EDGE)
         found = (near[4] < 0) | (near[1] < self._settings.gap)
         return tuple(array[found] for array in near)
 

@@ -190,20 +190,22 @@ class Physics:
         self._pose(skin)
         gave, yielded = self._given, hands
         if self._flesh is not None:
-            self._given = self._flesh.give(self._skin_tree, hands, self._bone_direction)
+            self._given = self._flesh.give(self._skin_tree, hands, self._bone_direction, self._clearance)
             yielded = hands if self._given is None else hands + self._given
         now = (skin, inside, yielded, obstacles)
         previous = self._last_pose or now
+        were = hands if first else previous[2] if gave is None else previous[2] - gave  # flesh that gives is no motion
         self._last_pose = now
         new_hands = np.full(len(hands), first) | jumped[self.hands.owner]
         if jumped.any():  # such a hand starts anew where it is
             previous = (*previous[:2], np.where(new_hands[:, None], yielded, previous[2]), previous[3])
+            were = np.where(new_hands[:, None], hands, were)
             self.contact.forget(new_hands)
             self.pinch.forget(jumped)
 
         self.pinch.watch(hands, 1.0 / rate)
         self._started_inside = self._depth_inside(hands, new_hands) if new_hands.any() else 0.0
-        substeps = self._count_substeps(previous[2], yielded, new_hands)
+        substeps = self._count_substeps(were, hands, new_hands)
         iterations = 0
         if not substeps and len(self.contact.contacts) == 0 and np.abs(self._u).max() < tuning.fading * gap:
             decay = self._decay(1.0 / rate)
@@ -216,7 +218,6 @@ class Physics:
             fade = self._decay(tuning.slowest_decay * duration)
             self._longest = tuning.longest * gap
             if not new_hands.any():
-                were = previous[2] if gave is None else previous[2] - gave  # flesh that gives is no hand that moves
                 moved = max(farthest_move(previous[0], skin), farthest_move(were, hands))
                 self._longest = min(self._longest, tuning.speed_limit(rate * moved) * duration)
             for s in range(1, substeps + 1):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nephim.sim import measure
 from nephim.sim.frame import TrackedFrame
+from nephim.sim.geometry.clearance import Clearance
 from nephim.sim.geometry.surface import Surface, vertex_normals
 from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.hand_flesh import HandFlesh, compressions, flesh_depth
@@ -78,7 +79,7 @@ def test_the_palm_has_more_flesh_than_the_back(side):
 
 
 def given_by(flesh: HandFlesh, ball: np.ndarray) -> np.ndarray | None:
-    return flesh.give(TREE, ball, TEMPLATE.bone_direction)
+    return flesh.give(TREE, ball, TEMPLATE.bone_direction, Clearance(len(ball), 0.05))
 
 
 def pressed(depth: float) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from nephim.sim.frame import TrackedFrame
+from nephim.sim.geometry.clearance import Clearance
 from nephim.sim.geometry.surface import Surface, vertex_normals
 from nephim.sim.geometry.triangle_bvh import TriangleTree
 from nephim.sim.hand_flesh import HandFlesh
@@ -37,7 +38,8 @@ def pressed(one: Surface, other: Surface, offset, at=ALONE) -> list[np.ndarray]:
 
 
 def given_by(flesh: HandFlesh, hands: list[np.ndarray]) -> np.ndarray | None:
-    return flesh.give(TREE, np.concatenate(hands), TEMPLATE.bone_direction)
+    together = np.concatenate(hands)
+    return flesh.give(TREE, together, TEMPLATE.bone_direction, Clearance(len(together), 0.05))
 
 
 def left_over(one: Surface, other: Surface, offset) -> tuple[float, float]:

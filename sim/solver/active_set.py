@@ -22,21 +22,31 @@ class Awake:
         pairs = np.unique(elements.ravel().astype(np.int64) * count + groups)
         self._start = np.searchsorted(pairs, np.arange(n + 1) * count)
         self._groups = (pairs % count).astype(np.int32)
-        self._flags, self._found = np.zeros(count, np.bool_), np.zeros(count, np.int32)
+        self._flags, self._found, self._count = np.zeros(count, np.bool_), np.zeros(count, np.int32), 0
         self.displaced = np.zeros(n, np.bool_)
 
     def find(self, u: NDArray[np.float64]) -> NDArray[np.int32]:
         """The awake elements or runs, ascending, for the displacements u (n, 3) [m]; sets `displaced`. The array is
         reused by the next call."""
-        count = _find(u, self.rest, self._start, self._groups, self.displaced, self._flags, self._found)
-        return self._found[:count]
+        if _displace(u, self.rest, self.displaced):  # seldom within a frame
+            self._count = _find(self.displaced, self._start, self._groups, self._flags, self._found)
+        return self._found[: self._count]
 
 
 @njit(cache=True, nogil=True)
-def _find(u, rest, start, groups, displaced, flags, found):
-    flags[:] = False
+def _displace(u, rest, displaced):
+    changed = False
     for v in range(len(u)):
-        displaced[v] = max(abs(u[v, 0]), abs(u[v, 1]), abs(u[v, 2])) >= rest
+        moved = max(abs(u[v, 0]), abs(u[v, 1]), abs(u[v, 2])) >= rest
+        changed |= moved != displaced[v]
+        displaced[v] = moved
+    return changed
+
+
+@njit(cache=True, nogil=True)
+def _find(displaced, start, groups, flags, found):
+    flags[:] = False
+    for v in range(len(displaced)):
         if displaced[v]:
             for e in range(start[v], start[v + 1]):
                 flags[groups[e]] = True
