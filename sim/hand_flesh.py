@@ -85,8 +85,8 @@ class HandFlesh:
         """How far the skin of the hands (n, 3) gives to the face and to each other, (n, 3) [m]; None where none
         touches.
 
-        tree: of the outer tracked skin, which `clearance` is asked for: of what is too deep for it, a hand is past the
-        edge of a thin part, and gives nothing; towards_bone: (n_skin, 3) unit.
+        tree: of the outer tracked skin, which `clearance` searches: vertices deeper than it looks are past the edge of
+        a thin part and give nothing; towards_bone: (n_skin, 3) unit.
         """
         near = self._near(tree, hands, clearance)
         together = self._together

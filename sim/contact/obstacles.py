@@ -65,8 +65,7 @@ class Obstacles:
         self._own = 0 if own is None else len(own.vertices)
         self._teeth = teeth
         self._jaw, self._at_jaw = np.zeros((4, 4)), np.zeros((0, 3))  # where the teeth were last
-        self._parts: list[NDArray[np.float64]] = []
-        self._placed = np.zeros((0, 3))  # all of them
+        self._placed = np.zeros((0, 3))
         parts = [(part.vertices, part.triangles) for part in (own, teeth) if part is not None]
         vertices = np.concatenate([np.asarray(v, np.float64) for v, _ in parts])
         triangles = np.concatenate([t + first for (_, t), first in zip(parts, (0, self._own), strict=False)])
@@ -101,8 +100,9 @@ class Obstacles:
                 teeth, on_jaw = self._teeth.vertices, self._teeth.on_jaw[:, None]
                 self._jaw, self._at_jaw = pose.jaw, np.where(on_jaw, rigid.apply(pose.jaw, teeth), teeth)
             parts.append(self._at_jaw)
-        if len(parts) != len(self._parts) or not all(map(np.array_equal, parts, self._parts)):
-            self._parts, self._placed = parts, np.concatenate(parts)
+        placed = np.concatenate(parts)
+        if not np.array_equal(placed, self._placed):
+            self._placed = placed
         return self._placed
 
     def near(self, vertices: NDArray, tracked: NDArray, skin: NDArray, touched: NDArray[np.int64]) -> Nearby | None:
@@ -161,7 +161,7 @@ class Obstacles:
 
     def _tracked_height(self, vertices: NDArray, tracked: NDArray, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Height (k,) [m] of the given rows of the tracked skin (n_skin, 3), infinite where there is none; leaves its
-        normals in `_was`. What keeps still, and only that, is the same array again."""
+        normals in `_was`. Searched for once, as long as both arrays are the same objects."""
         if self._still is None or self._still[0] is not vertices or self._still[1] is not tracked:
             self._still = vertices, tracked
             self._known[:] = False

@@ -76,7 +76,6 @@ class Anderson:
         self.restart()
 
     def restart(self) -> None:
-        self._count = 0
         self._at = 0
         self._norm = np.inf
         self._active[:] = False
@@ -93,7 +92,7 @@ class Anderson:
             return
         self._norm = norm
         self._at += 1
-        count = self._count = min(self._count + 1, self.window)
+        count = min(self._at, self.window)
         _dots(self._differences, count, (difference, self._residual), active, self._projected)
         self._gram[slot, :count] = self._gram[:count, slot] = self._projected[0, :count]
         gram = self._gram[:count, :count].copy()
